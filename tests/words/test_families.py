@@ -1,0 +1,33 @@
+"""Families keep inflected and derived forms together, whatever the string."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wotd_mlx.words.families import family
+
+
+@pytest.mark.parametrize(
+    "forms", ["tarry tarries tarried", "connect connection connected", "Felicity felicity", "ﬁne fine"]
+)
+def test_forms_share_a_family(forms):
+    assert len({family(form) for form in forms.split()}) == 1
+
+
+def test_different_words_do_not():
+    assert len({family(word) for word in ("tarry", "tart", "felicity", "garret")}) == 4
+
+
+@given(st.text())
+def test_total_and_stable(text):
+    assert isinstance(family(text), str)
+    assert family(text) == family(f" {text} ")
+
+
+def test_fast_enough_for_a_split():
+    start = time.perf_counter()
+    for n in range(20_000):
+        family(f"word{n}ing")
+    assert time.perf_counter() - start < 5  # 0.5 s on two quiet cores

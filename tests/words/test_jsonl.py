@@ -1,0 +1,102 @@
+"""JSON lines in and out, and what is refused."""
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wotd_mlx.schemas import Word, WotdError
+from wotd_mlx.words import load_corpus
+from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+NAME = TEXT.filter(str.strip)
+WORD = st.builds(
+    Word,
+    text=NAME,
+    labels=st.dictionaries(TEXT, TEXT, max_size=3),
+    corpus=st.one_of(st.just(""), TEXT),
+    source=st.one_of(st.just(""), TEXT),
+    cefr=st.sampled_from([None, "A1", "C2"]),
+    zipf=st.one_of(st.none(), st.floats(0, 8)),
+    evidence=st.dictionaries(TEXT, st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT)),
+)
+
+
+@given(words=st.lists(WORD, min_size=1, max_size=5, unique_by=lambda w: w.text))
+def test_round_trip(tmp_path_factory, words):
+    path = tmp_path_factory.mktemp("jsonl") / "mine.jsonl"
+    write_jsonl(path, words)
+    corpus = read_jsonl(path)
+    assert corpus.name == "mine"
+    assert corpus.words == tuple(words)
+
+
+def test_only_word_is_needed_and_odd_letters_pass(tmp_path):
+    path = tmp_path / "w.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"word": "felicity"}\r\n\n{"word": "nul\\u0000l\\u2028x"}\n')
+    assert [word.text for word in load_corpus(path).words] == ["felicity", "nul\0l\u2028x"]
+
+
+def test_repeats_are_dropped_and_counted(tmp_path, caplog):
+    path = tmp_path / "w.jsonl"
+    rows = [{"word": "a", "corpus": "first"}, {"word": "b"}, {"word": "a", "corpus": "second"}, {"word": "a"}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with caplog.at_level(logging.WARNING, "wotd_mlx"):
+        words = read_jsonl(path).words
+    assert [(w.text, w.corpus) for w in words] == [("a", "first"), ("b", "")]
+    assert len(caplog.records) == 1
+    assert "2 repeated words" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b'{"word": "a", "colour": 1}', "unknown keys ['colour']"),
+        (b'{"word": }', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b'["a"]', "got list"),
+        (b'{"word": 7}', "'word' is 7"),
+        (b'{"labels": {}}', "'word' is None"),
+        (b'{"word": "  "}', "'word' is '  '"),
+        (b'{"word": "\xff"}', "not UTF-8"),
+        (b'{"word": "\\ud800"}', "surrogate"),
+        (b'{"word": "a", "labels": ["x"]}', "'labels' is ['x']"),
+        (b'{"word": "a", "labels": {"era": 3}}', "'labels' is"),
+        (b'{"word": "a", "corpus": 3}', "'corpus' is 3"),
+        (b'{"word": "a", "zipf": "high"}', "'zipf' is 'high'"),
+        (b'{"word": "a", "zipf": NaN}', "'zipf' is nan"),
+        (b'{"word": "a", "zipf": true}', "'zipf' is True"),
+        (b'{"word": "a", "evidence": [1]}', "'evidence' is [1]"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, text):
+    path = tmp_path / "w.jsonl"
+    path.write_bytes(b'{"word": "fine"}\n' + line + b"\n")
+    with pytest.raises(WotdError) as caught:
+        read_jsonl(path)
+    assert text in str(caught.value)
+    assert f"{path}:2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_and_missing_files(tmp_path):
+    empty = tmp_path / "e.jsonl"
+    empty.write_text("\n\n")
+    with pytest.raises(WotdError, match="holds no words"):
+        read_jsonl(empty)
+    with pytest.raises(WotdError, match="can't be read"):
+        load_corpus(tmp_path / "none.jsonl")
+
+
+def test_what_json_cannot_hold_is_refused(tmp_path):
+    with pytest.raises(WotdError, match="'a' can't be written"):
+        write_jsonl(tmp_path / "w.jsonl", [Word("a", zipf=float("nan"))])
+
+
+@pytest.mark.parametrize("source", ["nowhere", "words.csv"])
+def test_an_unknown_source(source):
+    with pytest.raises(WotdError, match=r"expected 'builtin', a folder with manifest.tsv or a \.jsonl file"):
+        load_corpus(source)

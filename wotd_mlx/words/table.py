@@ -1,0 +1,66 @@
+"""The two committed tables, as tab-separated text: one row a word, the evidence in named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from wotd_mlx.config import DEFAULT_ATTRIBUTES
+from wotd_mlx.schemas import Word, WotdError
+
+ATTRIBUTES = tuple(attribute.name for attribute in DEFAULT_ATTRIBUTES)
+HEAD = ("text", "corpus", *ATTRIBUTES, "source", "cefr", "zipf")
+FIGURES = (
+    "score", "count", "style_delta", "style_z", "style_works", "style_top_share", "era_delta", "era_z",
+    "era_works", "era_top_share", "today_delta", "today_z", "verse_ratio", "verse_z",
+)  # fmt: skip
+BUILTIN_COLUMNS = (*HEAD, *FIGURES)
+LEXICON_COLUMNS = ("text", "zipf", "cefr", *ATTRIBUTES, "style_z", "era_z", "verse_z")
+_WHOLE = ("count", "style_works", "era_works")
+
+
+def write_table(path: str | Path, words: Iterable[Word], columns: tuple[str, ...]) -> None:
+    """Write words with these columns; an absent value is an empty cell."""
+    lines = ["\t".join(columns)]
+    for word in words:
+        cells: dict[str, Any] = {**word.evidence, **word.labels, "text": word.text, "corpus": word.corpus}
+        cells |= {"source": word.source, "cefr": word.cefr, "zipf": word.zipf}
+        lines.append("\t".join("" if cells.get(c) is None else str(cells[c]) for c in columns))
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_table(path: str | Path) -> tuple[Word, ...]:
+    """Read words from a table that :func:`write_table` wrote.
+
+    Raises:
+        WotdError: the file is missing, or a row doesn't fit its header: the installation is damaged.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise WotdError(f"{path} can't be read ({error.strerror}); reinstall wotd-mlx") from error
+    columns = lines[0].split("\t") if lines else []
+    figures = [c for c in columns if c in FIGURES]
+    words = []
+    shared: dict[tuple[str, ...], dict[str, str]] = {}
+    for number, line in enumerate(lines[1:], 2):
+        cells = line.split("\t")
+        if len(cells) != len(columns):
+            raise WotdError(f"{path}:{number} has {len(cells)} cells, expected {len(columns)}; reinstall wotd-mlx")
+        row = dict(zip(columns, cells, strict=True))
+        values = tuple([row[a] for a in ATTRIBUTES])
+        if values not in shared:
+            shared[values] = {a: value for a, value in zip(ATTRIBUTES, values, strict=True) if value}
+        words.append(
+            Word(
+                row["text"],
+                shared[values],
+                row.get("corpus", ""),
+                row.get("source", ""),
+                row["cefr"] or None,
+                float(row["zipf"]),
+                {c: int(row[c]) if c in _WHOLE else float(row[c]) for c in figures if row[c]},
+            )
+        )
+    return tuple(words)
