@@ -1,0 +1,124 @@
+"""Vectors to codes and back: an encoder and a decoder around a quantiser, and what each code means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+from wotd_mlx.codes.base import build_quantizer
+from wotd_mlx.config import CodesConfig
+from wotd_mlx.schemas import Attribute, Codes
+
+
+class SkipMLP(nn.Module):
+    r""":math:`A x + W_2\,\mathrm{relu}(W_1 x + b_1) + b_2`, (B, in) -> (B, out).
+
+    The linear path can be set to a projection known to be good; the other starts at zero and learns what it misses.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int):
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, bias=False)
+        self.up = nn.Linear(inputs, hidden)
+        self.down = nn.Linear(hidden, outputs)
+        self.down.weight = mx.zeros_like(self.down.weight)
+        self.down.bias = mx.zeros_like(self.down.bias)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.linear(x) + self.down(nn.relu(self.up(x)))
+
+
+class OrdinalHead(nn.Module):
+    r"""Logits of V ordered values from one scalar: :math:`-\tau (s - m_v)^2` with the m_v evenly over [-1, 1].
+
+    Nothing is learnt, so that a coordinate runs through its attribute's values in their order.
+
+    Shape: (B, 1) -> (B, V).
+    """
+
+    def __init__(self, values: int, sharpness: float = 4.0):
+        super().__init__()
+        self._centres = mx.array(np.linspace(-1, 1, values), mx.float32) if values > 1 else mx.zeros((1,))
+        self.sharpness = sharpness
+
+    def __call__(self, part: mx.array) -> mx.array:
+        return -self.sharpness * (part - self._centres) ** 2
+
+
+class Autoencoder(nn.Module):
+    r"""x -> encoder -> quantiser -> decoder -> x̂, with the first coordinates tied to attributes.
+
+    .. math:: \hat x = \mu + s\,\mathrm{dec}(\mathrm{quant}(\mathrm{enc}((x - \mu)/s)))
+
+    Args:
+        dims: D.
+        cfg: kind, levels and widths.
+        attributes: attribute q is read off coordinate q alone.
+    Shape:
+        x (B, D) -> ids (B, Q), x̂ (B, D).
+    """
+
+    def __init__(self, dims: int, cfg: CodesConfig, attributes: Sequence[Attribute]):
+        super().__init__()
+        self.quantizer = build_quantizer(cfg)
+        width = self.quantizer.width
+        self.mean = mx.zeros((dims,))
+        self.scale = mx.ones(())
+        self.encoder = SkipMLP(dims, cfg.hidden, width)
+        self.decoder = SkipMLP(width, cfg.hidden, dims)
+        self.heads = [
+            OrdinalHead(len(a.values)) if self.quantizer.scalar else nn.Linear(width, len(a.values)) for a in attributes
+        ]
+        # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
+        self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
+        self.freeze(recurse=False, keys=["mean", "scale", "tables"])
+
+    def latents(self, x: mx.array) -> mx.array:
+        """x (B, D) -> z (B, W)."""
+        return self.encoder((x - self.mean) / self.scale)
+
+    def encode(self, x: mx.array) -> mx.array:
+        """x (B, D) -> ids (B, Q) int32."""
+        return self.quantizer(self.latents(x)).ids
+
+    def decode(self, ids: mx.array) -> mx.array:
+        """ids (B, Q) -> x̂ (B, D), the vectors that these IDs stand for."""
+        return self.reconstruct(self.quantizer.ids_to_codes(ids))
+
+    def reconstruct(self, vectors: mx.array) -> mx.array:
+        """Quantised latents (B, W) -> x̂ (B, D)."""
+        return self.mean + self.scale * self.decoder(vectors)
+
+    def __call__(self, x: mx.array) -> tuple[mx.array, Codes, list[mx.array], mx.array]:
+        """x (B, D) -> x̂ (B, D), codes, each attribute's logits (B, V), latents z (B, W)."""
+        z = self.latents(x)
+        codes, parts = self.quantizer.trace(z)
+        logits = [head(part) for head, part in zip(self.heads, parts, strict=False)]
+        return self.reconstruct(codes.vectors), codes, logits, z
+
+    def start(self, x: NDArray[np.float32], seed: int) -> None:
+        """Begin at the best linear code of x (N, D), principal components and back; then start the codebooks."""
+        mean = x.mean(axis=0)
+        centred = x - mean
+        covariance = centred.T @ centred / len(x)
+        variances, directions = np.linalg.eigh(covariance.astype(np.float64))
+        width = min(self.quantizer.width, x.shape[1])
+        top = directions[:, ::-1][:, :width]
+        # An eigenvector's sign is arbitrary and differs between LAPACKs: the largest entry is made positive.
+        top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(width)])
+        deviations = np.sqrt(np.maximum(variances[::-1][:width], 1e-12))
+        scale = float(np.sqrt(max(float(np.trace(covariance)) / x.shape[1], 1e-12)))
+        # Scalars that will be squeezed start at unit variance; codebooks compare distances, so variances stay.
+        gain = scale / deviations if self.quantizer.scalar else np.ones(width)
+        self.mean, self.scale = mx.array(mean), mx.array(scale)
+        into = np.zeros((self.quantizer.width, x.shape[1]), np.float32)
+        into[:width] = (top * gain).T
+        self.encoder.linear.weight = mx.array(into)
+        back = np.zeros((x.shape[1], self.quantizer.width), np.float32)
+        back[:, :width] = top / gain
+        self.decoder.linear.weight = mx.array(back)
+        self.quantizer.start(np.asarray(self.latents(mx.array(x))), seed)

@@ -1,0 +1,72 @@
+"""What all quantisers share: one interface, and the table that makes them by name."""
+
+from __future__ import annotations
+
+import math
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+from wotd_mlx.config import CodesConfig
+from wotd_mlx.schemas import Codes
+
+
+def straight_through(z: mx.array, code: mx.array) -> mx.array:
+    """The value of ``code``, to the bit, with the gradient of ``z``, as if quantising were the identity."""
+    # Not z + stop(code − z), the usual form: that is only nearly ``code``.
+    return mx.stop_gradient(code) + (z - mx.stop_gradient(z))
+
+
+class Quantizer(nn.Module):
+    """Latents (B, W) to Q small integers each, and back.
+
+    ``quantizer(z) -> Codes(vectors, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
+    """
+
+    levels: tuple[int, ...]
+    width: int
+    # True where each coordinate of the latents is one number of its own, squeezed into [-1, 1].
+    scalar = False
+
+    @property
+    def bits(self) -> float:
+        """log2 of the number of different IDs."""
+        return math.log2(math.prod(self.levels))
+
+    def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+        """z (B, W) -> its codes, and what each coordinate q alone carries, (B, W_q), differentiable in z."""
+        raise NotImplementedError
+
+    def __call__(self, z: mx.array) -> Codes:
+        return self.trace(z)[0]
+
+    def ids_to_codes(self, ids: mx.array) -> mx.array:
+        """ids (B, Q) -> vectors (B, W)."""
+        raise NotImplementedError
+
+    def codes_to_ids(self, vectors: mx.array) -> mx.array:
+        """vectors (B, W) -> ids (B, Q) int32 of the code that the quantiser gives them."""
+        raise NotImplementedError
+
+    def start(self, z: NDArray[np.float32], seed: int) -> None:
+        """Prepare for latents such as z (N, W) before training; nothing to do where nothing is learnt."""
+
+    def learn(self, z: mx.array, ids: mx.array) -> None:
+        """Move the codebooks towards z (B, W) with its ids (B, Q); part of the (compiled) training step."""
+
+    def revive(self, z: NDArray[np.float32], seed: int) -> int:
+        """Give codes that are no longer used a new place among z (N, W); return how many."""
+        return 0
+
+
+def build_quantizer(cfg: CodesConfig) -> Quantizer:
+    """The quantiser that ``cfg.kind`` names: one file each."""
+    from wotd_mlx.codes.fsq import FSQ
+    from wotd_mlx.codes.hvq import HVQ
+    from wotd_mlx.codes.rvq import RVQ
+
+    if cfg.kind == "fsq":
+        return FSQ(cfg.levels)
+    return {"rvq": RVQ, "hvq": HVQ}[cfg.kind](cfg.levels, cfg.latent, cfg.ema)

@@ -1,0 +1,124 @@
+"""How good codes are: what of a vector survives, whose neighbours stay, how codes are used, what labels they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+_PAIRS = 200_000
+
+
+def relative_mse(x: Vectors, decoded: Vectors, mean: Vectors) -> float:
+    """‖x − x̂‖² / ‖x − μ‖², summed over x (N, D), with μ (D,) the training mean: 1 is no better than the mean."""
+    return float(((x - decoded) ** 2).sum() / ((x - mean) ** 2).sum())
+
+
+def cosine(x: Vectors, decoded: Vectors) -> float:
+    """Mean cosine between x (N, D) and x̂ (N, D)."""
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(decoded, axis=1)
+    return float(((x * decoded).sum(axis=1) / np.maximum(norms, 1e-12)).mean())
+
+
+def pairwise_spearman(x: Vectors, decoded: Vectors, seed: int = 0) -> float:
+    """Spearman's ρ between the cosines of pairs of x (N, D) and of the same pairs of x̂ (N, D)."""
+    rng = np.random.default_rng(seed)
+    left, right = rng.integers(0, len(x), (2, _PAIRS))
+    left, right = left[left != right], right[left != right]
+    parts = np.array_split(np.stack([left, right]), _PAIRS // 10_000, axis=1)  # all at once would take a gigabyte
+
+    def cosines(unit: Vectors) -> Vectors:
+        return np.concatenate([(unit[a] * unit[b]).sum(axis=1) for a, b in parts])
+
+    return spearman(cosines(_unit(x)), cosines(_unit(decoded)))
+
+
+def spearman(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Spearman's ρ of a (N,) and b (N,), equal values sharing their mean rank; nan where one is constant."""
+    if len(a) < 2:
+        return float("nan")
+    ranks = [_ranks(v) for v in (a, b)]
+    with np.errstate(invalid="ignore"):
+        return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def recall_at(x: Vectors, decoded: Vectors, k: int = 10) -> float:
+    """Share of each x's k nearest other vectors, by cosine, that are still among the k nearest of x̂, mean over N."""
+    k = min(k, len(x) - 1)
+    if k < 1:
+        return float("nan")
+    before, after = _neighbours(x, k), _neighbours(decoded, k)
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(before, after, strict=True)]))
+
+
+def _neighbours(x: Vectors, k: int) -> Indices:
+    import faiss
+
+    unit = _unit(x)
+    index = faiss.IndexFlatIP(unit.shape[1])
+    index.add(unit)
+    _, found = index.search(unit, k + 1)
+    # Equal decoded vectors may push a row's own number out of its list: then the last entry goes.
+    own = found == np.arange(len(x))[:, None]
+    own[~own.any(axis=1), -1] = True
+    return np.asarray(found[~own].reshape(len(x), k))
+
+
+def _unit(x: Vectors) -> Vectors:
+    return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def usage_and_perplexity(ids: Indices, levels: Sequence[int]) -> tuple[list[float], list[float]]:
+    """ids (N, Q) -> a level: the share of codes used at all, and exp of the entropy of their use (1 … K)."""
+    usage, perplexity = [], []
+    for q, k in enumerate(levels):
+        share = np.bincount(ids[:, q], minlength=k) / max(len(ids), 1)
+        used = share[share > 0]
+        usage.append(len(used) / k)
+        perplexity.append(float(np.exp(-(used * np.log(used)).sum())))
+    return usage, perplexity
+
+
+def collision_rate(ids: Indices) -> float:
+    """Share of the N words that have to share their ID (N, Q) with another."""
+    _, inverse, counts = np.unique(ids, axis=0, return_inverse=True, return_counts=True)
+    return float((counts[inverse.ravel()] > 1).mean())
+
+
+def balanced_accuracy(predicted: Indices, labels: Indices) -> float:
+    """Mean over the values that occur in labels (N,) of the share predicted right; nan where there are none."""
+    values = np.unique(labels)
+    return float(np.mean([(predicted[labels == v] == v).mean() for v in values])) if len(values) else float("nan")
+
+
+def linear_probe(
+    x: Vectors, labels: Indices, weights: Vectors, values: int, *, steps: int = 200, decay: float = 1e-4
+) -> nn.Linear:
+    """Multinomial logistic regression of labels (N,) on standardised x (N, D), each row with its weight (N,)."""
+    model = nn.Linear(x.shape[1], values)
+    model.weight, model.bias = mx.zeros(model.weight.shape), mx.zeros((values,))
+    inputs, targets, importance = mx.array(x), mx.array(labels), mx.array(weights)
+    optimizer = optim.AdamW(learning_rate=optim.cosine_decay(0.05, steps), weight_decay=decay)
+
+    def loss(inputs: mx.array) -> mx.array:
+        return nn.losses.cross_entropy(model(inputs), targets, weights=importance).mean()
+
+    step = nn.value_and_grad(model, loss)
+    for _ in range(steps):
+        _, gradients = step(inputs)
+        optimizer.update(model, gradients)
+        mx.eval(model.parameters(), optimizer.state)
+    return model

@@ -1,0 +1,127 @@
+"""The figures of ``metrics.json`` about codes, all on held-out words, and the IDs of corpora."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.codes import metrics
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.train import Split, balanced_weights
+from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
+
+Vectors = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+def codes_metrics(
+    model: Autoencoder,
+    kind: str,
+    x: Vectors,
+    ids: Indices,
+    labels: Indices,
+    split: Split,
+    attributes: Sequence[Attribute],
+) -> dict[str, Any]:
+    """``metrics.json["codes"]``: x (N, D), ids (N, Q), labels (N, A); a coordinate's label accuracy is balanced."""
+    held = split.test
+    decoded = np.asarray(model.decode(mx.array(ids[held])))
+    levels = model.quantizer.levels
+    usage, perplexity = metrics.usage_and_perplexity(ids[held], levels)
+    accuracy, probe = {}, {}
+    for a, attribute in enumerate(attributes):
+        known = held[labels[held, a] >= 0]
+        table = np.asarray(model.tables[a])
+        accuracy[attribute.name] = metrics.balanced_accuracy(table.argmax(axis=1)[ids[known, a]], labels[known, a])
+        probe[attribute.name] = _probe_accuracy(x, labels[:, a], split.train, known, len(attribute.values))
+    found = {
+        "kind": kind,
+        "levels": list(levels),
+        "bits": model.quantizer.bits,
+        "words_train": len(split.train),
+        "words_held_out": len(held),
+        "relative_mse": metrics.relative_mse(x[held], decoded, np.asarray(model.mean)),
+        "cosine": metrics.cosine(x[held], decoded),
+        "spearman": metrics.pairwise_spearman(x[held], decoded),
+        "recall_at_10": metrics.recall_at(x[held], decoded, 10),
+        "usage": usage,
+        "usage_train": metrics.usage_and_perplexity(ids[split.train], levels)[0],
+        "perplexity": perplexity,
+        "collision_rate": metrics.collision_rate(ids[held]),
+        "label_accuracy": accuracy,
+        "label_probe": probe,
+    }
+    return {name: _nan_to_none(value) for name, value in found.items()}
+
+
+def _nan_to_none(value: Any) -> Any:
+    """Undefined figures (no labels, two words) become null: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _nan_to_none(entry) for key, entry in value.items()}
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+def _probe_accuracy(x: Vectors, labels: Indices, train: Indices, test: Indices, values: int) -> float:
+    """Balanced accuracy on ``test`` rows of a linear probe on the whole vector, trained on labelled ``train`` rows."""
+    train = train[labels[train] >= 0]
+    if len(train) == 0 or len(test) == 0:
+        return float("nan")
+    mean, deviation = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
+    weights = balanced_weights(labels[train][:, None])[:, 0]
+    probe = metrics.linear_probe((x[train] - mean) / deviation, labels[train], weights, values)
+    predicted = np.asarray(probe(mx.array((x[test] - mean) / deviation))).argmax(axis=1)
+    return metrics.balanced_accuracy(predicted, labels[test])
+
+
+def corpus_metrics(corpus: Corpus, vectors: Vectors) -> dict[str, Any]:
+    """``metrics.json["corpus"]``: counts; mean cosine of two words of one corpus, and mean distance (1 − cosine)
+    between words of two corpora, over vectors (N, D) of ``corpus.words``, unit length."""
+    names = [word.corpus for word in corpus.words]
+    groups = sorted(set(names))
+    sums = np.stack([vectors[[i for i, n in enumerate(names) if n == g]].sum(axis=0) for g in groups])
+    sizes = np.array([names.count(g) for g in groups], np.float64)
+    products = sums.astype(np.float64) @ sums.T
+    pairs = np.outer(sizes, sizes)
+    # A word's cosine with itself, 1, is not a pair's.
+    own = (np.trace(products) - sizes.sum()) / max((sizes * (sizes - 1)).sum(), 1)
+    apart = ~np.eye(len(groups), dtype=bool)
+    out = {
+        "words": len(names),
+        "corpora": len(groups),
+        "lexicon": len(corpus.lexicon),
+        "similarity_within": float(own),
+    }
+    if len(groups) > 1:
+        out["distance_between"] = float(1 - products[apart].sum() / pairs[apart].sum())
+    return out
+
+
+def corpus_ids(
+    groups: dict[str, tuple[Word, ...]],
+    ids: dict[str, SemanticID],
+    model: Autoencoder,
+    attributes: Sequence[Attribute],
+) -> dict[str, SemanticID]:
+    """Each corpus's own ID, from its labels: where most of its words bear one value of attribute q, coordinate q is the
+    code that most speaks for that value; every other coordinate is the one most of its words have (ties: the smallest).
+    """
+    tables = [np.asarray(table) for table in model.tables]
+    out = {}
+    for name, words in groups.items():
+        numbers = [_mode([ids[w.text][q] for w in words]) for q in range(len(model.quantizer.levels))]
+        for q, attribute in enumerate(attributes):
+            found = [w.labels[attribute.name] for w in words if w.labels.get(attribute.name) in attribute.values]
+            if found and tables[q].any():
+                numbers[q] = int(tables[q][:, attribute.values.index(_mode(found))].argmax())
+        out[name] = SemanticID(numbers)
+    return out
+
+
+def _mode(values: Sequence[Any]) -> Any:
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value))
