@@ -35,7 +35,7 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results
-	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:  ## remove the virtual environment
 	rm -rf $(VENV)

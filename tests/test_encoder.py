@@ -1,0 +1,122 @@
+"""SemanticEncoder on a finished run, and runs that it must refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_checkpoint
+from tests.tolerances import close
+from wotd_mlx import SemanticEncoder, WotdError
+
+
+@pytest.fixture(scope="module")
+def coder(finished) -> SemanticEncoder:
+    return SemanticEncoder.load(finished.run)
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    shutil.copytree(finished.run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_ids_of_many_are_ids_of_each(coder):
+    texts = ["serendipity", "forsooth", "", "two words", "naïve", "日本", "x" * 3000]
+    together = coder.encode(texts)
+    assert together == [coder.encode([text])[0] for text in texts]
+    assert coder.encode([]) == []
+    assert all(0 <= n < k for i in together for n, k in zip(i, coder.levels, strict=True))
+
+
+def test_decode_gives_the_vector_that_training_decoded_to(coder):
+    vectors = coder.run.read_arrays(coder.run.vectors)["vectors"]
+    ids = coder.encode_vectors(vectors)
+    decoded = coder.decode(ids)
+    assert decoded.shape == vectors.shape
+    relative = ((vectors - decoded) ** 2).sum() / ((vectors - vectors.mean(axis=0)) ** 2).sum()
+    assert relative < 1
+    for i in ids[:20]:
+        close(coder.decode([i])[0], decoded[ids.index(i)], "sum_order")
+
+
+def test_labels_and_confidence_come_from_the_training_words_with_a_code(coder):
+    ids = coder.encode(["forsooth", "telephone"])
+    for labels, sure in zip(coder.labels(ids), coder.confidence(ids), strict=True):
+        assert set(labels) == {"style", "complexity", "era"}
+        assert all(value in a.values for a, value in zip(coder.config.attributes, labels.values(), strict=True))
+        assert 0.25 <= sure <= 1
+
+
+def test_nearest_finds_a_word_of_the_run_itself(coder):
+    vectors = coder.embed(["forsooth", "telephone"])
+    found = coder.nearest(vectors, 3)
+    assert [n[0].word for n in found] == ["forsooth", "telephone"]
+    assert all(len(n) == 3 and n[0].cosine >= n[1].cosine >= n[2].cosine for n in found)
+    close([n[0].cosine for n in found], [1, 1], "sum_order")
+
+
+def test_interpolation_begins_at_a_and_ends_at_b(coder):
+    a, b = coder.embed(["forsooth", "telephone"])
+    path = coder.interpolate(a, b, 7)
+    assert [round(p.alpha, 6) for p in path] == [round(n / 6, 6) for n in range(7)]
+    assert path[0].nearest[0].word == "forsooth"
+    assert path[-1].nearest[0].word == "telephone"
+    assert [path[0].id, path[-1].id] == coder.encode(["forsooth", "telephone"])
+
+
+@pytest.mark.parametrize("bad", [[(1, 2, 3)], [(8, 0, 0, 0)], [(0, 0, 0, -1)]])
+def test_ids_that_are_none_of_this_run_are_refused(coder, bad):
+    with pytest.raises(WotdError, match=r"numbers;|allows 0 to"):
+        coder.decode(bad)
+
+
+def test_vectors_of_another_width_are_refused(coder):
+    with pytest.raises(WotdError, match=r"got vectors of shape \(2, 7\); this run encodes \(N, 32\)"):
+        coder.encode_vectors(np.ones((2, 7), np.float32))
+
+
+def test_a_folder_without_a_checkpoint_names_what_is_missing(copy, tmp_path):
+    (copy / "codes" / "model.safetensors").unlink()
+    with pytest.raises(WotdError, match=r"has no codes/model.safetensors.*wotd-mlx train --out"):
+        SemanticEncoder.load(copy)
+    with pytest.raises(WotdError, match="no run folder"):
+        SemanticEncoder.load(tmp_path / "absent")
+
+
+def test_a_truncated_checkpoint_is_named(copy):
+    file = copy / "codes" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WotdError, match=r"model.safetensors can't be read"):
+        SemanticEncoder.load(copy)
+
+
+def test_a_checkpoint_of_other_shapes_is_named(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["codes"]["hidden"] = 64
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WotdError, match=r"model.safetensors doesn't fit"):
+        SemanticEncoder.load(copy)
+
+
+def test_a_run_whose_embedding_changed_is_refused(copy, tmp_path):
+    config = json.loads((copy / "config.json").read_text())
+    config["embedding"] = str(write_checkpoint(tmp_path / "other", width=16))
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WotdError, match=r"trained on 32-wide vectors .* now 16 wide"):
+        SemanticEncoder.load(copy).encode(["word"])
+    config["embedding"] = "gone/model"
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WotdError, match="unknown embedding 'gone/model'"):
+        SemanticEncoder.load(copy).encode(["word"])
+
+
+def test_inference_never_falls_back_to_a_default_embedding(copy):
+    config = json.loads((copy / "config.json").read_text())
+    del config["dims"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WotdError, match="dims"):
+        SemanticEncoder.load(copy)

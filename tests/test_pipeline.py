@@ -1,0 +1,202 @@
+"""The main job, on a small corpus: contracts of the run folder, resuming, determinism, bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wotd_mlx
+from tests.conftest import small_config, write_checkpoint
+from tests.tolerances import close
+from wotd_mlx import WotdError, pipeline, train_wotd_pipeline
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.words.builtin import load_builtin
+from wotd_mlx.words.jsonl import read_jsonl
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def test_a_run_holds_what_the_contract_names(finished):
+    run = RunFolder(finished.run)
+    names = {str(f.relative_to(run.path)) for f in run.path.rglob("*") if f.is_file() and f.name != ".lock"}
+    assert names == {
+        "config.json",
+        "corpus.jsonl",
+        "embeddings.safetensors",
+        "codes/model.safetensors",
+        "codes/history.json",
+        "semantic_ids.json",
+        "metrics.json",
+    }
+    config, metrics = run.read_json(run.config), run.read_json(run.metrics)
+    assert config["dims"] == 32
+    assert set(config["versions"]) == {"wotd-mlx", "mlx", "numpy", "python"}
+    assert metrics == finished.metrics
+    assert set(metrics) == {"corpus", "codes", "seconds", "peak_bytes"}
+    assert list(metrics["seconds"]) == list(metrics["peak_bytes"]) == ["words", "embed", "codes"]
+    assert (metrics["corpus"]["words"], metrics["corpus"]["corpora"]) == (1200, 12)
+    codes = metrics["codes"]
+    assert set(codes["label_accuracy"]) == set(codes["label_probe"]) == {"style", "complexity", "era"}
+    assert len(codes["usage"]) == len(codes["perplexity"]) == len(codes["levels"]) == 4
+    history = run.read_json(run.history)
+    assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
+    assert all(len(row["usage"]) == len(row["perplexity"]) == 4 for row in history)
+
+
+def test_semantic_ids_are_those_of_the_corpora_and_their_words(finished):
+    run = RunFolder(finished.run)
+    ids, builtin = run.read_json(run.semantic_ids), load_builtin()
+    assert list(ids["words"]) == [w.text for w in builtin.words]
+    assert list(ids["corpora"]) == list(builtin.groups)
+    coder = wotd_mlx.SemanticEncoder.load(run.path)
+    vectors = run.read_arrays(run.vectors)["vectors"]
+    assert [list(i) for i in coder.encode_vectors(vectors)] == list(ids["words"].values())
+    for name, number in ids["corpora"].items():
+        labels = coder.labels([number])[0]
+        attribute = next(a.name for a in coder.config.attributes if name in a.values)
+        table = coder._tables[[a.name for a in coder.config.attributes].index(attribute)]
+        value = next(a for a in coder.config.attributes if a.name == attribute).values.index(name)
+        q = [a.name for a in coder.config.attributes].index(attribute)
+        assert table[number[q], value] == table[:, value].max(), (name, labels)
+
+
+@pytest.mark.parametrize("kind", ["fsq", "rvq"])
+def test_the_same_seed_gives_the_same_ids_and_another_does_not(kind, checkpoint, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train_wotd_pipeline(small_config(checkpoint, kind=kind, seed=seed), tmp_path / name)
+    ids = [(tmp_path / name / "semantic_ids.json").read_bytes() for name in "abc"]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(checkpoint, finished, tmp_path, monkeypatch):
+    config, run = small_config(checkpoint), RunFolder(tmp_path / "run")
+    real = pipeline.fit
+
+    def interrupted(*args, **kwargs):
+        yield next(real(*args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "fit", interrupted)
+    with pytest.raises(WotdError, match="interrupted in stage codes; the same command goes on"):
+        train_wotd_pipeline(config, run.path)
+    assert list(run.read_json(run.metrics)["seconds"]) == ["words", "embed"]
+    assert not run.model.exists()
+    embedded = run.vectors.stat().st_mtime_ns
+
+    monkeypatch.setattr(pipeline, "fit", real)
+    train_wotd_pipeline(config, run.path)
+    assert run.vectors.stat().st_mtime_ns == embedded
+    assert run.semantic_ids.read_bytes() == (finished.run / "semantic_ids.json").read_bytes()
+
+
+def test_training_a_finished_run_again_changes_nothing_and_other_settings_are_refused(checkpoint, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.run, folder)
+    before = contents(folder)
+    again = train_wotd_pipeline(replace(small_config(checkpoint), cache=str(tmp_path / "c.sqlite")), folder)
+    assert again.metrics == finished.metrics
+    other = write_checkpoint(tmp_path / "other", width=16)
+    for config, what in (
+        (small_config(checkpoint, kind="rvq"), "codes: .*'fsq'.*, now .*'rvq'"),
+        (small_config(other), "embedding: "),
+    ):
+        with pytest.raises(WotdError, match=f"holds a run with other settings.*{what}"):
+            train_wotd_pipeline(config, folder)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("stage", ["words", "embed", "codes"])
+def test_a_full_disk_stops_the_run_and_keeps_what_was_there(stage, checkpoint, tmp_path, monkeypatch):
+    from wotd_mlx import files
+
+    folder, real = tmp_path / "run", files.os.fsync
+    files_before = {"words": "corpus.jsonl", "embed": "embeddings.safetensors", "codes": "model.safetensors"}
+
+    def full(handle: int) -> None:
+        target = Path(f"/proc/self/fd/{handle}").resolve().name if Path("/proc/self/fd").exists() else ""
+        if files_before[stage] in target:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc to tell which file is written")
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        train_wotd_pipeline(small_config(checkpoint), folder)
+    assert not [f for f in folder.rglob("*") if files_before[stage] in f.name]
+    assert all(json.loads(f.read_text()) for f in folder.glob("*.json"))
+    monkeypatch.setattr(files.os, "fsync", real)
+    assert "codes" in train_wotd_pipeline(small_config(checkpoint), folder).metrics
+
+
+def test_a_jsonl_corpus_of_ones_own_with_repeated_and_unlabelled_words(checkpoint, tmp_path, caplog):
+    file = tmp_path / "mine.jsonl"
+    words = [f"word{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(300)]
+    rows = [
+        {"word": w, "labels": {"style": "modern"}} if n % 2 else {"word": w} for n, w in enumerate([*words, words[0]])
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    info = train_wotd_pipeline(replace(small_config(checkpoint), corpus=str(file)), tmp_path / "run")
+    assert "1 repeated word" in caplog.text
+    assert info.metrics["corpus"]["words"] == 300
+    assert info.metrics["codes"]["label_accuracy"] == {"style": 1.0, "complexity": None, "era": None}
+    ids = json.loads((info.run / "semantic_ids.json").read_text())
+    assert list(ids["corpora"]) == ["mine"]
+    assert {w.corpus for w in read_jsonl(info.run / "corpus.jsonl").words} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "no words"),
+        ('{"word": "alone"}\n', "has 1 word"),
+        ('{"word": "one"}\n{"word": "two"}\n', "2 words in 2 word families"),
+        ('{"word": "a", "corpus": "lexicon"}\n{"word": "b"}\n', "rename it"),
+        ('{"word": "a"}\n{"wrod": "b"}\n', "mine.jsonl:2"),
+    ],
+)
+def test_a_corpus_too_small_or_damaged_is_refused(lines, message, checkpoint, tmp_path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(lines)
+    with pytest.raises(WotdError, match=message):
+        train_wotd_pipeline(replace(small_config(checkpoint), corpus=str(file)), tmp_path / "run")
+
+
+def test_an_unknown_embedding_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(WotdError, match="unknown embedding 'nope'"):
+        train_wotd_pipeline(wotd_mlx.TrainingConfig(embedding="nope"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_passing_the_memory_limit_stops_the_run(checkpoint, tmp_path):
+    with pytest.raises(WotdError, match="limit"):
+        train_wotd_pipeline(small_config(checkpoint, memory_limit=1 << 20), tmp_path / "run")
+
+
+def test_the_trainer_runs_in_an_event_loop(checkpoint, finished, tmp_path):
+    info = asyncio.run(wotd_mlx.WOTDTrainer(small_config(checkpoint), tmp_path / "run").train_complete_pipeline())
+    close(info.metrics["codes"]["relative_mse"], finished.metrics["codes"]["relative_mse"], "training")
+
+
+def test_a_literature_folder_trains(checkpoint, tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    words = [w.text for w in load_builtin().words]
+    rows = ["file\tauthor\ttitle\tyear\tera"]
+    for era, part in (("olden", words[:150]), ("newer", words[600:750])):
+        for n in range(4):
+            text = " ".join(rng.choice(part, 6000)) + "."
+            (folder / f"{era}{n}.txt").write_text(text)
+            rows.append(f"{era}{n}.txt\tAuthor {n}\tBook {n}\t{1600 + n if era == 'olden' else 1920 + n}\t{era}")
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    info = train_wotd_pipeline(replace(small_config(checkpoint), corpus=str(folder)), tmp_path / "run")
+    assert set(json.loads((info.run / "semantic_ids.json").read_text())["corpora"]) == {"olden", "newer"}

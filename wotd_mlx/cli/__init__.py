@@ -1,0 +1,74 @@
+"""The command line: one file a command, loaded when it is called; no logic here beyond errors and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from wotd_mlx.schemas import WotdError
+
+COMMANDS = ("train", "encode", "decode", "interpolate", "status")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of their own, so that ``--help`` loads neither MLX nor numpy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"wotd_mlx.cli.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; what goes wrong becomes one line on stderr and exit code 1 (wrong usage: click's own 2)."""
+        try:
+            return super().invoke(ctx)
+        except WotdError as error:
+            message = str(error)
+        except KeyboardInterrupt:
+            message = "interrupted"
+        except BrokenPipeError:
+            # The reader has what it wanted (`| head`). Python would complain again when it closes stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ctx.exit(0)
+        except OSError as error:
+            message = f"{error.filename or 'writing'}: {error.strerror or error}"
+        except MemoryError:
+            message = "out of memory; lower --memory-limit or close other programs"
+        click.echo(f"error: {message}", err=True)
+        return ctx.exit(1)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        return f"warning: {text}" if record.levelno >= logging.WARNING else text
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="wotd-mlx")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+@click.pass_context
+def main(ctx: click.Context, verbose: bool) -> None:
+    """Words to four-number semantic IDs, and back.
+
+    \b
+    wotd-mlx train                       train on the built-in words, into runs/default
+    wotd-mlx encode serendipity forsooth the ID and labels of each word
+    wotd-mlx decode 2,1,3,0              what an ID stands for
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    log = logging.getLogger("wotd_mlx")
+    log.handlers = [handler]
+    # A training tells how it goes; the others answer, and speak up only when something is wrong.
+    quiet = logging.INFO if ctx.invoked_subcommand == "train" else logging.WARNING
+    log.setLevel(logging.DEBUG if verbose else quiet)

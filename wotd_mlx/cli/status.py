@@ -1,0 +1,23 @@
+"""``wotd-mlx status``: what this machine will compute with."""
+
+from __future__ import annotations
+
+import click
+
+from wotd_mlx.cli.options import as_json, device, print_json
+
+
+@click.command("status")
+@device
+@as_json
+def command(as_json: bool) -> None:
+    """Print versions, device, BLAS, memory limit, and where the default embedding's weights are."""
+    from wotd_mlx.backend import status
+
+    found = status()
+    if as_json:
+        print_json(found)
+        return
+    width = max(map(len, found))
+    for name, value in found.items():
+        click.echo(f"{name:<{width}}  {value}")

@@ -1,0 +1,143 @@
+"""``wotd-mlx train``: the main job."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wotd_mlx.cli.options import as_json, describe, device, print_json
+
+if TYPE_CHECKING:
+    from wotd_mlx.schemas import RunInfo
+
+log = logging.getLogger("wotd_mlx")
+
+
+@click.command("train")
+@click.option("--out", default="runs/default", show_default=True, metavar="DIR", help="The run folder.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings as YAML.")
+@click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, or JSONL.")
+@click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
+@click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
+@click.option("--codes", type=click.Choice(["fsq", "rvq", "hvq"]), help="Kind of quantiser.")
+@click.option("--levels", metavar="K,K,…", help="Codes in each coordinate, such as 8,8,8,5.")
+@click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
+@click.option("--seed", type=int, help="The same seed gives the same IDs.")
+@click.option("--language", type=click.Choice(["none"]), default="none", show_default=True, help="Language stage.")
+@click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Stop above this. [default: 8]")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embedded words for other runs.")
+@click.option("--compile/--no-compile", "fuse", default=None, help="Fuse the training step with mx.compile.")
+@device
+@as_json
+def command(out: str, config_file: Path | None, cache: bool, as_json: bool, language: str, **given: Any) -> None:
+    """Train words → embeddings → codes into a run folder.
+
+    A run that was interrupted goes on from its last whole stage; a finished one is shown again.
+
+    \b
+    Examples:
+      wotd-mlx train
+      wotd-mlx train --codes rvq --out runs/rvq
+      wotd-mlx train --corpus my-words.jsonl --out runs/mine --seed 7
+    """
+    from wotd_mlx.config import TrainingConfig, from_dict
+    from wotd_mlx.config import read_config as read_yaml
+    from wotd_mlx.pipeline import train_wotd_pipeline
+
+    settings = read_yaml(config_file) if config_file else {}
+    if cache and "cache" not in settings:
+        settings["cache"] = str(_cache_file())
+    config = from_dict(TrainingConfig, _merge(settings, given), str(config_file or "options"))
+    info = train_wotd_pipeline(config, out)
+    if as_json:
+        print_json({"run": str(info.run), "seconds": info.seconds, "metrics": info.metrics})
+    else:
+        show(info)
+
+
+def _cache_file() -> Path:
+    import os
+
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "wotd-mlx" / "embeddings.sqlite"
+
+
+def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Options over the file's settings; an option that wasn't given changes nothing."""
+    levels = given.pop("levels")
+    codes = {"kind": given.pop("codes"), "epochs": given.pop("epochs"), "compile": given.pop("fuse")}
+    if levels is not None:
+        try:
+            codes["levels"] = [int(k) for k in levels.split(",")]
+        except ValueError as error:
+            raise click.BadParameter(f"{levels!r} is not a list such as 8,8,8,5", param_hint="--levels") from error
+    if (gigabytes := given.pop("memory_limit")) is not None:
+        given["memory_limit"] = int(gigabytes * (1 << 30))
+    merged = {**settings, **{key: value for key, value in given.items() if value is not None}}
+    if codes := {key: value for key, value in codes.items() if value is not None}:
+        merged["codes"] = {**settings.get("codes", {}), **codes}
+    return merged
+
+
+def show(info: RunInfo) -> None:
+    """The run on screen: where it is, its metrics, ten words, seconds and memory a stage."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    codes = info.metrics["codes"]
+    console.print(f"\n[bold]{info.run}[/bold]  {codes['kind']} {codes['levels']}, {codes['bits']:.1f} bits")
+
+    figures = Table(title="Codes, on held-out words", title_justify="left")
+    for name in ("relative MSE", "cosine", "Spearman", "recall@10", "usage a level", "collisions"):
+        figures.add_column(name, justify="right")
+    usage = " ".join(f"{u:.0%}" for u in codes["usage"])
+    names = ("relative_mse", "cosine", "spearman", "recall_at_10")
+    figures.add_row(*(_number(codes[name]) for name in names), usage, f"{codes['collision_rate']:.0%}")
+    console.print(figures)
+
+    labels = Table(title="Labels read off one coordinate, balanced accuracy", title_justify="left")
+    for name in ("attribute", "accuracy", "linear probe on the whole vector", "ratio"):
+        labels.add_column(name, justify="left" if name == "attribute" else "right")
+    for name, accuracy in codes["label_accuracy"].items():
+        probe = codes["label_probe"][name]
+        ratio = accuracy / probe if accuracy is not None and probe else None
+        labels.add_row(name, *map(_number, (accuracy, probe, ratio)))
+    console.print(labels)
+
+    words = Table(title="Ten of its words", title_justify="left")
+    for name in ("word", "ID", "reads as"):
+        words.add_column(name)
+    for word, number, reading in sample(info):
+        words.add_row(word, number, reading)
+    console.print(words)
+
+    stages = Table(title="Stages", title_justify="left")
+    for name in ("stage", "seconds", "peak memory, MB"):
+        stages.add_column(name, justify="left" if name == "stage" else "right")
+    for name, seconds in info.metrics["seconds"].items():
+        stages.add_row(name, f"{seconds:.1f}", f"{info.metrics['peak_bytes'][name] / 1e6:,.0f}")
+    stages.add_row("total", f"{info.seconds:.1f}", "")
+    console.print(stages)
+    console.print(f"Next: wotd-mlx encode --run {info.run} serendipity", highlight=False)
+
+
+def sample(info: RunInfo) -> list[tuple[str, str, str]]:
+    """Ten words spread evenly over the corpora: text, ID, labels that its coordinates read as."""
+    from wotd_mlx.encoder import SemanticEncoder
+
+    coder = SemanticEncoder.load(info.run)
+    ids = coder.run.read_json(coder.run.semantic_ids)["words"]
+    texts = list(ids)[:: max(1, len(ids) // 10)][:10]
+    chosen = [ids[text] for text in texts]
+    return [
+        (text, str(list(number)), describe(labels))
+        for text, number, labels in zip(texts, chosen, coder.labels(chosen), strict=True)
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

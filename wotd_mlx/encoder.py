@@ -1,0 +1,175 @@
+"""A finished run in use: texts to semantic IDs, IDs to vectors, labels and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.interpolate import slerp
+from wotd_mlx.config import TrainingConfig, from_dict
+from wotd_mlx.embed.embedder import BertEmbedder, Embedder
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.schemas import SemanticID, WotdError
+
+Vectors = NDArray[np.float32]
+
+
+class Neighbour(NamedTuple):
+    """A word of the run and the cosine between its vector and the one asked about."""
+
+    word: str
+    cosine: float
+
+
+class Waypoint(NamedTuple):
+    """One step between two texts: how far along, the ID there, and the words nearest to that place."""
+
+    alpha: float
+    id: SemanticID
+    nearest: list[Neighbour]
+
+
+def read_config(run: RunFolder) -> tuple[TrainingConfig, int]:
+    """The settings that made a run, and its embedding's width D."""
+    raw = dict(run.read_json(run.config))
+    raw.pop("versions", None)
+    dims = raw.pop("dims", None)
+    if not isinstance(dims, int):
+        raise WotdError(f"{run.config} doesn't tell the embedding's width `dims`; train again into another folder")
+    return from_dict(TrainingConfig, raw, str(run.config)), dims
+
+
+def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder:
+    """The trained codes of a run.
+
+    Raises:
+        WotdError: there is no checkpoint, it is damaged, or it is of other shapes than ``config.json`` describes.
+    """
+    model = Autoencoder(dims, config.codes, config.attributes)
+    arrays = run.read_arrays(run.model)
+    try:
+        model.load_weights([(name, mx.array(value)) for name, value in arrays.items()])
+    except ValueError as error:
+        raise WotdError(f"{run.model} doesn't fit {run.config}: {' '.join(str(error).split())}") from error
+    model.eval()
+    mx.eval(model.parameters())
+    return model
+
+
+class SemanticEncoder:
+    """Encode with a finished run; its embedding model and D come from the run's own ``config.json``.
+
+    >>> coder = SemanticEncoder.load("runs/default")
+    >>> ids = coder.encode(["serendipity"])
+    >>> coder.labels(ids), coder.decode(ids).shape
+    """
+
+    def __init__(self, run: RunFolder, config: TrainingConfig, model: Autoencoder, dims: int):
+        self.run, self.config, self.model, self.dims = run, config, model, dims
+        self.levels = model.quantizer.levels
+        # One row is the case that an app waits for; fused, it is half the calls.
+        self._encode_row = mx.compile(model.encode) if config.codes.compile else model.encode
+        self._tables = [np.asarray(table) for table in model.tables]
+
+    @classmethod
+    def load(cls, run: str | Path) -> SemanticEncoder:
+        """Load the run in folder ``run``; the embedding model is loaded when a text is first encoded.
+
+        Raises:
+            WotdError: no such folder, no finished run in it, or a damaged file.
+        """
+        folder = RunFolder(run)
+        config, dims = read_config(folder)
+        return cls(folder, config, load_model(folder, config, dims), dims)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedding model that the run was trained with."""
+        embedder = BertEmbedder(self.config.embedding)
+        if embedder.dims != self.dims:
+            raise WotdError(
+                f"{self.run.path} was trained on {self.dims}-wide vectors of {self.config.embedding}, "
+                f"which is now {embedder.dims} wide; restore that model or train again"
+            )
+        return embedder
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """texts (N,) -> their embeddings (N, D), unit length."""
+        return self.embedder.embed(texts)
+
+    def encode(self, texts: Sequence[str]) -> list[SemanticID]:
+        """texts (N,) -> N semantic IDs."""
+        return self.encode_vectors(self.embed(texts))
+
+    def encode_vectors(self, vectors: Vectors) -> list[SemanticID]:
+        """Embeddings (N, D) -> N semantic IDs."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dims:
+            raise WotdError(f"got vectors of shape {vectors.shape}; this run encodes (N, {self.dims})")
+        run = self._encode_row if len(vectors) == 1 else self.model.encode
+        return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        """N semantic IDs -> the vectors (N, D) that they stand for; not of unit length: an ID knows a part only.
+
+        Raises:
+            WotdError: an ID with another count of numbers, or a number out of range.
+        """
+        checked = [SemanticID(i).checked(self.levels) for i in ids]
+        rows = np.array(checked, np.int32).reshape(len(checked), len(self.levels))
+        return np.asarray(self.model.decode(mx.array(rows)))
+
+    def labels(self, ids: Sequence[Sequence[int]]) -> list[dict[str, str]]:
+        """N semantic IDs -> what each coordinate says: attribute name → value."""
+        return [{name: value for name, (value, _) in self._read(i).items()} for i in ids]
+
+    def confidence(self, ids: Sequence[Sequence[int]]) -> list[float]:
+        """N semantic IDs -> 0 … 1: of the training words with these codes, the share that bears the labels read off
+        them, mean over the attributes and with values counted alike."""
+        return [float(np.mean([share for _, share in self._read(i).values()] or [0.0])) for i in ids]
+
+    def _read(self, numbers: Sequence[int]) -> dict[str, tuple[str, float]]:
+        number = SemanticID(numbers).checked(self.levels)
+        out = {}
+        for attribute, table, code in zip(self.config.attributes, self._tables, number, strict=False):
+            if table.any():
+                value = int(table[code].argmax())
+                out[attribute.name] = (attribute.values[value], float(table[code, value]))
+        return out
+
+    @cached_property
+    def _lexicon(self) -> tuple[list[str], Any]:
+        """The run's words and a FAISS index of their vectors."""
+        import faiss
+
+        from wotd_mlx.words.jsonl import read_jsonl
+
+        vectors = self.run.read_arrays(self.run.vectors)["vectors"]
+        index = faiss.IndexFlatIP(self.dims)
+        index.add(vectors)
+        return [word.text for word in read_jsonl(self.run.corpus).words], index
+
+    def nearest(self, vectors: Vectors, n: int = 5) -> list[list[Neighbour]]:
+        """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first."""
+        words, index = self._lexicon
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines, rows = index.search(np.ascontiguousarray(unit, np.float32), min(n, len(words)))
+        return [
+            [Neighbour(words[row], float(cosine)) for row, cosine in zip(*pair, strict=True)]
+            for pair in zip(rows, cosines, strict=True)
+        ]
+
+    def interpolate(self, a: Vectors, b: Vectors, steps: int = 5) -> list[Waypoint]:
+        """The way along the sphere from embedding a (D,) to b (D,) in ``steps`` places, both ends among them."""
+        if steps < 2:
+            raise WotdError(f"an interpolation has 2 steps or more, its two ends; got {steps}")
+        alphas = np.linspace(0, 1, steps)
+        path = slerp(a, b, alphas)
+        ids, nearest = self.encode_vectors(path), self.nearest(path, 3)
+        return [Waypoint(float(alpha), i, words) for alpha, i, words in zip(alphas, ids, nearest, strict=True)]

@@ -1,0 +1,180 @@
+"""The main job: words → embeddings → codes, one stage after another, each kept whole before the next begins."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+
+from wotd_mlx import backend
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.train import (
+    fit,
+    history_rows,
+    label_matrix,
+    read_labels_off_codes,
+    split_by_family,
+    warn_of_collapse,
+)
+from wotd_mlx.config import TrainingConfig
+from wotd_mlx.embed.cache import EmbeddingCache
+from wotd_mlx.embed.embedder import BertEmbedder
+from wotd_mlx.embed.models import find_model
+from wotd_mlx.encoder import read_config
+from wotd_mlx.progress import progress
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
+from wotd_mlx.words import load_corpus
+from wotd_mlx.words.builtin import load_lexicon
+from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
+
+log = logging.getLogger("wotd_mlx")
+
+# What marks a word of corpus.jsonl as one that only trained the codes.
+LEXICON = "lexicon"
+
+
+def train_wotd_pipeline(config: TrainingConfig, output_dir: str | Path = "runs/default") -> RunInfo:
+    """Train, or go on with, the run in ``output_dir``: the entry point that a job runner calls.
+
+    Raises:
+        WotdError: bad settings or input; what was in the folder before is still there.
+    """
+    return WOTDTrainer(config, output_dir).train()
+
+
+class WOTDTrainer:
+    """Runs the stages of a training; one that a run folder holds already is not run again.
+
+    Args:
+        config: all settings; an unfinished run only goes on under the settings that it was begun with.
+        output_dir: the run folder.
+    """
+
+    def __init__(self, config: TrainingConfig, output_dir: str | Path = "runs/default"):
+        self.config = config
+        self.run = RunFolder(output_dir)
+        self.metrics: dict[str, Any] = {}
+
+    async def train_complete_pipeline(self) -> RunInfo:
+        """:meth:`train` in a thread of its own, for callers with an event loop."""
+        return await asyncio.to_thread(self.train)
+
+    def train(self) -> RunInfo:
+        """Run each stage that isn't done, under the folder's lock."""
+        dims = find_model(self.config.embedding).dims
+        backend.set_memory_limit(self.config.memory_limit)
+        with self.run.lock():
+            self._begin(dims)
+            for name, stage in (("words", self._words), ("embed", self._embed), ("codes", self._codes)):
+                if name not in self.metrics["seconds"]:
+                    with self._measured(name):
+                        stage()
+        seconds = sum(self.metrics["seconds"].values())
+        return RunInfo(self.run.path, seconds, self.metrics)
+
+    def _begin(self, dims: int) -> None:
+        """Write ``config.json``, or see that the run that is there was begun with the same settings."""
+        if self.run.config.exists():
+            begun, _ = read_config(self.run)
+            now, then = asdict(self.config), asdict(begun)
+            # Where vectors are cached and how much memory may be used changes nothing in the result.
+            changed = [key for key in now if now[key] != then[key] and key not in ("cache", "memory_limit")]
+            if changed:
+                pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
+                raise WotdError(
+                    f"{self.run.path} holds a run with other settings ({pairs}); choose another --out, or delete it"
+                )
+        else:
+            versions = {name: importlib.metadata.version(name) for name in ("wotd-mlx", "mlx", "numpy")}
+            versions["python"] = platform.python_version()
+            self.run.write_json(self.run.config, {**asdict(self.config), "dims": dims, "versions": versions})
+        self.metrics = {"seconds": {}, "peak_bytes": {}}
+        if self.run.metrics.exists():
+            self.metrics = dict(self.run.read_json(self.run.metrics))
+            log.info("%s: going on after %s", self.run.path, ", ".join(self.metrics["seconds"]) or "nothing")
+
+    @contextmanager
+    def _measured(self, name: str) -> Iterator[None]:
+        """Time a stage; only when it is whole does ``metrics.json`` name it, and so count it as done."""
+        started = time.perf_counter()
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            raise WotdError(f"interrupted in stage {name}; the same command goes on from its start") from error
+        self.metrics["seconds"][name] = time.perf_counter() - started
+        self.metrics["peak_bytes"][name] = backend.peak_bytes()
+        self.run.write_json(self.run.metrics, self.metrics)
+        log.info("%s: done in %.1f s", name, self.metrics["seconds"][name])
+
+    def _words(self) -> None:
+        corpus = load_corpus(self.config.corpus)
+        if len(corpus.words) < 2:
+            raise WotdError(f"corpus {corpus.name} has {len(corpus.words)} word(s); expected two or more to compare")
+        if LEXICON in corpus.groups:
+            raise WotdError(
+                f"corpus {corpus.name} calls a group of words {LEXICON!r}, a name with a meaning; rename it"
+            )
+        rows = [replace(word, corpus=word.corpus or corpus.name) for word in corpus.words]
+        if self.config.lexicon:
+            own = {word.text for word in corpus.words}
+            rows += [replace(word, corpus=LEXICON) for word in load_lexicon() if word.text not in own]
+        write_jsonl(self.run.corpus, rows)
+
+    def _corpus(self) -> Corpus:
+        words = read_jsonl(self.run.corpus).words
+        own = tuple(word for word in words if word.corpus != LEXICON)
+        return Corpus(self.config.corpus, own, tuple(word for word in words if word.corpus == LEXICON))
+
+    def _embed(self) -> None:
+        corpus = self._corpus()
+        texts = [word.text for word in (*corpus.words, *corpus.lexicon)]
+        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
+        embedder = BertEmbedder(self.config.embedding, cache)
+        with progress("embed", len(texts)) as advance:
+
+            def watched(n: int) -> None:
+                advance(n)
+                backend.check_memory(self.config.memory_limit)
+
+            vectors = embedder.embed(texts, watched)
+        self.run.write_arrays(self.run.vectors, {"vectors": vectors})
+        self.metrics["corpus"] = corpus_metrics(corpus, vectors[: len(corpus.words)])
+
+    def _codes(self) -> None:
+        config, corpus = self.config, self._corpus()
+        words = (*corpus.words, *corpus.lexicon)
+        x = self.run.read_arrays(self.run.vectors)["vectors"]
+        labels = label_matrix(words, config.attributes)
+        split = split_by_family([word.text for word in words], config)
+        mx.random.seed(config.seed)
+        model = Autoencoder(x.shape[1], config.codes, config.attributes)
+        steps = config.codes.epochs * (len(split.train) // min(config.codes.batch, len(split.train)))
+        history = []
+        with progress("codes", steps) as advance:
+            for epoch in fit(model, x, labels, split, config.codes, config.seed, advance):
+                history.append(epoch)
+                log.debug("epoch %s", epoch)
+                backend.check_memory(config.memory_limit)
+        warn_of_collapse(history, config.codes.levels)
+        ids = np.asarray(model.encode(mx.array(x)))
+        read_labels_off_codes(model, ids[split.train], labels[split.train])
+        arrays = {name: np.asarray(value) for name, value in dict(tree_flatten(model.parameters())).items()}
+        own = {word.text: SemanticID(row) for word, row in zip(corpus.words, ids.tolist(), strict=False)}
+        groups = corpus_ids(corpus.groups, own, model, config.attributes)
+        self.run.write_json(self.run.history, history_rows(history))
+        self.run.write_arrays(self.run.model, arrays)
+        self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
+        self.metrics["codes"] = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
