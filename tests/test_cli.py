@@ -206,3 +206,11 @@ def test_a_full_disk_behind_stdout_is_one_line(finished):
     assert result.returncode == 1
     assert b"No space left on device" in result.stderr
     assert b"Traceback" not in result.stderr
+
+
+def test_a_home_that_cannot_be_written_costs_the_cache_not_the_run(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = [a for a in train(checkpoint, tmp_path / "run") if a != "--no-cache"]
+    result = process(*arguments, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")})
+    assert result.returncode == 0, result.stderr
+    assert b"warning: no cache of embedded words" in result.stderr

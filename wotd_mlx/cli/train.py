@@ -49,7 +49,7 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
 
     settings = read_yaml(config_file) if config_file else {}
     if cache and "cache" not in settings:
-        settings["cache"] = str(_cache_file())
+        settings["cache"] = _cache_file()
     config = from_dict(TrainingConfig, _merge(settings, given), str(config_file or "options"))
     info = train_wotd_pipeline(config, out)
     if as_json:
@@ -58,11 +58,16 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
         show(info)
 
 
-def _cache_file() -> Path:
-    import os
+def _cache_file() -> str | None:
+    """Where embedded words are kept for other runs, unless the settings name a place; None where nothing can be."""
+    from wotd_mlx.backend import cache_folder
 
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "wotd-mlx" / "embeddings.sqlite"
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:
+        log.warning("no cache of embedded words: %s", error)
+        return None
+    return str(cache_folder() / "embeddings.sqlite")
 
 
 def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""The main job from words to codes: seconds, memory, and how good each kind of codes is beside FAISS at equal bits.
+
+    python -m benchmarks.bench_main_job [--embedding ID]
+
+Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included. FAISS's residual
+quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import wotd_mlx
+from benchmarks.timing import alternate, write_results
+from wotd_mlx.codes import metrics
+from wotd_mlx.codes.train import split_by_family
+from wotd_mlx.encoder import read_config
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.words.jsonl import read_jsonl
+
+# FAISS's codebooks have 2^b codes: FSQ's 11.3 bits stand beside the next more that four levels can have.
+FAISS_LEVELS = {"fsq": (4, 3), "rvq": (4, 5), "hvq": (4, 5)}
+
+
+def train(kind: str, embedding: str, folder: Path) -> dict[str, Any]:
+    """Run the command as a user would on a machine where it never ran."""
+    command = [
+        sys.executable,
+        "-m",
+        "wotd_mlx.cli",
+        "train",
+        "--out",
+        str(folder),
+        "--codes",
+        kind,
+        "--no-cache",
+    ]
+    with tempfile.TemporaryDirectory() as empty:
+        environment = {**os.environ, "TMPDIR": empty, "XDG_CACHE_HOME": empty}
+        found = subprocess.run(
+            [*command, "--embedding", embedding, "--json"],
+            check=True,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+    report: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
+    return report
+
+
+def faiss_codes(folder: Path, levels: int, bits: int) -> dict[str, float]:
+    """The same four figures for FAISS's residual quantiser on a run's own vectors and split."""
+    import faiss
+
+    run = RunFolder(folder)
+    x = run.read_arrays(run.vectors)["vectors"]
+    split = split_by_family([word.text for word in read_jsonl(run.corpus).words], read_config(run)[0])
+    mean, held = x[split.train].mean(axis=0), x[split.test]
+    quantiser = faiss.ResidualQuantizer(x.shape[1], levels, bits)
+    quantiser.max_beam_size = 16
+    quantiser.train(x[split.train] - mean)
+    decoded = quantiser.decode(quantiser.compute_codes(held - mean)) + mean
+    return {
+        "bits": levels * bits,
+        "relative_mse": metrics.relative_mse(held, decoded, mean),
+        "cosine": metrics.cosine(held, decoded),
+        "spearman": metrics.pairwise_spearman(held, decoded),
+        "recall_at_10": metrics.recall_at(held, decoded),
+    }
+
+
+def main() -> None:
+    """Train each kind, measure FAISS beside it, write benchmarks/results/main_job.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embedding", default=wotd_mlx.TrainingConfig().embedding)
+    embedding = parser.parse_args().embedding
+    kinds: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, (levels, bits) in FAISS_LEVELS.items():
+            run = Path(folder) / kind
+            report = train(kind, embedding, run)
+            measured = report["metrics"]
+            kinds[kind] = {
+                "seconds_total": report["seconds"],
+                "seconds": measured["seconds"],
+                "peak_bytes": measured["peak_bytes"],
+                "corpus": measured["corpus"],
+                "codes": measured["codes"],
+                "faiss_rq": faiss_codes(run, levels, bits),
+            }
+            print(kind, json.dumps(kinds[kind], indent=1))
+    command = [sys.executable, "-m", "wotd_mlx.cli", "--help"]
+    found = alternate({"help": lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)}, 10)
+    write_results("main_job", {"embedding": embedding, "help_ms": found["help"] * 1e3, "kinds": kinds})
+
+
+if __name__ == "__main__":
+    main()

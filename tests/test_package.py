@@ -1,0 +1,97 @@
+"""The package as it is installed and as its README describes it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import wotd_mlx
+
+ROOT = Path(__file__).parents[1]
+
+
+def tree_in(text: str) -> set[str]:
+    """The files of the tree in README: its folders open with a name and a slash, two blanks a depth."""
+    block = re.search(r"```text\n(wotd_mlx/.*?)```", text, re.DOTALL)
+    assert block is not None
+    found, folders = set(), []
+    for line in block.group(1).splitlines():
+        name = line.split("#")[0].rstrip()
+        if not name.strip():
+            continue
+        depth = (len(name) - len(name.lstrip())) // 2
+        folders[depth:] = [name.strip().rstrip("/")]
+        if not name.strip().endswith("/"):
+            found.add("/".join(folders))
+    return found
+
+
+def test_the_tree_in_the_readme_is_true():
+    there = {
+        str(f.relative_to(ROOT))
+        for f in (*ROOT.glob("wotd_mlx/**/*"), *ROOT.glob("scripts/*.py"), *ROOT.glob("benchmarks/*.py"))
+        if f.suffix in (".py", ".tsv") and f.name not in ("__init__.py", "__main__.py")
+    }
+    assert tree_in((ROOT / "README.md").read_text()) == there
+
+
+def test_no_file_is_over_500_lines():
+    files = [f for pattern in ("wotd_mlx", "tests", "benchmarks", "scripts") for f in (ROOT / pattern).rglob("*.py")]
+    assert [f.name for f in files if len(f.read_text().splitlines()) > 500] == []
+
+
+def test_importing_the_package_loads_neither_mlx_nor_numpy():
+    code = "import sys, wotd_mlx; sys.exit(bool({'mlx.core', 'numpy', 'click'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_names_are_there_and_unknown_ones_are_not():
+    for name in wotd_mlx.__all__:
+        assert getattr(wotd_mlx, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = wotd_mlx.absent
+
+
+def test_imports_run_one_way_only():
+    order = ["words", "embed", "codes"]
+    for n, stage in enumerate(order):
+        for file in (ROOT / "wotd_mlx" / stage).glob("*.py"):
+            later = [s for s in (*order[n + 1 :], "cli", "pipeline", "encoder") if f"wotd_mlx.{s}" in file.read_text()]
+            assert not later, (file.name, later)
+
+
+def test_the_wheel_installs_and_its_command_runs_from_another_folder(finished, tmp_path):
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path / "dist"),
+        str(ROOT),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    binaries = tmp_path / "venv" / "bin"
+    pip = [binaries / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(pip, check=True, capture_output=True)
+    # What it depends on is here already; only the package itself must come from the wheel.
+    ours = [p for p in sys.path if p.endswith("site-packages")]
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    (site / "dependencies.pth").write_text("\n".join(ours))
+    where = subprocess.run(
+        [binaries / "python", "-c", "import wotd_mlx; print(wotd_mlx.__file__)"],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+    ).stdout  # fmt: skip
+    assert str(site) in where
+    for file in ("py.typed", "words/data/builtin.tsv", "words/data/lexicon.tsv"):
+        assert (site / "wotd_mlx" / file).exists()
+    command = [binaries / "wotd-mlx", "encode", "--run", finished.run, "--json", "forsooth"]
+    assert b'"id"' in subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout
