@@ -74,7 +74,8 @@ def preload_blas() -> str:
     if hasattr(libc, "mallopt"):
         for parameter, value in _MALLOC:
             libc.mallopt(parameter, value)
-    return f"OpenBLAS ({files[-1].name})"
+    shared = "" if override else "; element-wise work on one core, for want of g++ or a cache folder"
+    return f"OpenBLAS ({files[-1].name}){shared}"
 
 
 def _blas_files() -> list[Path]:
@@ -101,12 +102,13 @@ def _environment(defaults: dict[str, str]) -> Iterator[None]:
 
 def _thread_count_library() -> ctypes.CDLL | None:
     """Load :data:`_THREAD_COUNT_C`, compiled once a user; None where there is no compiler, as for MLX's own JIT."""
-    library = cache_folder() / f"threads-{zlib.crc32(_THREAD_COUNT_C.encode()):08x}-{os.uname().machine}.so"
+    name = f"threads-{zlib.crc32(_THREAD_COUNT_C.encode()):08x}-{os.uname().machine}.so"
     try:
+        library = cache_folder() / name
         if not library.exists():
             _compile(_THREAD_COUNT_C, library)
         return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    except OSError:
+    except (OSError, RuntimeError):  # no compiler, no place to keep it, or no home
         return None
 
 
