@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_main_job [--embedding ID]
 
-Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included. FAISS's residual
-quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
+Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included, and once more without
+the label loss, which tells what readable coordinates cost. FAISS's residual quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
 """
 
 from __future__ import annotations
@@ -29,26 +29,17 @@ from wotd_mlx.words.jsonl import read_jsonl
 FAISS_LEVELS = {"fsq": (4, 3), "rvq": (4, 5), "hvq": (4, 5)}
 
 
-def train(kind: str, embedding: str, folder: Path) -> dict[str, Any]:
-    """Run the command as a user would on a machine where it never ran."""
-    command = [
-        sys.executable,
-        "-m",
-        "wotd_mlx.cli",
-        "train",
-        "--out",
-        str(folder),
-        "--codes",
-        kind,
-        "--no-cache",
-    ]
+def train(kind: str, embedding: str, folder: Path, **codes: float) -> dict[str, Any]:
+    """Run the command as a user would on a machine where it never ran; ``codes`` changes settings of the codes."""
     with tempfile.TemporaryDirectory() as empty:
-        environment = {**os.environ, "TMPDIR": empty, "XDG_CACHE_HOME": empty}
+        settings = Path(empty) / "settings.yaml"
+        settings.write_text(json.dumps({"codes": codes, "embedding": embedding}))  # JSON is YAML
+        command = ["train", "--out", str(folder), "--codes", kind, "--config", str(settings), "--no-cache", "--json"]
         found = subprocess.run(
-            [*command, "--embedding", embedding, "--json"],
+            [sys.executable, "-m", "wotd_mlx.cli", *command],
             check=True,
             stdout=subprocess.PIPE,
-            env=environment,
+            env={**os.environ, "TMPDIR": empty, "XDG_CACHE_HOME": empty},
         )
     report: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])
     return report
@@ -92,6 +83,7 @@ def main() -> None:
                 "peak_bytes": measured["peak_bytes"],
                 "corpus": measured["corpus"],
                 "codes": measured["codes"],
+                "codes_without_labels": train(kind, embedding, run / "plain", label_weight=0.0)["metrics"]["codes"],
                 "faiss_rq": faiss_codes(run, levels, bits),
             }
             print(kind, json.dumps(kinds[kind], indent=1))

@@ -11,6 +11,7 @@ import pytest
 
 from wotd_mlx import backend
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.status import status
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings its own fast BLAS")
 
@@ -131,7 +132,7 @@ def test_the_memory_limit_reaches_mlx():
     try:
         backend.set_memory_limit(3 * backend.GIB)
         assert mx.get_memory_limit() == 3 * backend.GIB
-        assert backend.status()["memory_limit"] == 3 * backend.GIB
+        assert status()["memory_limit"] == backend.memory_limit() == 3 * backend.GIB
         with pytest.raises(WotdError, match="above zero"):
             backend.set_memory_limit(0)
     finally:
@@ -140,7 +141,7 @@ def test_the_memory_limit_reaches_mlx():
 
 def test_the_status_is_plain_and_downloads_nothing(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", None)
-    found = backend.status()
+    found = status()
     assert json.loads(json.dumps(found)) == found
     assert found["mlx"]
     assert found["kind"] in ("cpu", "metal", "cuda")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wotd_mlx.schemas import WotdError
 
@@ -224,6 +224,11 @@ class _Limit:
     bytes = DEFAULT_MEMORY_LIMIT
 
 
+def memory_limit() -> int:
+    """The limit in force, in bytes."""
+    return _Limit.bytes
+
+
 def set_memory_limit(limit: int = DEFAULT_MEMORY_LIMIT) -> None:
     """Tell MLX to stay under ``limit`` bytes, and to keep at most a thirty-second of it for reuse.
 
@@ -240,12 +245,20 @@ def set_memory_limit(limit: int = DEFAULT_MEMORY_LIMIT) -> None:
 
 def peak_bytes() -> int:
     """The most memory this process has held so far: what the system counted, or MLX where that is more."""
-    import resource
-
     import mlx.core as mx
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, mx.get_peak_memory())
+    return max(_peak_resident(), mx.get_peak_memory())
+
+
+def _peak_resident() -> int:
+    # Linux's ru_maxrss begins at what the parent had; VmHWM is this program's own.
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def check_memory(limit: int | None = None) -> int:
@@ -262,42 +275,6 @@ def check_memory(limit: int | None = None) -> int:
             "lower the batch size, or raise --memory-limit"
         )
     return peak
-
-
-def _version(package: str) -> str | None:
-    import importlib.metadata
-
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def status() -> dict[str, Any]:
-    """What ``wotd-mlx status`` prints: versions, device, BLAS, threads, limit, and where the weights are."""
-    import mlx.core as mx
-
-    from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
-
-    try:
-        weights: str | None = str(resolve(find_model(DEFAULT_MODEL), download=False))
-    except WotdError:
-        weights = None
-    return {
-        "wotd_mlx": _version("wotd-mlx"),
-        "mlx": _version("mlx"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": device_name(),
-        "kind": "cpu" if on_cpu() else "metal" if mx.metal.is_available() else "cuda",
-        "blas": preload_blas(),
-        "blas_threads": blas_threads(),
-        "cores": os.cpu_count(),
-        "jit": jit_available(),
-        "memory_limit": _Limit.bytes,
-        "embedding": DEFAULT_MODEL,
-        "embedding_weights": weights,
-    }
 
 
 def device_name() -> str:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tolerances import close
-from wotd_mlx.codes.base import Quantizer, build_quantizer
+from wotd_mlx.codes.autoencoder import build_quantizer
+from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.rvq import RVQ

@@ -116,3 +116,24 @@ def test_torch_beside_us_keeps_its_threads():
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_gradient_matches_transformers(checkpoint, pooling):
+    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
+    bert = transformers.BertModel.from_pretrained(checkpoint, add_pooling_layer=False).eval()
+    rng = np.random.default_rng(0)
+    ids, target = rng.integers(4, 50, (6, 20)), rng.normal(size=(6, 32)).astype(np.float32)
+    mask = (np.arange(20) < np.array([[20], [1], [7], [13], [20], [2]])).astype(np.float32)
+    hidden = bert(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state
+    weights = torch.from_numpy(mask)[..., None]
+    pooled = hidden[:, 0] if pooling == "cls" else (hidden * weights).sum(1) / weights.sum(1)
+    (torch.nn.functional.normalize(pooled, dim=1) * torch.from_numpy(target)).sum().backward()
+    _, ours = load_bert(checkpoint, pooling, EXACT)
+
+    def loss(table: mx.array) -> mx.array:
+        ours.words.weight = table
+        return (ours(mx.array(ids.astype(np.int32)), mx.array(mask)) * mx.array(target)).sum()
+
+    gradient = mx.grad(loss)(mx.array(ours.words.weight))
+    close(gradient, bert.embeddings.word_embeddings.weight.grad.numpy(), "torch")

@@ -12,7 +12,7 @@ from wotd_mlx.cli.options import as_json, device, print_json
 @as_json
 def command(as_json: bool) -> None:
     """Print versions, device, BLAS, memory limit, and where the default embedding's weights are."""
-    from wotd_mlx.backend import status
+    from wotd_mlx.status import status
 
     found = status()
     if as_json:

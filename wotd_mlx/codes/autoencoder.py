@@ -9,9 +9,19 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.codes.base import build_quantizer
+from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.fsq import FSQ
+from wotd_mlx.codes.hvq import HVQ
+from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Codes
+
+
+def build_quantizer(cfg: CodesConfig) -> Quantizer:
+    """The quantiser that ``cfg.kind`` names."""
+    if cfg.kind == "fsq":
+        return FSQ(cfg.levels)
+    return {"rvq": RVQ, "hvq": HVQ}[cfg.kind](cfg.levels, cfg.latent, cfg.ema)
 
 
 class SkipMLP(nn.Module):

@@ -1,4 +1,4 @@
-"""What all quantisers share: one interface, and the table that makes them by name."""
+"""What all quantisers share: one interface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Codes
 
 
@@ -59,14 +58,3 @@ class Quantizer(nn.Module):
     def revive(self, z: NDArray[np.float32], seed: int) -> int:
         """Give codes that are no longer used a new place among z (N, W); return how many."""
         return 0
-
-
-def build_quantizer(cfg: CodesConfig) -> Quantizer:
-    """The quantiser that ``cfg.kind`` names: one file each."""
-    from wotd_mlx.codes.fsq import FSQ
-    from wotd_mlx.codes.hvq import HVQ
-    from wotd_mlx.codes.rvq import RVQ
-
-    if cfg.kind == "fsq":
-        return FSQ(cfg.levels)
-    return {"rvq": RVQ, "hvq": HVQ}[cfg.kind](cfg.levels, cfg.latent, cfg.ema)

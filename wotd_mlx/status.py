@@ -1,0 +1,44 @@
+"""What this machine will compute with, for ``wotd-mlx status``."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import mlx.core as mx
+
+from wotd_mlx import backend
+from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
+from wotd_mlx.schemas import WotdError
+
+
+def status() -> dict[str, Any]:
+    """Versions, device, BLAS, threads, memory limit, and where the default embedding's weights are (no download)."""
+    try:
+        weights: str | None = str(resolve(find_model(DEFAULT_MODEL), download=False))
+    except WotdError:
+        weights = None
+    return {
+        "wotd_mlx": _version("wotd-mlx"),
+        "mlx": _version("mlx"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": backend.device_name(),
+        "kind": "cpu" if backend.on_cpu() else "metal" if mx.metal.is_available() else "cuda",
+        "blas": backend.preload_blas(),
+        "blas_threads": backend.blas_threads(),
+        "cores": os.cpu_count(),
+        "jit": backend.jit_available(),
+        "memory_limit": backend.memory_limit(),
+        "embedding": DEFAULT_MODEL,
+        "embedding_weights": weights,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
