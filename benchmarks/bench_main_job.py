@@ -3,7 +3,8 @@
     python -m benchmarks.bench_main_job [--embedding ID]
 
 Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included, and once more without
-the label loss, which tells what readable coordinates cost. FAISS's residual quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
+the label loss, which tells what readable coordinates cost. FAISS's residual
+quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
 """
 
 from __future__ import annotations
