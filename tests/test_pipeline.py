@@ -176,6 +176,12 @@ def test_an_unknown_embedding_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_first_try_that_failed_does_not_bind_the_folder_to_its_settings(checkpoint, tmp_path):
+    with pytest.raises(WotdError, match="no corpus"):
+        train_wotd_pipeline(replace(small_config(checkpoint), corpus="no/such"), tmp_path / "run")
+    assert "codes" in train_wotd_pipeline(small_config(checkpoint), tmp_path / "run").metrics
+
+
 def test_passing_the_memory_limit_stops_the_run(checkpoint, tmp_path):
     with pytest.raises(WotdError, match="limit"):
         train_wotd_pipeline(small_config(checkpoint, memory_limit=1 << 20), tmp_path / "run")

@@ -86,25 +86,24 @@ class WOTDTrainer:
         return RunInfo(self.run.path, seconds, self.metrics)
 
     def _begin(self, dims: int) -> None:
-        """Write ``config.json``, or see that the run that is there was begun with the same settings."""
-        if self.run.config.exists():
-            begun, _ = read_config(self.run)
-            now, then = asdict(self.config), asdict(begun)
-            # Where vectors are cached and how much memory may be used changes nothing in the result.
-            changed = [key for key in now if now[key] != then[key] and key not in ("cache", "memory_limit")]
-            if changed:
-                pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
-                raise WotdError(
-                    f"{self.run.path} holds a run with other settings ({pairs}); choose another --out, or delete it"
-                )
-        else:
+        """Write ``config.json``, or, where a stage is done, see that it was done with the same settings."""
+        self.metrics = {"seconds": {}, "peak_bytes": {}}
+        if not self.run.metrics.exists():
             versions = {name: importlib.metadata.version(name) for name in ("wotd-mlx", "mlx", "numpy")}
             versions["python"] = platform.python_version()
             self.run.write_json(self.run.config, {**asdict(self.config), "dims": dims, "versions": versions})
-        self.metrics = {"seconds": {}, "peak_bytes": {}}
-        if self.run.metrics.exists():
-            self.metrics = dict(self.run.read_json(self.run.metrics))
-            log.info("%s: going on after %s", self.run.path, ", ".join(self.metrics["seconds"]) or "nothing")
+            return
+        begun, _ = read_config(self.run)
+        now, then = asdict(self.config), asdict(begun)
+        # Where vectors are cached and how much memory may be used changes nothing in the result.
+        changed = [key for key in now if now[key] != then[key] and key not in ("cache", "memory_limit")]
+        if changed:
+            pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
+            raise WotdError(
+                f"{self.run.path} holds a run with other settings ({pairs}); choose another --out, or delete it"
+            )
+        self.metrics = dict(self.run.read_json(self.run.metrics))
+        log.info("%s: going on after %s", self.run.path, ", ".join(self.metrics["seconds"]))
 
     @contextmanager
     def _measured(self, name: str) -> Iterator[None]:
