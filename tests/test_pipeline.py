@@ -97,6 +97,15 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_uninterrupted_one(checkpoint,
     assert run.semantic_ids.read_bytes() == (finished.run / "semantic_ids.json").read_bytes()
 
 
+def test_a_stage_whose_file_was_deleted_runs_again(checkpoint, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished.run, folder)
+    (folder / "codes" / "model.safetensors").unlink()
+    train_wotd_pipeline(small_config(checkpoint), folder)
+    assert (folder / "codes" / "model.safetensors").exists()
+    assert (folder / "semantic_ids.json").read_bytes() == (finished.run / "semantic_ids.json").read_bytes()
+
+
 def test_training_a_finished_run_again_changes_nothing_and_other_settings_are_refused(checkpoint, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished.run, folder)

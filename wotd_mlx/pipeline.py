@@ -78,8 +78,14 @@ class WOTDTrainer:
         backend.set_memory_limit(self.config.memory_limit)
         with self.run.lock():
             self._begin(dims)
-            for name, stage in (("words", self._words), ("embed", self._embed), ("codes", self._codes)):
-                if name not in self.metrics["seconds"]:
+            run = self.run
+            stages = {
+                "words": (self._words, [run.corpus]),
+                "embed": (self._embed, [run.vectors]),
+                "codes": (self._codes, [run.model, run.history, run.semantic_ids]),
+            }
+            for name, (stage, files) in stages.items():
+                if name not in self.metrics["seconds"] or not all(file.exists() for file in files):
                     with self._measured(name):
                         stage()
         seconds = sum(self.metrics["seconds"].values())
