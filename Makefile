@@ -35,6 +35,7 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results
+	$(BIN)/wotd-mlx train
 	for file in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:  ## remove the virtual environment
