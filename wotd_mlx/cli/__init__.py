@@ -36,15 +36,21 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             message = "interrupted"
         except BrokenPipeError:
-            # The reader has what it wanted (`| head`). Python would complain again when it closes stdout.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _abandon_stdout()  # the reader has what it wanted (`| head`)
             return ctx.exit(0)
         except OSError as error:
             message = f"{error.filename or 'writing'}: {error.strerror or error}"
+            if error.filename is None:
+                _abandon_stdout()
         except MemoryError:
             message = "out of memory; lower --memory-limit or close other programs"
         click.echo(f"error: {message}", err=True)
         return ctx.exit(1)
+
+
+def _abandon_stdout() -> None:
+    """Send what is still in stdout's buffer nowhere: Python would fail on it once more as it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _OneLine(logging.Formatter):
