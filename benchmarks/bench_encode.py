@@ -84,7 +84,7 @@ def vector_to_id(coder: SemanticEncoder) -> dict[str, Any]:
 
     x = coder.run.read_arrays(coder.run.vectors)["vectors"]
     one = x[:1].copy()
-    faiss.omp_set_num_threads(THREADS)
+    faiss.omp_set_num_threads(1)  # its best: one vector gives a second thread nothing to do but wake up
     calls: dict[str, Callable[[], object]] = {"ours": lambda: coder.encode_vectors(one)}
     for beam in (1, 16):
         quantizer = faiss.ResidualQuantizer(x.shape[1], 4, 3)
