@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from wotd_mlx.config import CodesConfig, TrainingConfig, from_dict, read_config
+from wotd_mlx.config import CodesConfig, TrainingConfig, from_dict, read_yaml
 from wotd_mlx.schemas import WotdError
 
 
@@ -51,16 +51,16 @@ def test_default_levels_belong_to_the_kind():
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("seed: 4\ncodes:\n  kind: rvq\n")
-    assert from_dict(TrainingConfig, read_config(file)).codes.kind == "rvq"
+    assert from_dict(TrainingConfig, read_yaml(file)).codes.kind == "rvq"
     file.write_text("")
-    assert read_config(file) == {}
+    assert read_yaml(file) == {}
     for text in ("seed: [1", "- a\n- b", "\x00"):
         file.write_text(text)
         with pytest.raises(WotdError) as caught:
-            read_config(file)
+            read_yaml(file)
         assert "\n" not in str(caught.value)
     with pytest.raises(WotdError):
-        read_config(tmp_path / "absent.yaml")
+        read_yaml(tmp_path / "absent.yaml")
 
 
 def test_every_setting_is_read_somewhere():

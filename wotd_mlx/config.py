@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
 from wotd_mlx.schemas import Attribute, WotdError
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ class TrainingConfig:
     seed: int = 0
     held_out: float = 0.15
     validation: float = 0.05
-    memory_limit: int = 8 << 30
+    memory_limit: int = DEFAULT_MEMORY_LIMIT
     cache: str | None = None
 
     def __post_init__(self) -> None:
@@ -140,7 +141,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     return kind(value)
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """The settings of a YAML file as a plain mapping, for :func:`from_dict`."""
     import yaml
 

@@ -56,7 +56,7 @@ def test_words_are_words():
     odd = [word.text for word in ALL if not re.fullmatch("[a-z]{3,}", word.text)]
     assert odd == []
     assert [word.text for word in ALL if screen.is_slur(word.text)] == []
-    outside = [w.text for w in WORDS if not choose.ZIPF_MIN <= w.zipf <= choose.ZIPF_MAX]
+    outside = [w.text for w in WORDS if not choose.ZIPF_MIN <= w.zipf <= screen.ZIPF_MAX]
     assert outside == []
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from wotd_mlx.backend import DEVICES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, all else on stderr.")
@@ -29,7 +31,7 @@ def _select(ctx: click.Context, param: click.Parameter, name: str) -> str:
 
 device = click.option(
     "--device",
-    type=click.Choice(["auto", "metal", "cuda", "cpu"]),
+    type=click.Choice(DEVICES),
     default="auto",
     show_default=True,
     expose_value=False,

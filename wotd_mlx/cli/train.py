@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wotd_mlx.backend import GIB
 from wotd_mlx.cli.options import as_json, describe, device, print_json
+from wotd_mlx.config import DEFAULT_LEVELS, TrainingConfig, from_dict, read_yaml
 
 if TYPE_CHECKING:
     from wotd_mlx.schemas import RunInfo
@@ -22,7 +24,7 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, or JSONL.")
 @click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
-@click.option("--codes", type=click.Choice(["fsq", "rvq", "hvq"]), help="Kind of quantiser.")
+@click.option("--codes", type=click.Choice(list(DEFAULT_LEVELS)), help="Kind of quantiser.")
 @click.option("--levels", metavar="K,K,…", help="Codes in each coordinate, such as 8,8,8,5.")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")
@@ -43,8 +45,6 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
       wotd-mlx train --codes rvq --out runs/rvq
       wotd-mlx train --corpus my-words.jsonl --out runs/mine --seed 7
     """
-    from wotd_mlx.config import TrainingConfig, from_dict
-    from wotd_mlx.config import read_config as read_yaml
     from wotd_mlx.pipeline import train_wotd_pipeline
 
     settings = read_yaml(config_file) if config_file else {}
@@ -80,7 +80,7 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             raise click.BadParameter(f"{levels!r} is not a list such as 8,8,8,5", param_hint="--levels") from error
     if (gigabytes := given.pop("memory_limit")) is not None:
-        given["memory_limit"] = int(gigabytes * (1 << 30))
+        given["memory_limit"] = int(gigabytes * GIB)
     merged = {**settings, **{key: value for key, value in given.items() if value is not None}}
     if codes := {key: value for key, value in codes.items() if value is not None}:
         merged["codes"] = {**settings.get("codes", {}), **codes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import mlx.core as mx
 import numpy as np
@@ -18,7 +19,7 @@ def straight_through(z: mx.array, code: mx.array) -> mx.array:
     return mx.stop_gradient(code) + (z - mx.stop_gradient(z))
 
 
-class Quantizer(nn.Module):
+class Quantizer(nn.Module, ABC):
     """Latents (B, W) to Q small integers each, and back.
 
     ``quantizer(z) -> Codes(vectors, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
@@ -34,20 +35,20 @@ class Quantizer(nn.Module):
         """log2 of the number of different IDs."""
         return math.log2(math.prod(self.levels))
 
+    @abstractmethod
     def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         """z (B, W) -> its codes, and what each coordinate q alone carries, (B, W_q), differentiable in z."""
-        raise NotImplementedError
 
     def __call__(self, z: mx.array) -> Codes:
         return self.trace(z)[0]
 
+    @abstractmethod
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         """ids (B, Q) -> vectors (B, W)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def codes_to_ids(self, vectors: mx.array) -> mx.array:
         """vectors (B, W) -> ids (B, Q) int32 of the code that the quantiser gives them."""
-        raise NotImplementedError
 
     def start(self, z: NDArray[np.float32], seed: int) -> None:
         """Prepare for latents such as z (N, W) before training; nothing to do where nothing is learnt."""

@@ -18,7 +18,7 @@ class RVQ(Quantizer):
     .. math:: r_0 = z, \quad k_q = \arg\min_k \lVert r_q - e_{q,k} \rVert^2, \quad r_{q+1} = r_q - e_{q,k_q}
 
     Codebooks start from k-means on the residuals, follow a running mean of the vectors that chose them, and a code
-    that none chooses moves to a vector far from its own.
+    that none chooses moves to the residual of a random vector.
 
     Args:
         levels: K of each level.
@@ -85,7 +85,6 @@ class RVQ(Quantizer):
             self.books[q] = mx.array(np.stack(book))
             ids.append(self._nearest(q, mx.array(residual), parent))
             residual = residual - np.asarray(self._code(q, ids[q], parent))
-            # As many uses in a batch as each code would have if all were used alike.
             self.counts[q] = mx.ones(self.counts[q].shape)
             self.sums[q] = mx.array(self.books[q])
 

@@ -168,9 +168,9 @@ def fit(
             mx.eval(state, seen[-1])
             progress(1)
         valid_loss, error = validate(*valid)
-        ids = np.asarray(model.encode(data[0]))
-        usage, perplexity = usage_and_perplexity(ids, cfg.levels)
-        revived = model.quantizer.revive(np.asarray(model.latents(data[0])), seed + number)
+        z = model.latents(data[0])
+        usage, perplexity = usage_and_perplexity(np.asarray(model.quantizer(z).ids), cfg.levels)
+        revived = model.quantizer.revive(np.asarray(z), seed + number)
         yield Epoch(
             number,
             float(mx.stack(seen).mean()),

@@ -16,9 +16,8 @@ from wotd_mlx.words.screen import WordList
 
 PER_CORPUS = 100
 PER_SOURCE_MAX = 30  # of a corpus's words, at most this many have their most uses in the same work
-ZIPF_MIN, ZIPF_MAX = 1.25, 4.5  # rarer is a curiosity, commoner is no word of the day
+ZIPF_MIN = 1.25  # rarer is a curiosity
 RARE_ZIPF_MAX = 3.75
-NAME_SHARE = 0.5  # capitalised in more than this share of uses inside a sentence: a name
 ALL_LABELS_BONUS = 0.75
 COMPLEX_COUNT_MIN = 5
 FORM_TIMES = 3.0  # a neutral form is used at most this many times more, or less, than today
@@ -40,7 +39,7 @@ def candidates(judge: Judge, words: WordList) -> list[Candidate]:
     """Return the lemmas that may stand in a corpus: known, no name, no slur, worth meeting, labelled."""
     found = []
     for row, lemma in enumerate(judge.evidence.lemmas):
-        if may_enter(judge, words, lemma) and ZIPF_MIN <= screen.zipf(lemma) <= ZIPF_MAX:
+        if may_enter(judge, words, lemma) and ZIPF_MIN <= screen.zipf(lemma) <= screen.ZIPF_MAX:
             judged = judge.judge(lemma)
             if judged.labels and screen.cefr(lemma):
                 found.append(Candidate(lemma, judged, judge.unevenness(row), judge.beyond(row, judged)))
@@ -61,7 +60,7 @@ def may_enter(judge: Judge, words: WordList, text: str) -> bool:
         return False
     if text in words.rare and screen.zipf(text) >= RARE_ZIPF_MAX:
         return False  # *costa*: so common today, and yet no common word, it must be (part of) a name
-    return row is None or bool(judge.evidence.capital_share[row] <= NAME_SHARE)
+    return row is None or bool(judge.evidence.capital_share[row] <= screen.NAME_SHARE)
 
 
 def score(value: str, candidate: Candidate) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,11 +81,6 @@ def combine(strata: Sequence[LogOdds]) -> LogOdds:
     summed = (weights * np.stack([s.delta for s in strata])).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return LogOdds(np.nan_to_num(summed / total), np.nan_to_num(summed / np.sqrt(total)))
-
-
-def strongest(scores: Mapping[str, float]) -> str | None:
-    """Return the key with the highest score, the first of equals; None where there is no key."""
-    return max(scores, key=lambda key: scores[key]) if scores else None
 
 
 def passes(delta: float, z: float) -> bool:

@@ -17,8 +17,6 @@ from wotd_mlx.words.reading import read_manifest, read_work
 __all__ = ["load_literature", "read_work"]
 
 PER_PERIOD = 100
-ZIPF_MAX = 4.5
-NAME_SHARE = 0.5
 
 
 def load_literature(folder: str | Path, per_period: int = PER_PERIOD) -> Corpus:
@@ -55,8 +53,8 @@ def _eligible(evidence: Evidence) -> Iterable[str]:
     need = min(WORKS_MIN, len(evidence.works))
     for row, lemma in enumerate(evidence.lemmas):
         known = lemma in _shipped() or (evidence.counts[row] > 0).sum() >= need
-        name = evidence.capital_share[row] > NAME_SHARE
-        if not known or name or not evidence.counts[row].any() or screen.zipf(lemma) > ZIPF_MAX:
+        name = evidence.capital_share[row] > screen.NAME_SHARE
+        if not known or name or not evidence.counts[row].any() or screen.zipf(lemma) > screen.ZIPF_MAX:
             continue
         if screen.is_word(lemma) and not screen.is_slur(lemma):
             yield lemma

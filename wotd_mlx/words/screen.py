@@ -12,6 +12,8 @@ from typing import Any
 from wotd_mlx.schemas import WotdError
 
 LETTERS_MIN = 3
+ZIPF_MAX = 4.5  # commoner is no word of the day
+NAME_SHARE = 0.5  # capitalised in more than this share of uses inside a sentence: a name
 SCOWL_SIZE_MAX = 70  # SCOWL's own advice for spell checking; larger lists hold oddities
 SCOWL_COMMON_MAX = 50
 _SCOWL_FILE = re.compile(r"(?:english|american|british)-(words|upper|proper-names)\.([0-9]{2})")
