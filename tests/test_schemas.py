@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wotd_mlx.schemas import Corpus, SemanticID, Word, WotdError
@@ -20,6 +20,7 @@ def test_what_is_printed_parses_back(numbers):
 
 
 @given(st.text(max_size=20))
+@example("0,0,0,0\x1f")  # a blank to the parser, none to int
 def test_any_text_parses_to_an_id_in_range_or_is_refused_in_one_line(text):
     message = ""
     try:

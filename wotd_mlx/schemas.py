@@ -83,7 +83,8 @@ class SemanticID(tuple[int, ...]):
         if not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", p) for p in parts) or not parts:
             example = ",".join("0" for _ in levels)
             raise WotdError(f"{text!r} is not a semantic ID; write {len(levels)} numbers such as {example!r}")
-        return cls(int(p) for p in parts).checked(levels)
+        # strip: `int` knows fewer blanks than `\s` does.
+        return cls(int(p.strip()) for p in parts).checked(levels)
 
     def checked(self, levels: Sequence[int]) -> SemanticID:
         """Return self, or raise WotdError where the count or a coordinate doesn't fit ``levels``."""
