@@ -5,12 +5,13 @@ An unknown key is an error: a misspelt setting must not train something else in 
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
 from wotd_mlx.schemas import Attribute, WotdError
@@ -24,7 +25,23 @@ DEFAULT_ATTRIBUTES = (
     Attribute("era", ("shakespearean", "victorian", "modernist", "contemporary")),
 )
 
-DEFAULT_LEVELS = {"fsq": (8, 8, 8, 5), "rvq": (32, 32, 32, 32), "hvq": (32, 32, 32, 32)}
+
+class KindDefaults(NamedTuple):
+    """What a kind of codes takes where a setting is not given; ``latent`` 0 is as wide as the embedding."""
+
+    levels: tuple[int, ...]
+    latent: int
+
+
+KINDS = {
+    "hvq": KindDefaults((8, 8, 8, 5), 0),
+    "fsq": KindDefaults((8, 8, 8, 5), 0),
+    "rvq": KindDefaults((32, 32, 32, 32), 64),
+}
+
+
+# An ID of more bits would need a cell table larger than the dictionary itself.
+MOST_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -32,11 +49,17 @@ class CodesConfig:
     """The quantiser, the autoencoder around it, and their training.
 
     Args:
-        kind: ``fsq``, ``rvq`` or ``hvq``.
+        kind: ``hvq``, ``fsq`` or ``rvq``.
         levels: codes in each of the Q coordinates; empty means the kind's default.
-        latent: width W that RVQ and HVQ quantise (FSQ's is Q).
-        hidden: width of the encoder's and the decoder's hidden layer.
-        label_weight: weight of the loss that ties a coordinate to its attribute, beside a relative error of about 1.
+        latent: width W that RVQ and HVQ quantise (FSQ's is Q); 0 means the kind's default, HVQ's as wide as the
+            embedding.
+        label_share: HVQ: what share of the accuracy with which the whole vector tells an attribute its coordinate shall
+            keep; less error the lower it is.
+        neighbour_weight: HVQ: how much more an error counts in directions in which words differ much, which keeps
+            neighbours at the price of error; 0 is plain error.
+        label_weight: FSQ, RVQ: weight of the loss that ties a coordinate to its attribute, beside a relative error of
+            about 1.
+        hidden: FSQ, RVQ: width of the encoder's and the decoder's hidden layer. The settings after it are theirs too.
         commitment: weight of the loss that pulls latents to their codes (RVQ, HVQ).
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
@@ -44,9 +67,11 @@ class CodesConfig:
         compile: fuse the training step with ``mx.compile``.
     """
 
-    kind: str = "fsq"
+    kind: str = "hvq"
     levels: tuple[int, ...] = ()
-    latent: int = 64
+    latent: int = 0
+    label_share: float = 0.915
+    neighbour_weight: float = 0.2
     hidden: int = 256
     epochs: int = 30
     batch: int = 512
@@ -61,15 +86,19 @@ class CodesConfig:
     compile: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in DEFAULT_LEVELS:
-            raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(DEFAULT_LEVELS)}")
-        if not self.levels:
-            object.__setattr__(self, "levels", DEFAULT_LEVELS[self.kind])
+        if self.kind not in KINDS:
+            raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+        default = KINDS[self.kind]
+        object.__setattr__(self, "levels", self.levels or default.levels)
+        object.__setattr__(self, "latent", self.latent or default.latent)
         if min(self.levels) < 2:
             raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
-        for name in ("latent", "hidden", "epochs", "batch", "patience"):
+        for name in ("hidden", "epochs", "batch", "patience"):
             if getattr(self, name) < 1:
                 raise WotdError(f"codes {name} is {getattr(self, name)}; expected 1 or more")
+        for name in ("latent", "label_weight", "label_share", "neighbour_weight"):
+            if getattr(self, name) < 0:
+                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -104,10 +133,29 @@ class TrainingConfig:
                 f"{len(self.attributes)} attributes need as many coordinates; "
                 f"codes levels {list(self.codes.levels)} have {len(self.codes.levels)}"
             )
+        if self.codes.kind == "hvq":
+            self._check_dictionary()
         if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
             raise WotdError(
                 f"held_out {self.held_out} and validation {self.validation} must be above 0 and leave words to train on"
             )
+
+    def _check_dictionary(self) -> None:
+        levels = list(self.codes.levels)
+        if (bits := math.log2(math.prod(levels))) > MOST_BITS:
+            raise WotdError(
+                f"codes levels {levels} make {bits:.1f} bits; a dictionary takes {MOST_BITS} at most, detail the rest"
+            )
+        if len(self.attributes) == len(levels):
+            raise WotdError(
+                f"{len(levels)} attributes leave no coordinate free; give codes levels {levels} one coordinate more"
+            )
+        for attribute, codes in zip(self.attributes, levels, strict=False):
+            if len(attribute.values) > codes:
+                raise WotdError(
+                    f"attribute {attribute.name} has {len(attribute.values)} values, its coordinate {codes} codes; "
+                    "give it one code a value at least"
+                )
 
 
 def from_dict(cls: type[T], raw: Any, where: str = "config") -> T:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.interpolate import slerp
+from wotd_mlx.codes.interpolate import monotone, slerp
+from wotd_mlx.codes.names import CodeName, name_codes
 from wotd_mlx.config import TrainingConfig, from_dict
 from wotd_mlx.embed.embedder import BertEmbedder, Embedder
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import SemanticID, WotdError
+from wotd_mlx.schemas import SemanticID, Word, WotdError
 
 Vectors = NDArray[np.float32]
 
@@ -54,12 +55,14 @@ def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder
     """
     model = Autoencoder(dims, config.codes, config.attributes)
     arrays = run.read_arrays(run.model)
+    model.quantizer.resize({name.rpartition(".")[2]: value.shape for name, value in arrays.items()})
     try:
         model.load_weights([(name, mx.array(value)) for name, value in arrays.items()])
     except ValueError as error:
         raise WotdError(f"{run.model} doesn't fit {run.config}: {' '.join(str(error).split())}") from error
     model.eval()
     mx.eval(model.parameters())
+    model.quantizer.prepare()
     return model
 
 
@@ -143,33 +146,83 @@ class SemanticEncoder:
                 out[attribute.name] = (attribute.values[value], float(table[code, value]))
         return out
 
+    def names(self) -> list[CodeName]:
+        """A name and example words for every code of every coordinate, from all words of the run."""
+        words, vectors = self._words
+        ids = np.asarray(self.model.encode(mx.array(vectors)))
+        return name_codes(self.model, words, vectors, ids, self.config.attributes)
+
+    @cached_property
+    def _words(self) -> tuple[tuple[Word, ...], Vectors]:
+        """The run's words and their embeddings (N, D)."""
+        from wotd_mlx.words.jsonl import read_jsonl
+
+        return read_jsonl(self.run.corpus).words, self.run.read_arrays(self.run.vectors)["vectors"]
+
     @cached_property
     def _lexicon(self) -> tuple[list[str], Any]:
         """The run's words and a FAISS index of their vectors."""
         import faiss
 
-        from wotd_mlx.words.jsonl import read_jsonl
-
-        vectors = self.run.read_arrays(self.run.vectors)["vectors"]
+        words, vectors = self._words
         index = faiss.IndexFlatIP(self.dims)
         index.add(vectors)
-        return [word.text for word in read_jsonl(self.run.corpus).words], index
+        return [word.text for word in words], index
 
     def nearest(self, vectors: Vectors, n: int = 5) -> list[list[Neighbour]]:
         """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first."""
         words, index = self._lexicon
-        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-        cosines, rows = index.search(np.ascontiguousarray(unit, np.float32), min(n, len(words)))
+        cosines, rows = index.search(np.ascontiguousarray(_unit(vectors), np.float32), min(n, len(words)))
         return [
             [Neighbour(words[row], float(cosine)) for row, cosine in zip(*pair, strict=True)]
             for pair in zip(rows, cosines, strict=True)
         ]
 
     def interpolate(self, a: Vectors, b: Vectors, steps: int = 5) -> list[Waypoint]:
-        """The way along the sphere from embedding a (D,) to b (D,) in ``steps`` places, both ends among them."""
+        """The way between the IDs of embeddings a (D,) and b (D,), along the sphere through the vectors that these
+        stand for, in ``steps`` places, both ends among them.
+
+        An ID on the way is nearer to b and farther from a, in cosine, than those before it; where rounding to an ID
+        would step back, the ID before it stays.
+        """
         if steps < 2:
             raise WotdError(f"an interpolation has 2 steps or more, its two ends; got {steps}")
         alphas = np.linspace(0, 1, steps)
-        path = slerp(a, b, alphas)
-        ids, nearest = self.encode_vectors(path), self.nearest(path, 3)
+        ends = self.encode_vectors(np.stack([a, b]))
+        start, end = self.decode(ends)
+        path = slerp(start, end, alphas)
+        ids = [ends[0], *self.encode_vectors(path)[1:-1], ends[1]]
+        decoded = _unit(self.decode(ids))
+        kept = monotone(decoded @ decoded[-1], decoded @ decoded[0])
+        ids = [ids[max(k for k in kept if k <= n)] for n in range(steps)]
+        nearest = self.nearest(path, 3)
         return [Waypoint(float(alpha), i, words) for alpha, i, words in zip(alphas, ids, nearest, strict=True)]
+
+    def neighbours(self, number: Sequence[int], radius: int = 1) -> list[SemanticID]:
+        """The IDs at most ``radius`` steps away from an ID (city-block: one step moves one number by one), without
+        itself; the ones whose vectors are nearest to its own, in cosine, come first.
+
+        Raises:
+            WotdError: an ID that is none of this run's, a negative radius, or one that takes in more than a million.
+        """
+        centre = SemanticID(number).checked(self.levels)
+        if radius < 0:
+            raise WotdError(f"radius is {radius}; expected 0 or more")
+        rows, spent = np.zeros((1, 0), np.int64), np.zeros(1, np.int64)
+        for place, k in zip(centre, self.levels, strict=True):
+            reach = np.arange(max(0, place - radius), min(k, place + radius + 1))
+            total = (spent[:, None] + np.abs(reach - place)).ravel()
+            rows = np.concatenate([np.repeat(rows, len(reach), axis=0), np.tile(reach, len(rows))[:, None]], axis=1)
+            rows, spent = rows[total <= radius], total[total <= radius]
+            if len(rows) > 1_000_000:
+                raise WotdError(f"radius {radius} takes in more than a million IDs; choose a smaller one")
+        rows = rows[spent > 0]
+        if not len(rows):
+            return []
+        near = _unit(self.decode(rows.tolist())) @ _unit(self.decode([centre]))[0]
+        return [SemanticID(rows[n]) for n in np.argsort(-near, kind="stable")]
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return unit

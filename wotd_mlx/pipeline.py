@@ -26,6 +26,7 @@ from wotd_mlx.codes.train import (
     label_matrix,
     read_labels_off_codes,
     split_by_family,
+    training_steps,
     warn_of_collapse,
 )
 from wotd_mlx.config import TrainingConfig
@@ -166,7 +167,7 @@ class WOTDTrainer:
         split = split_by_family([word.text for word in words], config)
         mx.random.seed(config.seed)
         model = Autoencoder(x.shape[1], config.codes, config.attributes)
-        steps = config.codes.epochs * (len(split.train) // min(config.codes.batch, len(split.train)))
+        steps = training_steps(config.codes, len(split.train), labels[split.train])
         history = []
         with progress("codes", steps) as advance:
             for epoch in fit(model, x, labels, split, config.codes, config.seed, advance):

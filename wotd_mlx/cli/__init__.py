@@ -12,7 +12,7 @@ import click
 
 from wotd_mlx.schemas import WotdError
 
-COMMANDS = ("train", "encode", "decode", "interpolate", "status")
+COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "status")
 
 
 class LazyGroup(click.Group):

@@ -10,7 +10,7 @@ import click
 
 from wotd_mlx.backend import GIB
 from wotd_mlx.cli.options import as_json, describe, device, print_json
-from wotd_mlx.config import DEFAULT_LEVELS, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.config import KINDS, TrainingConfig, from_dict, read_yaml
 
 if TYPE_CHECKING:
     from wotd_mlx.schemas import RunInfo
@@ -24,7 +24,7 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, or JSONL.")
 @click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
-@click.option("--codes", type=click.Choice(list(DEFAULT_LEVELS)), help="Kind of quantiser.")
+@click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
 @click.option("--levels", metavar="K,K,…", help="Codes in each coordinate, such as 8,8,8,5.")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")

@@ -17,29 +17,36 @@ from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Codes
 
 
-def build_quantizer(cfg: CodesConfig) -> Quantizer:
-    """The quantiser that ``cfg.kind`` names."""
+def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute] = ()) -> Quantizer:
+    """The quantiser that ``cfg.kind`` names, for vectors D = ``dims`` wide."""
     if cfg.kind == "fsq":
         return FSQ(cfg.levels)
-    return {"rvq": RVQ, "hvq": HVQ}[cfg.kind](cfg.levels, cfg.latent, cfg.ema)
+    if cfg.kind == "rvq":
+        return RVQ(cfg.levels, cfg.latent, cfg.ema)
+    sizes = [len(a.values) for a in attributes]
+    return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.label_share, cfg.neighbour_weight)
 
 
 class SkipMLP(nn.Module):
     r""":math:`A x + W_2\,\mathrm{relu}(W_1 x + b_1) + b_2`, (B, in) -> (B, out).
 
     The linear path can be set to a projection known to be good; the other starts at zero and learns what it misses.
+    Without hidden units the linear path is all.
     """
 
     def __init__(self, inputs: int, hidden: int, outputs: int):
         super().__init__()
         self.linear = nn.Linear(inputs, outputs, bias=False)
+        self.hidden = hidden
+        if not hidden:
+            return
         self.up = nn.Linear(inputs, hidden)
         self.down = nn.Linear(hidden, outputs)
         self.down.weight = mx.zeros_like(self.down.weight)
         self.down.bias = mx.zeros_like(self.down.bias)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.linear(x) + self.down(nn.relu(self.up(x)))
+        return self.linear(x) + self.down(nn.relu(self.up(x))) if self.hidden else self.linear(x)
 
 
 class OrdinalHead(nn.Module):
@@ -74,14 +81,15 @@ class Autoencoder(nn.Module):
 
     def __init__(self, dims: int, cfg: CodesConfig, attributes: Sequence[Attribute]):
         super().__init__()
-        self.quantizer = build_quantizer(cfg)
-        width = self.quantizer.width
+        self.quantizer = build_quantizer(cfg, dims, attributes)
+        width, hidden = self.quantizer.width, cfg.hidden if self.quantizer.learns else 0
         self.mean = mx.zeros((dims,))
         self.scale = mx.ones(())
-        self.encoder = SkipMLP(dims, cfg.hidden, width)
-        self.decoder = SkipMLP(width, cfg.hidden, dims)
+        self.encoder = SkipMLP(dims, hidden, width)
+        self.decoder = SkipMLP(width, hidden, dims)
+        tied = attributes if self.quantizer.learns else ()
         self.heads = [
-            OrdinalHead(len(a.values)) if self.quantizer.scalar else nn.Linear(width, len(a.values)) for a in attributes
+            OrdinalHead(len(a.values)) if self.quantizer.scalar else nn.Linear(width, len(a.values)) for a in tied
         ]
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
@@ -94,6 +102,10 @@ class Autoencoder(nn.Module):
     def encode(self, x: mx.array) -> mx.array:
         """x (B, D) -> ids (B, Q) int32."""
         return self.quantizer(self.latents(x)).ids
+
+    def candidates(self, x: mx.array, ids: mx.array) -> mx.array:
+        """x (B, D) with ids (B, Q) -> other IDs that may stand for x, (B, C, Q)."""
+        return self.quantizer.candidates(self.latents(x), ids)
 
     def decode(self, ids: mx.array) -> mx.array:
         """ids (B, Q) -> x̂ (B, D), the vectors that these IDs stand for."""
@@ -120,10 +132,8 @@ class Autoencoder(nn.Module):
         top = directions[:, ::-1][:, :width]
         # An eigenvector's sign is arbitrary and differs between LAPACKs: the largest entry is made positive.
         top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(width)])
-        deviations = np.sqrt(np.maximum(variances[::-1][:width], 1e-12))
         scale = float(np.sqrt(max(float(np.trace(covariance)) / x.shape[1], 1e-12)))
-        # Scalars that will be squeezed start at unit variance; codebooks compare distances, so variances stay.
-        gain = scale / deviations if self.quantizer.scalar else np.ones(width)
+        gain = self.quantizer.gains(variances[::-1][:width] / scale**2)
         self.mean, self.scale = mx.array(mean), mx.array(scale)
         into = np.zeros((self.quantizer.width, x.shape[1]), np.float32)
         into[:width] = (top * gain).T

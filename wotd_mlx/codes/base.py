@@ -29,6 +29,8 @@ class Quantizer(nn.Module, ABC):
     width: int
     # True where each coordinate of the latents is one number of its own, squeezed into [-1, 1].
     scalar = False
+    # True where the codes learn by gradient, together with an encoder and a decoder; False where they are computed.
+    learns = True
 
     @property
     def bits(self) -> float:
@@ -50,6 +52,14 @@ class Quantizer(nn.Module, ABC):
     def codes_to_ids(self, vectors: mx.array) -> mx.array:
         """vectors (B, W) -> ids (B, Q) int32 of the code that the quantiser gives them."""
 
+    def candidates(self, z: mx.array, ids: mx.array) -> mx.array:
+        """Other IDs (B, C, Q) that may stand for z (B, W) with ids (B, Q): here each with one number changed."""
+        changes = [(q, step) for q, k in enumerate(self.levels) for step in range(1, k)]
+        steps = np.zeros((len(changes), len(self.levels)), np.int32)
+        for row, (q, step) in enumerate(changes):
+            steps[row, q] = step
+        return (ids[:, None] + mx.array(steps)) % mx.array(self.levels, mx.int32)
+
     def start(self, z: NDArray[np.float32], seed: int) -> None:
         """Prepare for latents such as z (N, W) before training; nothing to do where nothing is learnt."""
 
@@ -59,3 +69,14 @@ class Quantizer(nn.Module, ABC):
     def revive(self, z: NDArray[np.float32], seed: int) -> int:
         """Give codes that are no longer used a new place among z (N, W); return how many."""
         return 0
+
+    def gains(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each principal component is multiplied with at the start, from the components' variances (W,)."""
+        # Squeezed scalars start at unit variance; codebooks compare distances, so variances stay.
+        return 1 / np.sqrt(np.maximum(variances, 1e-12)) if self.scalar else np.ones(len(variances))
+
+    def resize(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        """Make room for parameters of these shapes, where training chose them."""
+
+    def prepare(self) -> None:
+        """Compute what use needs beside the parameters; called when those have changed."""

@@ -30,3 +30,27 @@ def slerp(a: Vectors, b: Vectors, alphas: NDArray[np.float64]) -> Vectors:
     turned = np.asarray(alphas)[:, None] * angle
     path: Vectors = (np.cos(turned) * a + np.sin(turned) * side / length).astype(np.float32)
     return path
+
+
+def monotone(toward: NDArray[np.floating], away: NDArray[np.floating]) -> list[int]:
+    """Which steps of a way to keep, its first and last among them, so that it never turns back: the most places with
+    ``toward`` (N,) never falling and ``away`` (N,) never rising.
+
+    Raises:
+        ValueError: the last place is itself behind the first.
+    """
+    n = len(toward)
+    if toward[-1] < toward[0] or away[-1] > away[0]:
+        raise ValueError("the last place is behind the first")
+    length, before = np.zeros(n, np.int64), np.full(n, -1)
+    length[0] = 1
+    for i in range(1, n):
+        for j in range(i):
+            forward = toward[j] <= toward[i] and away[j] >= away[i]
+            if length[j] and forward and length[j] >= length[i]:
+                length[i], before[i] = length[j] + 1, j
+    kept, at = [], n - 1
+    while at >= 0:
+        kept.append(at)
+        at = int(before[at])
+    return kept[::-1]

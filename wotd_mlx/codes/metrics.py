@@ -105,20 +105,32 @@ def balanced_accuracy(predicted: Indices, labels: Indices) -> float:
 
 
 def linear_probe(
-    x: Vectors, labels: Indices, weights: Vectors, values: int, *, steps: int = 200, decay: float = 1e-4
+    x: Vectors, labels: Indices, weights: Vectors, values: int, *, steps: int = 200, prior: float = 0.3
 ) -> nn.Linear:
-    """Multinomial logistic regression of labels (N,) on standardised x (N, D), each row with its weight (N,)."""
+    r"""Multinomial logistic regression of labels (N,) on x (N, D), each row with its weight (N,).
+
+    Minimises :math:`\sum_n w_n\,\mathrm{CE}_n + \lVert W \rVert^2 / 2c` with c = ``prior``: embeddings have more
+    dimensions than rare values have words.
+    """
     model = nn.Linear(x.shape[1], values)
     model.weight, model.bias = mx.zeros(model.weight.shape), mx.zeros((values,))
-    inputs, targets, importance = mx.array(x), mx.array(labels), mx.array(weights)
-    optimizer = optim.AdamW(learning_rate=optim.cosine_decay(0.05, steps), weight_decay=decay)
+    mean = x.mean(axis=0)
+    # Gradient descent wants inputs of unit variance a dimension; the penalty is for those of unit length.
+    spread = max(float(np.sqrt(((x - mean) ** 2).mean())), 1e-12)
+    inputs, targets, importance = mx.array((x - mean) / spread), mx.array(labels), mx.array(weights)
+    optimizer = optim.Adam(learning_rate=optim.cosine_decay(0.05, steps))
+    penalty = x.shape[1] / (2 * prior * len(x))
 
     def loss(inputs: mx.array) -> mx.array:
-        return nn.losses.cross_entropy(model(inputs), targets, weights=importance).mean()
+        crossed = nn.losses.cross_entropy(model(inputs), targets, weights=importance).mean()
+        total: mx.array = crossed + penalty * (model.weight**2).sum()
+        return total
 
     step = nn.value_and_grad(model, loss)
     for _ in range(steps):
         _, gradients = step(inputs)
         optimizer.update(model, gradients)
         mx.eval(model.parameters(), optimizer.state)
+    model.weight = model.weight / spread
+    model.bias = model.bias - model.weight @ mx.array(mean)
     return model

@@ -71,10 +71,9 @@ def _probe_accuracy(x: Vectors, labels: Indices, train: Indices, test: Indices, 
     train = train[labels[train] >= 0]
     if len(train) == 0 or len(test) == 0:
         return float("nan")
-    mean, deviation = x[train].mean(axis=0), x[train].std(axis=0) + 1e-6
     weights = balanced_weights(labels[train][:, None])[:, 0]
-    probe = metrics.linear_probe((x[train] - mean) / deviation, labels[train], weights, values)
-    predicted = np.asarray(probe(mx.array((x[test] - mean) / deviation))).argmax(axis=1)
+    probe = metrics.linear_probe(x[train], labels[train], weights, values)
+    predicted = np.asarray(probe(mx.array(x[test]))).argmax(axis=1)
     return metrics.balanced_accuracy(predicted, labels[test])
 
 

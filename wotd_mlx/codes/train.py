@@ -16,7 +16,9 @@ from mlx.utils import tree_map
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.metrics import usage_and_perplexity
+from wotd_mlx.codes.hvq import HVQ
+from wotd_mlx.codes.metrics import balanced_accuracy, usage_and_perplexity
+from wotd_mlx.codes.reader import fit_steps
 from wotd_mlx.config import CodesConfig, TrainingConfig
 from wotd_mlx.schemas import Attribute, Word, WotdError
 from wotd_mlx.words.families import family
@@ -98,6 +100,13 @@ def balanced_weights(labels: Indices) -> Vectors:
     return weights
 
 
+def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
+    """How many steps :func:`fit` will count off on so many training words with labels (N, A)."""
+    if cfg.kind == "hvq":
+        return fit_steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
+    return cfg.epochs * (rows // min(cfg.batch, rows))
+
+
 def fit(
     model: Autoencoder,
     x: Vectors,
@@ -111,19 +120,37 @@ def fit(
 
     loss = ‖x − x̂‖² / ‖x − μ‖² + label_weight · Σ_q cross-entropy of attribute q from coordinate q alone + commitment.
     The validation loss is ‖x − x̂‖² / ‖x − μ‖² + label_weight · Σ_q error rate of attribute q, balanced: cross-entropy
-    rises with a growing sureness that loses no label, and the commitment follows the latents' scale.
+    rises with a growing sureness that loses no label, and the commitment follows the latents' scale. A dictionary is
+    computed rather than learnt by gradient: it takes one epoch.
+
+    Raises:
+        WotdError: a vector that isn't finite.
     """
+    if len(bad := np.flatnonzero(~np.isfinite(x).all(axis=1))):
+        raise WotdError(f"vector {bad[0]} of {len(x)} is not finite ({len(bad)} such); check the embedding model")
     mx.random.seed(seed)
-    rng = np.random.default_rng(seed)
     model.start(x[split.train], seed)
-    weights = balanced_weights(labels[split.train])
-    data = (mx.array(x[split.train]), mx.array(np.maximum(labels[split.train], 0)), mx.array(weights))
-    valid = (
-        mx.array(x[split.valid]),
-        mx.array(np.maximum(labels[split.valid], 0)),
-        mx.array(balanced_weights(labels[split.valid])),
+    if isinstance(model.quantizer, HVQ):
+        yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
+    else:
+        yield from _fit_by_gradient(model, x, labels, split, cfg, seed, progress)
+
+
+def _fit_by_gradient(
+    model: Autoencoder,
+    x: Vectors,
+    labels: Indices,
+    split: Split,
+    cfg: CodesConfig,
+    seed: int,
+    progress: Callable[[int], None],
+) -> Iterator[Epoch]:
+    rng = np.random.default_rng(seed)
+    data, valid = (
+        (mx.array(x[rows]), mx.array(np.maximum(labels[rows], 0)), mx.array(balanced_weights(labels[rows])))
+        for rows in (split.train, split.valid)
     )
-    variance = max(float(((x[split.train] - np.asarray(model.mean)) ** 2).sum(axis=1).mean()), 1e-12)
+    variance = _variance(model, x[split.train])
     batch = min(cfg.batch, len(split.train))
     steps = len(split.train) // batch
     optimizer = optim.AdamW(learning_rate=_schedule(cfg, steps), weight_decay=cfg.weight_decay)
@@ -187,6 +214,41 @@ def fit(
             break
     model.update(best)
     mx.eval(model.parameters())
+
+
+def _fit_dictionary(
+    model: Autoencoder,
+    quantizer: HVQ,
+    x: Vectors,
+    labels: Indices,
+    split: Split,
+    cfg: CodesConfig,
+    seed: int,
+    progress: Callable[[int], None],
+) -> Epoch:
+    rows = np.concatenate([split.train, split.valid])
+    train, valid = np.split(np.asarray(model.latents(mx.array(x[rows]))), [len(split.train)])
+    weights = balanced_weights(labels[split.train])
+    quantizer.fit(train, labels[split.train], weights, valid, seed, progress, fuse=cfg.compile)
+    ids = np.asarray(model.encode(mx.array(x[rows])))
+    decoded = np.asarray(model.decode(mx.array(ids)))
+    errors = ((x[rows] - decoded) ** 2).sum(axis=1)
+    variance = _variance(model, x[split.train])
+    trained, seen = (float(part.mean()) / variance for part in np.split(errors, [len(split.train)]))
+    ids, unseen = np.split(ids, [len(split.train)])
+    read_labels_off_codes(model, ids, labels[split.train])
+    wrong = [
+        1 - balanced_accuracy(np.asarray(table).argmax(axis=1)[unseen[known, a]], labels[split.valid][known, a])
+        for a, table in enumerate(model.tables)
+        if (known := labels[split.valid][:, a] >= 0).any()
+    ]
+    lost = cfg.label_weight * sum(wrong)
+    usage, perplexity = usage_and_perplexity(ids, cfg.levels)
+    return Epoch(1, trained, seen + lost, seen, 0.0, usage, perplexity, 0)
+
+
+def _variance(model: Autoencoder, x: Vectors) -> float:
+    return max(float(((x - np.asarray(model.mean)) ** 2).sum(axis=1).mean()), 1e-12)
 
 
 def _schedule(cfg: CodesConfig, steps: int) -> Callable[[mx.array], mx.array]:

@@ -1,0 +1,59 @@
+"""``wotd-mlx codes``: what each coordinate and each of its codes means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+
+
+@click.command("codes")
+@run_folder
+@click.option("--coordinate", metavar="NAME", help="Only this one, such as style.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="DIR", help="Also draw a picture a coordinate there.")
+@device
+@as_json
+def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) -> None:
+    """Show every code of every coordinate: its name and words that bear it.
+
+    Behind a code's name stands the value that it reads as, then its own words. What moving along a coordinate changes
+    is in the run's metrics.json, and on the pictures.
+
+    \b
+    Examples:
+      wotd-mlx codes
+      wotd-mlx codes --run runs/rvq --coordinate era
+      wotd-mlx codes --plot pictures
+    """
+    from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.schemas import WotdError
+
+    coder = SemanticEncoder.load(run)
+    names = coder.names()
+    known = list(dict.fromkeys(name.coordinate for name in names))
+    if coordinate is not None and coordinate not in known:
+        raise WotdError(f"{run} has no coordinate {coordinate!r}; its coordinates are {', '.join(known)}")
+    names = [name for name in names if coordinate in (None, name.coordinate)]
+    if plot is not None:
+        from wotd_mlx.codes.plot import draw
+
+        for file in draw(names, coder.model.tables, coder.config.attributes, plot):
+            click.echo(f"drew {file}", err=True)
+    if as_json:
+        for name in names:
+            row = {"coordinate": name.coordinate, "code": name.code, "name": name.name, "words": list(name.words)}
+            print_json({**row, "members": name.members})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    for title in dict.fromkeys(name.coordinate for name in names):
+        table = Table(title=title, title_justify="left")
+        for column in ("code", "name", "members", "words"):
+            table.add_column(column, justify="right" if column in ("code", "members") else "left")
+        for name in names:
+            if name.coordinate == title:
+                table.add_row(str(name.code), name.name, f"{name.members:,}", ", ".join(name.words[2:]))
+        Console().print(table)

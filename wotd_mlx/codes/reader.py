@@ -1,0 +1,117 @@
+"""What a vector says of each attribute: a small classifier, trained on the labelled words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+EPOCHS, BATCH, HIDDEN = 14, 512, 256
+
+
+class Reader(nn.Module):
+    r"""Posteriors of A attributes' values from latents z (B, W), through one hidden layer.
+
+    .. math:: p_a(v \mid z) \propto \exp\bigl(W_2\,\mathrm{relu}(W_1 z + b_1) + b_2\bigr)_{a,v}
+
+    They are balanced: trained with each value counted alike, however many words bear it.
+
+    Args:
+        width: W.
+        sizes: how many values each attribute has.
+    """
+
+    def __init__(self, width: int, sizes: Sequence[int]):
+        super().__init__()
+        self.sizes = tuple(sizes)
+        self.up = nn.Linear(width, HIDDEN)
+        self.down = nn.Linear(HIDDEN, sum(sizes))
+        # Share of each value among the labelled training words, zero for an attribute without any; and a mean weight.
+        self.prior = mx.zeros((sum(sizes),))
+        self.weight = mx.ones((len(sizes),))
+        self.freeze(recurse=False)
+        self._dropout = (nn.Dropout(0.3), nn.Dropout(0.5))
+
+    def logits(self, z: mx.array) -> list[mx.array]:
+        """z (B, W) -> for each attribute (B, V)."""
+        dropped, halved = self._dropout
+        hidden = nn.relu(self.up(dropped(z) if self.training else z))
+        out = self.down(halved(hidden) if self.training else hidden)
+        return self._split(out)
+
+    def _split(self, rows: mx.array) -> list[mx.array]:
+        ends = np.cumsum(self.sizes).tolist()
+        return [rows[..., end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
+
+    def __call__(self, z: mx.array) -> list[mx.array]:
+        """z (B, W) -> each attribute's balanced posterior (B, V); zeros where no training word is labelled with it."""
+        known = [prior.sum() > 0 for prior in self._split(self.prior)]
+        return [mx.softmax(part, axis=-1) * k for part, k in zip(self.logits(z), known, strict=True)]
+
+    def stakes(self, z: mx.array) -> list[mx.array]:
+        r"""z (B, W) -> for each attribute (B, V) what reading z as value v adds to the balanced accuracy.
+
+        A word of a rare value weighs more there: :math:`p_v / (\sum_u p_u \pi_u)`, with π the shares among the words,
+        over the mean of that weight.
+        """
+        return [p * w / self.weight[a] for a, (p, w) in enumerate(self._weighted(z))]
+
+    def _weighted(self, z: mx.array) -> list[tuple[mx.array, mx.array]]:
+        pairs = zip(self(z), self._split(self.prior), strict=True)
+        return [(p, 1 / mx.maximum((p * prior).sum(axis=-1, keepdims=True), 1e-6)) for p, prior in pairs]
+
+    def fit(
+        self, z: Vectors, labels: Indices, weights: Vectors, seed: int, progress: Callable[[int], None], *, fuse: bool
+    ) -> None:
+        """Learn from z (N, W) with labels (N, A), −1 where unknown, and balancing weights (N, A)."""
+        known = (labels >= 0).any(axis=1)
+        rows, steps = np.flatnonzero(known), fit_steps(int(known.sum()))
+        if not steps:
+            return
+        pairs = zip(labels.T, self.sizes, strict=True)
+        priors = [np.bincount(column[column >= 0], minlength=size) for column, size in pairs]
+        self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in priors]), mx.float32)
+        mx.random.seed(seed)
+        rng = np.random.default_rng(seed)
+        data = (mx.array(z), mx.array(np.maximum(labels, 0)), mx.array(weights))
+        optimizer = optim.AdamW(learning_rate=optim.cosine_decay(1e-3, steps), weight_decay=0.1)
+        optimizer.init(self.trainable_parameters())
+
+        def loss(z: mx.array, labels: mx.array, weights: mx.array) -> mx.array:
+            total = mx.array(0.0)
+            for a, logit in enumerate(self.logits(z)):
+                crossed = nn.losses.cross_entropy(logit, labels[:, a], weights=weights[:, a])
+                total = total + crossed.sum() / mx.maximum((weights[:, a] > 0).sum(), 1)
+            return total
+
+        loss_and_grad = nn.value_and_grad(self, loss)
+
+        def step(rows: mx.array) -> mx.array:
+            total: mx.array
+            total, gradients = loss_and_grad(*(part[rows] for part in data))
+            optimizer.update(self, gradients)
+            return total
+
+        state = [self.state, optimizer.state, mx.random.state]
+        run = mx.compile(step, inputs=state, outputs=state) if fuse else step
+        batch = min(BATCH, len(rows))
+        self.train()
+        for _ in range(EPOCHS):
+            order = mx.array(rng.permutation(rows))
+            for n in range(len(rows) // batch):
+                mx.eval(run(order[n * batch : (n + 1) * batch]), state)
+                progress(1)
+        self.eval()
+        self.weight = mx.stack([w.mean() for _, w in self._weighted(data[0])])
+
+
+def fit_steps(rows: int) -> int:
+    """How many steps :meth:`Reader.fit` takes with so many labelled rows."""
+    return EPOCHS * (rows // min(BATCH, rows)) if rows else 0
