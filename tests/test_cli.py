@@ -138,6 +138,7 @@ def test_status_tells_versions_device_and_blas():
             "error: no corpus 'no/such'",
         ),
         (["train", "--codes", "pq"], 2, "Invalid value for '--codes'"),
+        (["train", "--gradient", "magic"], 2, "Invalid value for '--gradient'"),
         (["train", "--levels", "8,x"], 2, "is not a list such as"),
         (["train", "--config", "no/such.yaml"], 1, "error: no/such.yaml can't be read"),
         (["fly"], 2, "No such command 'fly'"),

@@ -26,7 +26,8 @@ def test_a_config_survives_json():
         ({"codes": [1]}, "config.codes: got list, expected keys and values"),
         ({"codes": {"levels": 8}}, "config.codes.levels: got 8, expected a list"),
         ({"codes": {"levels": [8, 8.5]}}, "expected int"),
-        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of fsq, rvq, hvq"),
+        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of fsq, rvq"),
+        ({"codes": {"gradient": "magic"}}, "codes gradient 'magic' is unknown; expected one of straight-through, "),
         ({"codes": {"levels": [8, 1, 8]}}, "each coordinate needs 2 codes"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
         ({"codes": {"epochs": 0}}, "codes epochs is 0"),
@@ -45,7 +46,7 @@ def test_a_whole_number_does_for_a_float():
 
 def test_default_levels_belong_to_the_kind():
     assert CodesConfig("fsq").levels == (8, 8, 8, 5)
-    assert CodesConfig("hvq").levels == (32, 32, 32, 32)
+    assert CodesConfig("rvq").levels == (32, 32, 32, 32)
 
 
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):

@@ -24,7 +24,9 @@ DEFAULT_ATTRIBUTES = (
     Attribute("era", ("shakespearean", "victorian", "modernist", "contemporary")),
 )
 
-DEFAULT_LEVELS = {"fsq": (8, 8, 8, 5), "rvq": (32, 32, 32, 32), "hvq": (32, 32, 32, 32)}
+DEFAULT_LEVELS = {"fsq": (8, 8, 8, 5), "rvq": (32, 32, 32, 32)}
+
+GRADIENTS = ("straight-through", "rotation", "soft", "noise")
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,16 @@ class CodesConfig:
     """The quantiser, the autoencoder around it, and their training.
 
     Args:
-        kind: ``fsq``, ``rvq`` or ``hvq``.
+        kind: ``fsq`` or ``rvq``.
         levels: codes in each of the Q coordinates; empty means the kind's default.
-        latent: width W that RVQ and HVQ quantise (FSQ's is Q).
+        latent: width W that RVQ quantises (FSQ's is Q).
         hidden: width of the encoder's and the decoder's hidden layer.
         label_weight: weight of the loss that ties a coordinate to its attribute, beside a relative error of about 1.
-        commitment: weight of the loss that pulls latents to their codes (RVQ, HVQ).
+        commitment: weight of the loss that pulls latents to their codes (RVQ).
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
         patience: epochs without a better validation loss before the training stops.
+        gradient: what trains the encoder through the quantiser; see :mod:`wotd_mlx.codes.gradient`.
         compile: fuse the training step with ``mx.compile``.
     """
 
@@ -58,11 +61,14 @@ class CodesConfig:
     label_weight: float = 0.03
     commitment: float = 0.25
     ema: float = 0.99
+    gradient: str = "straight-through"
     compile: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in DEFAULT_LEVELS:
             raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(DEFAULT_LEVELS)}")
+        if self.gradient not in GRADIENTS:
+            raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
         if not self.levels:
             object.__setattr__(self, "levels", DEFAULT_LEVELS[self.kind])
         if min(self.levels) < 2:

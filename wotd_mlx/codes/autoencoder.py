@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.fsq import FSQ
-from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Codes
@@ -20,8 +19,8 @@ from wotd_mlx.schemas import Attribute, Codes
 def build_quantizer(cfg: CodesConfig) -> Quantizer:
     """The quantiser that ``cfg.kind`` names."""
     if cfg.kind == "fsq":
-        return FSQ(cfg.levels)
-    return {"rvq": RVQ, "hvq": HVQ}[cfg.kind](cfg.levels, cfg.latent, cfg.ema)
+        return FSQ(cfg.levels, cfg.gradient)
+    return RVQ(cfg.levels, cfg.latent, cfg.ema, cfg.gradient)
 
 
 class SkipMLP(nn.Module):
@@ -86,6 +85,7 @@ class Autoencoder(nn.Module):
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
+        self.eval()  # codes are hard; `fit` alone trains
 
     def latents(self, x: mx.array) -> mx.array:
         """x (B, D) -> z (B, W)."""
