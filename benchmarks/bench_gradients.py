@@ -1,6 +1,6 @@
 """What trains an encoder best through a quantiser: four gradients and iFSQ's bound, on a finished run's vectors.
 
-    python -m benchmarks.bench_gradients [--run DIR] [--seeds N] [--label-weights W …]
+    python -m benchmarks.bench_gradients [--run DIR] [--seeds N] [--label-weights W …] [--jobs N]
 
 Each seed starts other weights and another order of the words; all are measured on the same held-out word families.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,17 +20,14 @@ from benchmarks.timing import write_results
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.fsq import FSQ
-from wotd_mlx.codes.train import Indices, Split, Vectors, fit, label_matrix, split_by_family
+from wotd_mlx.codes.train import fit, label_matrix, split_by_family
 from wotd_mlx.config import DEFAULT_LEVELS, GRADIENTS, CodesConfig
 from wotd_mlx.encoder import read_config
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import Attribute
 from wotd_mlx.words.jsonl import read_jsonl
 
 if TYPE_CHECKING:
     import mlx.core as mx
-
-FIGURES = ("relative_mse", "spearman", "recall_at_10", "epochs", "seconds")
 
 
 class IFSQ(FSQ):
@@ -43,15 +41,26 @@ class IFSQ(FSQ):
         return super().bound(0.8 * z)
 
 
-def measure(
-    x: Vectors, labels: Indices, split: Split, cfg: CodesConfig, attributes: Sequence[Attribute], seed: int, even: bool
-) -> dict[str, float]:
-    """Train once on x (N, D), with iFSQ's bound where ``even``; the figures of the held-out words."""
+class Variant(NamedTuple):
+    """One row of the table."""
+
+    codes: str
+    gradient: str
+    bound: str
+    label_weight: float
+
+
+def measure(folder: str, variant: Variant, seed: int) -> dict[str, float]:
+    """Train once on the vectors of a run; the figures of its held-out words."""
     import mlx.core as mx
 
+    run = RunFolder(folder)
+    x, words, (config, _) = run.read_arrays(run.vectors)["vectors"], read_jsonl(run.corpus).words, read_config(run)
+    labels, split = label_matrix(words, config.attributes), split_by_family([word.text for word in words], config)
+    cfg = CodesConfig(variant.codes, gradient=variant.gradient, label_weight=variant.label_weight)
     mx.random.seed(seed)
-    model = Autoencoder(x.shape[1], cfg, attributes)
-    if even:
+    model = Autoencoder(x.shape[1], cfg, config.attributes)
+    if variant.bound == "iFSQ":
         model.quantizer = IFSQ(cfg.levels, cfg.gradient)
     started = time.perf_counter()
     epochs = sum(1 for _ in fit(model, x, labels, split, cfg, seed))
@@ -73,26 +82,24 @@ def main() -> None:
     parser.add_argument("--run", default="runs/default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--label-weights", type=float, nargs="+", default=[0.0])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; more than one blurs the seconds")
     given = parser.parse_args()
-    run = RunFolder(given.run)
-    x = run.read_arrays(run.vectors)["vectors"]
-    words, (config, _) = read_jsonl(run.corpus).words, read_config(run)
-    labels = label_matrix(words, config.attributes)
-    split = split_by_family([word.text for word in words], config)
-    variants = [(kind, name, name, False) for kind in DEFAULT_LEVELS for name in GRADIENTS]
-    variants.append(("fsq", "straight-through, iFSQ's bound", "straight-through", True))
-    rows: list[dict[str, Any]] = []
-    for weight in given.label_weights:
-        for kind, name, gradient, even in variants:
-            cfg = CodesConfig(kind, gradient=gradient, label_weight=weight)
-            seeds = [measure(x, labels, split, cfg, config.attributes, s, even) for s in range(given.seeds)]
-            row: dict[str, Any] = {"codes": kind, "gradient": name, "label_weight": weight}
-            for figure in FIGURES:
-                values = [seed[figure] for seed in seeds]
-                row[figure] = {"mean": float(np.mean(values)), "min": min(values), "max": max(values)}
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-    write_results("gradients", {"embedding": config.embedding, "seeds": given.seeds, "rows": rows})
+    bounds = [
+        (kind, gradient, "tanh" if kind == "fsq" else "none") for kind in DEFAULT_LEVELS for gradient in GRADIENTS
+    ]
+    bounds.append(("fsq", "straight-through", "iFSQ"))
+    variants = [Variant(*bound, weight) for weight in given.label_weights for bound in bounds]
+    rows = []
+    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+        runs = [[pool.submit(measure, given.run, v, seed) for seed in range(given.seeds)] for v in variants]
+        for variant, seeds in zip(variants, runs, strict=True):
+            found = [seed.result() for seed in seeds]
+            figures = {name: [figure[name] for figure in found] for name in found[0]}
+            summary = {n: {"mean": float(np.mean(v)), "min": min(v), "max": max(v)} for n, v in figures.items()}
+            rows.append({**variant._asdict(), **summary})
+            print(json.dumps(rows[-1]), flush=True)
+    embedding = read_config(RunFolder(given.run))[0].embedding
+    write_results("gradients", {"embedding": embedding, "seeds": given.seeds, "jobs": given.jobs, "rows": rows})
 
 
 if __name__ == "__main__":

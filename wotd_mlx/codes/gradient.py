@@ -17,7 +17,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 # In units of :func:`gap`, so that one schedule does for scalars and for any codebook.
-HOT, COLD = 0.5, 0.02
+HOT, COLD = 1.0, 0.1
 
 
 def straight_through(z: mx.array, code: mx.array) -> mx.array:
