@@ -69,7 +69,7 @@ def soft(z: mx.array, book: mx.array, temperature: mx.array | float) -> mx.array
     Shape:
         z (B, W), book (K, W) -> (B, W).
     Reference:
-        Agustsson et al. 2017, arXiv 1704.00648, section 3.2 (their :math:`\sigma = 1/T`).
+        Agustsson et al. 2017, arXiv 1704.00648 (their :math:`\sigma = 1/T`).
     """
     return mx.softmax(_nearness(z, book) / temperature, axis=-1) @ book
 
@@ -103,7 +103,7 @@ def noise(z: mx.array, code: mx.array) -> mx.array:
     Shape:
         z, code (B, W) -> (B, W).
     Reference:
-        Vali and Bäckström 2022, NSVQ, doi 10.1109/LSP.2022.3180666, equation 2.
+        Vali and Bäckström 2022, NSVQ, doi 10.1109/ACCESS.2022.3147670; theirs trains the codebook by it too.
     """
     direction = mx.random.normal(z.shape)
     return z + _length(z - mx.stop_gradient(code)) * direction / _length(direction)
@@ -117,7 +117,7 @@ def uniform_noise(z: mx.array, step: mx.array) -> mx.array:
     Shape:
         z (B, Q), step (Q,) -> (B, Q).
     Reference:
-        Ballé et al. 2016, arXiv 1611.01704, section 3.
+        Ballé et al. 2016, arXiv 1611.01704.
     """
     return z + step * mx.random.uniform(-0.5, 0.5, z.shape)
 
