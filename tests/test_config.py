@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from wotd_mlx.config import CodesConfig, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.config import DEFAULT_LEVELS, CodesConfig, TrainingConfig, from_dict, read_yaml
 from wotd_mlx.schemas import WotdError
 
 
@@ -44,9 +44,11 @@ def test_a_whole_number_does_for_a_float():
     assert from_dict(CodesConfig, {"clip": 2}).clip == 2.0
 
 
-def test_default_levels_belong_to_the_kind():
+def test_default_levels_and_gradient_belong_to_the_kind():
     assert CodesConfig("fsq").levels == (8, 8, 8, 5)
     assert CodesConfig("rvq").levels == (32, 32, 32, 32)
+    assert [CodesConfig(kind).gradient for kind in DEFAULT_LEVELS] == ["soft", "straight-through"]
+    assert CodesConfig("rvq", gradient="noise").gradient == "noise"
 
 
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):

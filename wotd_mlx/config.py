@@ -28,6 +28,9 @@ DEFAULT_LEVELS = {"fsq": (8, 8, 8, 5), "rvq": (32, 32, 32, 32)}
 
 GRADIENTS = ("straight-through", "rotation", "soft", "noise")
 
+# Each kind's best in benchmarks/results/gradients.json.
+DEFAULT_GRADIENTS = {"fsq": "soft", "rvq": "straight-through"}
+
 
 @dataclass(frozen=True)
 class CodesConfig:
@@ -43,7 +46,7 @@ class CodesConfig:
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
         patience: epochs without a better validation loss before the training stops.
-        gradient: what trains the encoder through the quantiser; see :mod:`wotd_mlx.codes.gradient`.
+        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's best.
         compile: fuse the training step with ``mx.compile``.
     """
 
@@ -61,12 +64,14 @@ class CodesConfig:
     label_weight: float = 0.03
     commitment: float = 0.25
     ema: float = 0.99
-    gradient: str = "straight-through"
+    gradient: str = ""
     compile: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in DEFAULT_LEVELS:
             raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(DEFAULT_LEVELS)}")
+        if not self.gradient:
+            object.__setattr__(self, "gradient", DEFAULT_GRADIENTS[self.kind])
         if self.gradient not in GRADIENTS:
             raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
         if not self.levels:
