@@ -27,7 +27,7 @@ from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.words.jsonl import read_jsonl
 
 # FAISS's codebooks have 2^b codes: FSQ's 11.3 bits stand beside the next more that four levels can have.
-FAISS_LEVELS = {"fsq": (4, 3), "rvq": (4, 5), "hvq": (4, 5)}
+FAISS_LEVELS = {"fsq": (4, 3), "rvq": (4, 5)}
 
 
 def train(kind: str, embedding: str, folder: Path, **codes: float) -> dict[str, Any]:

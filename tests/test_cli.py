@@ -138,6 +138,7 @@ def test_status_tells_versions_device_and_blas():
             "error: no corpus 'no/such'",
         ),
         (["train", "--codes", "pq"], 2, "Invalid value for '--codes'"),
+        (["train", "--gradient", "magic"], 2, "Invalid value for '--gradient'"),
         (["train", "--levels", "8,x"], 2, "is not a list such as"),
         (["train", "--config", "no/such.yaml"], 1, "error: no/such.yaml can't be read"),
         (["fly"], 2, "No such command 'fly'"),
@@ -184,7 +185,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_a_run_that_goes_on(checkpoint, tmp_p
     import time
 
     out = tmp_path / "run"
-    arguments = [*train(checkpoint, out), "--epochs", "100000"]
+    arguments = [*train(checkpoint, out), "--codes", "fsq", "--epochs", "100000"]
     command = [sys.executable, "-m", "wotd_mlx.cli", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stderr is not None

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from wotd_mlx.config import CodesConfig, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.config import KINDS, CodesConfig, TrainingConfig, from_dict, read_yaml
 from wotd_mlx.schemas import WotdError
 
 
@@ -26,10 +26,15 @@ def test_a_config_survives_json():
         ({"codes": [1]}, "config.codes: got list, expected keys and values"),
         ({"codes": {"levels": 8}}, "config.codes.levels: got 8, expected a list"),
         ({"codes": {"levels": [8, 8.5]}}, "expected int"),
-        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of fsq, rvq, hvq"),
+        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of hvq, fsq, rvq"),
+        ({"codes": {"gradient": "magic"}}, "codes gradient 'magic' is unknown; expected one of straight-through, "),
         ({"codes": {"levels": [8, 1, 8]}}, "each coordinate needs 2 codes"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
         ({"codes": {"epochs": 0}}, "codes epochs is 0"),
+        ({"codes": {"label_share": -1}}, "codes label_share is -1"),
+        ({"codes": {"levels": [8, 8, 8]}}, "3 attributes leave no coordinate free"),
+        ({"codes": {"levels": [8, 3, 8, 8]}}, "attribute complexity has 4 values, its coordinate 3 codes"),
+        ({"codes": {"levels": [64] * 5}}, "make 30.0 bits; a dictionary takes 24 at most, detail the rest"),
         ({"held_out": 0.99, "validation": 0.05}, "leave words to train on"),
     ],
 )
@@ -43,9 +48,11 @@ def test_a_whole_number_does_for_a_float():
     assert from_dict(CodesConfig, {"clip": 2}).clip == 2.0
 
 
-def test_default_levels_belong_to_the_kind():
-    assert CodesConfig("fsq").levels == (8, 8, 8, 5)
-    assert CodesConfig("hvq").levels == (32, 32, 32, 32)
+def test_default_levels_and_gradient_belong_to_the_kind():
+    assert CodesConfig("hvq").levels == CodesConfig("fsq").levels == (8, 8, 8, 5)
+    assert CodesConfig("rvq").levels == (32, 32, 32, 32)
+    assert [CodesConfig(kind).gradient for kind in KINDS] == ["straight-through", "soft", "straight-through"]
+    assert CodesConfig("rvq", gradient="noise").gradient == "noise"
 
 
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):

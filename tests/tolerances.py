@@ -19,7 +19,13 @@ TOL = {
     "ids": Tol(0.0, 0.0, "integers: a difference is a wrong code"),
     "exact": Tol(0.0, 0.0, "the same operations on the same numbers"),
     "sum_order": Tol(1e-5, 1e-5, "fp32, the same sum in another order; worst seen 2.9e-6"),
-    "torch": Tol(1e-5, 1e-5, "fp32 against torch on a CPU, forward and gradient; worst seen 1.1e-6"),
+    "torch": Tol(1e-5, 1e-5, "fp32 against torch on a CPU, forward and gradient; worst seen 6.1e-6 of 1 + |want|"),
+    "difference": Tol(
+        2e-3, 2e-3, "fp32 central differences, step 1e-2: rounding 1e-5, the cubic term 1e-3; worst seen 1.2e-4"
+    ),
+    "sampled_mean": Tol(
+        0.02, 0.0, "mean of 40,000 draws of deviation 0.9 or less: 4 standard errors; worst seen 0.012"
+    ),
     "embedding": Tol(
         1e-5, 0.0, "6 layers in fp32 with a fast GELU and softmax; worst seen 4e-7 in cosine, 2.6e-6 a number"
     ),

@@ -25,18 +25,22 @@ DEFAULT_ATTRIBUTES = (
     Attribute("era", ("shakespearean", "victorian", "modernist", "contemporary")),
 )
 
+GRADIENTS = ("straight-through", "rotation", "soft", "noise")
+
 
 class KindDefaults(NamedTuple):
     """What a kind of codes takes where a setting is not given; ``latent`` 0 is as wide as the embedding."""
 
     levels: tuple[int, ...]
     latent: int
+    # The best in benchmarks/results/gradients.json; a dictionary learns nothing by gradient.
+    gradient: str
 
 
 KINDS = {
-    "hvq": KindDefaults((8, 8, 8, 5), 0),
-    "fsq": KindDefaults((8, 8, 8, 5), 0),
-    "rvq": KindDefaults((32, 32, 32, 32), 64),
+    "hvq": KindDefaults((8, 8, 8, 5), 0, "straight-through"),
+    "fsq": KindDefaults((8, 8, 8, 5), 0, "soft"),
+    "rvq": KindDefaults((32, 32, 32, 32), 64, "straight-through"),
 }
 
 
@@ -60,10 +64,11 @@ class CodesConfig:
         label_weight: FSQ, RVQ: weight of the loss that ties a coordinate to its attribute, beside a relative error of
             about 1.
         hidden: FSQ, RVQ: width of the encoder's and the decoder's hidden layer. The settings after it are theirs too.
-        commitment: weight of the loss that pulls latents to their codes (RVQ, HVQ).
+        commitment: weight of the loss that pulls latents to their codes (RVQ).
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
         patience: epochs without a better validation loss before the training stops.
+        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's best.
         compile: fuse the training step with ``mx.compile``.
     """
 
@@ -83,6 +88,7 @@ class CodesConfig:
     label_weight: float = 0.03
     commitment: float = 0.25
     ema: float = 0.99
+    gradient: str = ""
     compile: bool = True
 
     def __post_init__(self) -> None:
@@ -91,6 +97,9 @@ class CodesConfig:
         default = KINDS[self.kind]
         object.__setattr__(self, "levels", self.levels or default.levels)
         object.__setattr__(self, "latent", self.latent or default.latent)
+        object.__setattr__(self, "gradient", self.gradient or default.gradient)
+        if self.gradient not in GRADIENTS:
+            raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
         if min(self.levels) < 2:
             raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
         for name in ("hidden", "epochs", "batch", "patience"):

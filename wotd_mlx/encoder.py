@@ -179,23 +179,22 @@ class SemanticEncoder:
         ]
 
     def interpolate(self, a: Vectors, b: Vectors, steps: int = 5) -> list[Waypoint]:
-        """The way between the IDs of embeddings a (D,) and b (D,), along the sphere through the vectors that these
-        stand for, in ``steps`` places, both ends among them.
+        """The way from embedding a (D,) to b (D,) in ``steps`` places, both ends among them: the words nearest to the
+        arc between the two, and the IDs along the arc between the vectors that their own IDs stand for.
 
-        An ID on the way is nearer to b and farther from a, in cosine, than those before it; where rounding to an ID
-        would step back, the ID before it stays.
+        What an ID on the way stands for is nearer to the last and farther from the first, in cosine, than those before
+        it; where rounding to an ID would step back, the ID before it stays.
         """
         if steps < 2:
             raise WotdError(f"an interpolation has 2 steps or more, its two ends; got {steps}")
         alphas = np.linspace(0, 1, steps)
         ends = self.encode_vectors(np.stack([a, b]))
         start, end = self.decode(ends)
-        path = slerp(start, end, alphas)
-        ids = [ends[0], *self.encode_vectors(path)[1:-1], ends[1]]
+        ids = [ends[0], *self.encode_vectors(slerp(start, end, alphas))[1:-1], ends[1]]
         decoded = _unit(self.decode(ids))
         kept = monotone(decoded @ decoded[-1], decoded @ decoded[0])
         ids = [ids[max(k for k in kept if k <= n)] for n in range(steps)]
-        nearest = self.nearest(path, 3)
+        nearest = self.nearest(slerp(a, b, alphas), 3)
         return [Waypoint(float(alpha), i, words) for alpha, i, words in zip(alphas, ids, nearest, strict=True)]
 
     def neighbours(self, number: Sequence[int], radius: int = 1) -> list[SemanticID]:

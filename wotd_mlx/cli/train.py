@@ -10,7 +10,7 @@ import click
 
 from wotd_mlx.backend import GIB
 from wotd_mlx.cli.options import as_json, describe, device, print_json
-from wotd_mlx.config import KINDS, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig, from_dict, read_yaml
 
 if TYPE_CHECKING:
     from wotd_mlx.schemas import RunInfo
@@ -26,6 +26,7 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
 @click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
 @click.option("--levels", metavar="K,K,…", help="Codes in each coordinate, such as 8,8,8,5.")
+@click.option("--gradient", type=click.Choice(GRADIENTS), help="What trains the encoder through the quantiser.")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")
 @click.option("--language", type=click.Choice(["none"]), default="none", show_default=True, help="Language stage.")
@@ -73,7 +74,8 @@ def _cache_file() -> str | None:
 def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Options over the file's settings; an option that wasn't given changes nothing."""
     levels = given.pop("levels")
-    codes = {"kind": given.pop("codes"), "epochs": given.pop("epochs"), "compile": given.pop("fuse")}
+    options = {"kind": "codes", "gradient": "gradient", "epochs": "epochs", "compile": "fuse"}
+    codes = {key: given.pop(option) for key, option in options.items()}
     if levels is not None:
         try:
             codes["levels"] = [int(k) for k in levels.split(",")]

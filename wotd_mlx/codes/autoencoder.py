@@ -20,9 +20,9 @@ from wotd_mlx.schemas import Attribute, Codes
 def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute] = ()) -> Quantizer:
     """The quantiser that ``cfg.kind`` names, for vectors D = ``dims`` wide."""
     if cfg.kind == "fsq":
-        return FSQ(cfg.levels)
+        return FSQ(cfg.levels, cfg.gradient)
     if cfg.kind == "rvq":
-        return RVQ(cfg.levels, cfg.latent, cfg.ema)
+        return RVQ(cfg.levels, cfg.latent, cfg.ema, cfg.gradient)
     sizes = [len(a.values) for a in attributes]
     return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.label_share, cfg.neighbour_weight)
 
@@ -94,6 +94,7 @@ class Autoencoder(nn.Module):
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
+        self.eval()  # codes are hard; `fit` alone trains
 
     def latents(self, x: mx.array) -> mx.array:
         """x (B, D) -> z (B, W)."""

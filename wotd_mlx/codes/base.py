@@ -10,19 +10,17 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from wotd_mlx.codes.gradient import annealed
 from wotd_mlx.schemas import Codes
-
-
-def straight_through(z: mx.array, code: mx.array) -> mx.array:
-    """The value of ``code``, to the bit, with the gradient of ``z``, as if quantising were the identity."""
-    # Not z + stop(code − z), the usual form: that is only nearly ``code``.
-    return mx.stop_gradient(code) + (z - mx.stop_gradient(z))
 
 
 class Quantizer(nn.Module, ABC):
     """Latents (B, W) to Q small integers each, and back.
 
     ``quantizer(z) -> Codes(vectors, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
+
+    Args:
+        gradient: the estimator that trains the encoder, one of ``config.GRADIENTS``; outside training codes are hard.
     """
 
     levels: tuple[int, ...]
@@ -31,6 +29,17 @@ class Quantizer(nn.Module, ABC):
     scalar = False
     # True where the codes learn by gradient, together with an encoder and a decoder; False where they are computed.
     learns = True
+
+    def __init__(self, gradient: str = "straight-through"):
+        super().__init__()
+        self.gradient = gradient
+        # An array in the model's state, so that a compiled step reads and writes it; underscored: no parameter.
+        self._temperature = annealed(0.0)
+
+    @property
+    def estimator(self) -> str:
+        """The gradient in use: in evaluation straight-through, whose value is the hard code."""
+        return self.gradient if self.training else "straight-through"
 
     @property
     def bits(self) -> float:
@@ -62,6 +71,10 @@ class Quantizer(nn.Module, ABC):
 
     def start(self, z: NDArray[np.float32], seed: int) -> None:
         """Prepare for latents such as z (N, W) before training; nothing to do where nothing is learnt."""
+
+    def anneal(self, progress: mx.array) -> None:
+        """Set the temperature of soft codes when ``progress``, 0 … 1, of training is done; part of the step."""
+        self._temperature = annealed(progress)
 
     def learn(self, z: mx.array, ids: mx.array) -> None:
         """Move the codebooks towards z (B, W) with its ids (B, Q); part of the (compiled) training step."""

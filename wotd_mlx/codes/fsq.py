@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import mlx.core as mx
 import numpy as np
 
-from wotd_mlx.codes.base import Quantizer, straight_through
+from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.gradient import BY_CODE, gap, soft, uniform_noise
 from wotd_mlx.schemas import Codes
 
 
@@ -21,6 +22,7 @@ class FSQ(Quantizer):
 
     Args:
         levels: codes in each coordinate, 2 or more; there are ``prod(levels)`` IDs.
+        gradient: ``rotation`` turns the whole vector, ``soft`` and ``noise`` take each scalar by itself.
     Shape:
         z (B, Q) -> vectors (B, Q) in [-1, 1], ids (B, Q).
     Reference:
@@ -29,8 +31,8 @@ class FSQ(Quantizer):
 
     scalar = True
 
-    def __init__(self, levels: Sequence[int], eps: float = 1e-3):
-        super().__init__()
+    def __init__(self, levels: Sequence[int], gradient: str = "straight-through", eps: float = 1e-3):
+        super().__init__(gradient)
         self.levels, self.width = tuple(levels), len(levels)
         L = np.asarray(levels, np.float64)
         half = (L - 1) * (1 + eps) / 2
@@ -48,9 +50,20 @@ class FSQ(Quantizer):
     def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         bounded = self.bound(z)
         steps = mx.round(bounded)
-        vectors = straight_through(bounded / self._unit, steps / self._unit)
+        vectors = self._estimate(bounded / self._unit, steps / self._unit)
         codes = Codes(vectors, (steps + self._unit).astype(mx.int32), mx.array(0.0))
         return codes, [vectors[:, q : q + 1] for q in range(self.width)]
+
+    def _estimate(self, z: mx.array, code: mx.array) -> mx.array:
+        """z, code (B, Q) in [-1, 1] -> what the decoder sees."""
+        if self.estimator == "noise":
+            return uniform_noise(z, 1 / self._unit)
+        if self.estimator == "soft":
+            scalars = [z[:, q : q + 1] for q in range(self.width)]
+            grids = [((mx.arange(k) - k // 2) / (k // 2))[:, None] for k in self.levels]
+            parts = [soft(s, g, self._temperature * gap(s, g)) for s, g in zip(scalars, grids, strict=True)]
+            return mx.concatenate(parts, axis=1)
+        return BY_CODE[self.estimator](z, code)
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return (ids.astype(mx.float32) - self._unit) / self._unit

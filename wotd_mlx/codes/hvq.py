@@ -11,7 +11,8 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.codes.base import Quantizer, straight_through
+from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.codes.grid import allocate, lay_out, match, nearest_filled
 from wotd_mlx.codes.reader import Reader
 from wotd_mlx.schemas import Codes

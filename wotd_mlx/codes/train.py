@@ -178,26 +178,28 @@ def _fit_by_gradient(
 
     def step(rows: mx.array) -> mx.array:
         total: mx.array
+        model.quantizer.anneal(optimizer.step / (cfg.epochs * steps))
         (total, z, ids), gradients = loss_and_grad(*(part[rows] for part in data))
         gradients, _ = optim.clip_grad_norm(gradients, cfg.clip)
         optimizer.update(model, gradients)
         model.quantizer.learn(z, ids)
         return total
 
-    state = [model.state, optimizer.state]
+    state = [model.state, optimizer.state, mx.random.state]  # the last, so that a compiled step's noise is new
     run = partial(mx.compile, inputs=state, outputs=state)(step) if cfg.compile else step
     best, best_loss, waited = tree_map(mx.array, model.parameters()), float("inf"), 0
     for number in range(1, cfg.epochs + 1):
         order = mx.array(rng.permutation(len(split.train)))
         seen = []
+        model.train()
         for n in range(steps):
             seen.append(run(order[n * batch : (n + 1) * batch]))
             mx.eval(state, seen[-1])
             progress(1)
+        model.eval()
         valid_loss, error = validate(*valid)
         z = model.latents(data[0])
         usage, perplexity = usage_and_perplexity(np.asarray(model.quantizer(z).ids), cfg.levels)
-        revived = model.quantizer.revive(np.asarray(z), seed + number)
         yield Epoch(
             number,
             float(mx.stack(seen).mean()),
@@ -206,7 +208,7 @@ def _fit_by_gradient(
             float(optimizer.learning_rate),
             usage,
             perplexity,
-            revived,
+            model.quantizer.revive(np.asarray(z), seed + number),
         )
         if valid_loss < best_loss:
             best, best_loss, waited = tree_map(mx.array, model.parameters()), valid_loss, 0

@@ -1,0 +1,107 @@
+"""What trains an encoder best through a quantiser: four gradients and iFSQ's bound, on a finished run's vectors.
+
+    python -m benchmarks.bench_gradients [--run DIR] [--seeds N] [--label-weights W …] [--jobs N]
+
+Each seed starts other weights and another order of the words; all are measured on the same held-out word families.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from benchmarks.timing import write_results
+from wotd_mlx.codes import metrics
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.fsq import FSQ
+from wotd_mlx.codes.train import fit, label_matrix, split_by_family
+from wotd_mlx.config import GRADIENTS, CodesConfig
+from wotd_mlx.encoder import read_config
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.words.jsonl import read_jsonl
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+
+class IFSQ(FSQ):
+    r"""FSQ bounded by :math:`2\sigma(1.6 z) - 1 = \tanh(0.8 z)`, which spreads a normal z evenly over the levels.
+
+    Reference:
+        arXiv 2601.17124.
+    """
+
+    def bound(self, z: mx.array) -> mx.array:
+        return super().bound(0.8 * z)
+
+
+class Variant(NamedTuple):
+    """One row of the table."""
+
+    codes: str
+    gradient: str
+    bound: str
+    label_weight: float
+
+
+KINDS = ("fsq", "rvq")  # those that learn by gradient
+
+
+def measure(folder: str, variant: Variant, seed: int) -> dict[str, float]:
+    """Train once on the vectors of a run; the figures of its held-out words."""
+    import mlx.core as mx
+
+    run = RunFolder(folder)
+    x, words, (config, _) = run.read_arrays(run.vectors)["vectors"], read_jsonl(run.corpus).words, read_config(run)
+    labels, split = label_matrix(words, config.attributes), split_by_family([word.text for word in words], config)
+    cfg = CodesConfig(variant.codes, gradient=variant.gradient, label_weight=variant.label_weight)
+    mx.random.seed(seed)
+    model = Autoencoder(x.shape[1], cfg, config.attributes)
+    if variant.bound == "iFSQ":
+        model.quantizer = IFSQ(cfg.levels, cfg.gradient)
+    started = time.perf_counter()
+    epochs = sum(1 for _ in fit(model, x, labels, split, cfg, seed))
+    seconds = time.perf_counter() - started
+    held = x[split.test]
+    decoded = np.asarray(model.decode(model.encode(mx.array(held))))
+    return {
+        "relative_mse": metrics.relative_mse(held, decoded, np.asarray(model.mean)),
+        "spearman": metrics.pairwise_spearman(held, decoded),
+        "recall_at_10": metrics.recall_at(held, decoded),
+        "epochs": epochs,
+        "seconds": seconds,
+    }
+
+
+def main() -> None:
+    """Train each variant with each seed, write benchmarks/results/gradients.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", default="runs/default")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--label-weights", type=float, nargs="+", default=[0.0])
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; more than one blurs the seconds")
+    given = parser.parse_args()
+    bounds = [(kind, gradient, "tanh" if kind == "fsq" else "none") for kind in KINDS for gradient in GRADIENTS]
+    bounds.append(("fsq", "straight-through", "iFSQ"))
+    variants = [Variant(*bound, weight) for weight in given.label_weights for bound in bounds]
+    rows = []
+    with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
+        runs = [[pool.submit(measure, given.run, v, seed) for seed in range(given.seeds)] for v in variants]
+        for variant, seeds in zip(variants, runs, strict=True):
+            found = [seed.result() for seed in seeds]
+            figures = {name: [figure[name] for figure in found] for name in found[0]}
+            summary = {n: {"mean": float(np.mean(v)), "min": min(v), "max": max(v)} for n, v in figures.items()}
+            rows.append({**variant._asdict(), **summary})
+            print(json.dumps(rows[-1]), flush=True)
+    embedding = read_config(RunFolder(given.run))[0].embedding
+    write_results("gradients", {"embedding": embedding, "seeds": given.seeds, "jobs": given.jobs, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The four estimators: their values, their gradients, and that codes stay hard outside training."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.codes.test_quantizers import KINDS, normal, small
+from tests.tolerances import close
+from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.gradient import COLD, HOT, annealed, noise, rotation, soft, straight_through, uniform_noise
+from wotd_mlx.config import GRADIENTS
+
+
+def gradient(function, z: np.ndarray, weights: np.ndarray) -> mx.array:
+    """The gradient at z of the weighted sum of what ``function`` gives."""
+    return mx.grad(lambda z: (function(z) * mx.array(weights)).sum())(mx.array(z))
+
+
+def test_straight_through_is_the_code_to_the_bit_with_the_identity_as_its_gradient():
+    z, code, weights = normal(50, 8), normal(50, 8, seed=1), normal(50, 8, seed=2)
+    close(straight_through(mx.array(z), mx.array(code)), code, "exact")
+    close(gradient(lambda z: straight_through(z, mx.array(code)), z, weights), weights, "exact")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_passes_straight_through_a_quantiser(kind):
+    quantizer = small(kind)
+    z, weights = normal(50, quantizer.width, seed=2), normal(50, quantizer.width, seed=3)
+    want = gradient(lambda z: quantizer.bound(z) / quantizer._unit, z, weights) if kind == "fsq" else weights
+    close(gradient(lambda z: quantizer(z).vectors, z, weights), want, "sum_order")
+
+
+def test_rotation_is_the_code_and_turns_gradients_without_changing_their_lengths_beyond_its_scale():
+    z, code, weights = normal(50, 8), normal(50, 8, seed=1), normal(50, 8, seed=2)
+    close(rotation(mx.array(z), mx.array(code)), code, "sum_order")
+    found = np.array(gradient(lambda z: rotation(z, mx.array(code)), z, weights))
+    scale = np.linalg.norm(code, axis=1) / np.linalg.norm(z, axis=1)
+    close(np.linalg.norm(found, axis=1), scale * np.linalg.norm(weights, axis=1), "sum_order")
+    # The angle between a latent and its gradient is the angle between the code and the decoder's gradient.
+    close((found * z).sum(axis=1), (weights * code).sum(axis=1), "sum_order")
+
+
+@pytest.mark.parametrize(("z", "code"), [(0, 0), (0, 1), (1, 0), (1, -1)])
+def test_rotation_and_noise_of_zero_and_of_opposite_vectors_stay_finite(z, code):
+    for estimate in (rotation, noise):
+        found = gradient(lambda v, f=estimate: f(v, mx.full((1, 4), float(code))), np.full((1, 4), z), np.ones((1, 4)))
+        assert np.isfinite(np.array(found)).all()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("width", [2, 4, 64])
+def test_rotation_matches_vector_quantize_pytorch(width):
+    torch = pytest.importorskip("torch")
+    library = pytest.importorskip("vector_quantize_pytorch.vector_quantize_pytorch")
+    z, code, weights = normal(300, width), normal(300, width, seed=1), normal(300, width, seed=2)
+    theirs = torch.from_numpy(z).requires_grad_()
+    want = library.rotate_to(theirs, torch.from_numpy(code))
+    (want * torch.from_numpy(weights)).sum().backward()
+    close(rotation(mx.array(z), mx.array(code)), want.detach().numpy(), "torch")
+    close(gradient(lambda z: rotation(z, mx.array(code)), z, weights), theirs.grad.numpy(), "torch")
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_soft_codes_tend_to_the_nearest_code_as_the_temperature_falls(k, width, seed):
+    z, book = normal(20, width, seed=seed), normal(k, width, seed=seed + 1)
+    distances = np.square(z[:, None] - book).sum(axis=2)
+    nearest = book[distances.argmin(axis=1)]
+    errors = [
+        np.square(np.array(soft(mx.array(z), mx.array(book), t)) - nearest).sum(axis=1) for t in (1.0, 0.1, 1e-2, 1e-3)
+    ]
+    # A latent midway between two codes stays between them at any temperature.
+    clear = np.diff(np.sort(distances, axis=1)[:, :2], axis=1).min(axis=1, initial=np.inf) > 0.02
+    close(errors[-1][clear], np.zeros(clear.sum()), "sum_order")
+    assert errors[-1].sum() <= errors[0].sum() + 1e-6
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_the_gradient_of_soft_codes_is_that_of_finite_differences(temperature):
+    z, book, weights, step = normal(10, 3), normal(5, 3, seed=1), normal(10, 3, seed=2), 1e-2
+    shifts = step * np.eye(3, dtype=np.float32)
+    found = gradient(lambda z: soft(z, mx.array(book), temperature), z, weights)
+
+    def value(z: np.ndarray) -> np.ndarray:
+        return (np.array(soft(mx.array(z), mx.array(book), temperature)) * weights).sum(axis=1)
+
+    want = np.stack([(value(z + s) - value(z - s)) / (2 * step) for s in shifts], axis=1)
+    close(found, want, "difference")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cold_soft_quantiser_gives_the_hard_codes(kind):
+    quantizer = small(kind)
+    quantizer.gradient, z = "soft", mx.array(normal(300, quantizer.width, seed=1))
+    hard = np.array(quantizer.ids_to_codes(quantizer(z).ids))
+    errors = []
+    for temperature in (1.0, 0.1, 0.01, 0.001):
+        quantizer._temperature = mx.array(temperature)
+        errors.append(np.square(np.array(quantizer(z).vectors) - hard).mean())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.01 * errors[0]
+
+
+def test_the_temperature_falls_from_hot_to_cold():
+    path = np.array([annealed(p) for p in np.linspace(0, 1, 5)])
+    close(path[[0, -1]], [HOT, COLD], "sum_order")
+    assert (np.diff(path) < 0).all()
+    close(path[1:] / path[:-1], np.full(4, path[1] / path[0]), "sum_order")
+
+
+def test_noise_is_as_long_as_the_error_and_has_no_preferred_direction():
+    mx.random.seed(0)
+    z, code = normal(40_000, 3), normal(40_000, 3, seed=1)
+    code = z + 0.5 * code / np.linalg.norm(code, axis=1, keepdims=True)
+    added = np.array(noise(mx.array(z), mx.array(code))) - z
+    close(np.linalg.norm(added, axis=1), np.full(len(z), 0.5), "sum_order")
+    close(added.mean(axis=0), np.zeros(3), "sampled_mean")
+    close(3 * np.cov(added.T) / 0.25, np.eye(3), "sampled_mean")
+
+
+def test_uniform_noise_is_as_wide_as_a_step_and_has_zero_mean():
+    mx.random.seed(0)
+    z, step = normal(40_000, 2), np.array([0.25, 1.0], np.float32)
+    added = np.array(uniform_noise(mx.array(z), mx.array(step))) - z
+    assert (np.abs(added) <= step / 2 + 1e-6).all()
+    close(added.mean(axis=0), np.zeros(2), "sampled_mean")
+    close(12 * added.var(axis=0) / step**2, np.ones(2), "sampled_mean")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
+    reference, quantizer = small(kind), small(kind)
+    quantizer.gradient = name
+    z = mx.array(normal(300, quantizer.width, seed=1))
+    training = quantizer(z)
+    quantizer.eval()
+    want, got = reference(z), quantizer(z)
+    close(got.vectors, want.vectors, "exact")
+    for ids in (training.ids, got.ids):
+        close(ids, want.ids, "ids")
+    assert differs(quantizer, z) == (name in ("soft", "noise"))
+
+
+def differs(quantizer: Quantizer, z: mx.array) -> bool:
+    """Whether the decoder sees something else than the hard code in training."""
+    hard = np.array(quantizer.eval()(z).vectors)
+    seen = np.array(quantizer.train()(z).vectors)
+    return not np.allclose(seen, hard, atol=1e-5)
