@@ -20,6 +20,7 @@ from mlx.utils import tree_flatten
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.student import Student, StudentConfig, distil, fitting, student_metrics
 from wotd_mlx.codes.train import (
     fit,
     history_rows,
@@ -32,7 +33,7 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.encoder import read_config
+from wotd_mlx.encoder import load_model, read_config
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
@@ -84,6 +85,8 @@ class WOTDTrainer:
                 "embed": (self._embed, [run.vectors]),
                 "codes": (self._codes, [run.model, run.history, run.semantic_ids]),
             }
+            if self.config.student:
+                stages["student"] = (self._student, [run.student])
             for name, (stage, files) in stages.items():
                 if name not in self.metrics["seconds"] or not all(file.exists() for file in files):
                     with self._measured(name):
@@ -101,8 +104,9 @@ class WOTDTrainer:
             return
         begun, _ = read_config(self.run)
         now, then = asdict(self.config), asdict(begun)
-        # Where vectors are cached and how much memory may be used changes nothing in the result.
-        changed = [key for key in now if now[key] != then[key] and key not in ("cache", "memory_limit")]
+        # Where vectors are cached and how much memory may be used changes nothing in the result; a student only adds.
+        free = ("cache", "memory_limit", "student")
+        changed = [key for key in now if now[key] != then[key] and key not in free]
         if changed:
             pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
             raise WotdError(
@@ -183,3 +187,29 @@ class WOTDTrainer:
         self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         self.metrics["codes"] = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
+
+    def _student(self) -> None:
+        corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]
+        words = (*corpus.words, *corpus.lexicon)
+        texts = [word.text for word in words]
+        labels = label_matrix(words, self.config.attributes)
+        split = split_by_family(texts, self.config)
+        teacher = load_model(self.run, self.config, x.shape[1])
+        ids = np.asarray(teacher.encode(mx.array(x)))
+        embedder = BertEmbedder(self.config.embedding)
+        table = np.asarray(embedder.bert.words.weight)
+        cfg = fitting(StudentConfig(), embedder.tokenizer, teacher.quantizer.levels)
+        mx.random.seed(self.config.seed)
+        student = Student(embedder.tokenizer, teacher.quantizer.levels, cfg)
+        steps = cfg.epochs * (len(split.train) // min(cfg.batch, len(split.train)))
+        with progress("student", steps) as advance:
+            for agreement in distil(student, table, texts, x, ids, split, cfg, self.config.seed, advance):
+                log.debug("student: validation agreement %.3f", agreement)
+                backend.check_memory(self.config.memory_limit)
+        held = split.test
+        found = student.encode([texts[row] for row in held])
+        self.run.write_arrays(self.run.student, student.arrays())
+        self.metrics["student"] = {
+            "bytes": self.run.student.stat().st_size,
+            **student_metrics(found, ids[held], labels[held], teacher.tables, self.config.attributes),
+        }
