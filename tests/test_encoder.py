@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError
+from wotd_mlx.codes.student import Student, StudentConfig
+from wotd_mlx.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,12 @@ def test_a_missing_or_damaged_student_is_named(copy, taught, tmp_path):
     file = copy / "codes" / "student.safetensors"
     file.write_bytes((taught.run / "codes" / "student.safetensors").read_bytes()[:-100])
     with pytest.raises(WotdError, match=r"student.safetensors can't be read"):
+        SemanticEncoder.load(copy, encoder="student")
+    other = Student(
+        SemanticEncoder.load(taught.run, encoder="student").student._tokenizer, (3, 3), StudentConfig(width=2)
+    )
+    RunFolder(copy).write_arrays(file, other.arrays())
+    with pytest.raises(WotdError, match=r"learnt levels \[3, 3\], the codes have \[8, 8, 8, 5\]; delete it"):
         SemanticEncoder.load(copy, encoder="student")
     shutil.copy(copy / "codes" / "model.safetensors", file)
     with pytest.raises(WotdError, match=r"student.safetensors: not a student's weights"):

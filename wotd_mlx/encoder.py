@@ -66,19 +66,23 @@ def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder
     return model
 
 
-def load_student(run: RunFolder) -> Student:
+def load_student(run: RunFolder, levels: Sequence[int]) -> Student:
     """The student of a run.
 
     Raises:
-        WotdError: the run has none, or its file is damaged.
+        WotdError: the run has none, its file is damaged, or it learnt IDs of other ``levels``.
     """
-    if run.path.is_dir() and not run.student.exists():
+    if not run.student.exists():
         raise WotdError(f"{run.path} has no student; make one with `wotd-mlx train --student --out {run.path}`")
     arrays = run.read_arrays(run.student)
     try:
-        return Student.from_arrays(arrays)
+        student = Student.from_arrays(arrays)
     except WotdError as error:
         raise WotdError(f"{run.student}: {error}") from error
+    if student.levels != tuple(levels):
+        was, now = list(student.levels), list(levels)
+        raise WotdError(f"{run.student} learnt levels {was}, the codes have {now}; delete it and train it again")
+    return student
 
 
 class SemanticEncoder:
@@ -115,7 +119,8 @@ class SemanticEncoder:
         folder = RunFolder(run)
         config, dims = read_config(folder)
         model = load_model(folder, config, dims)
-        return cls(folder, config, model, dims, load_student(folder) if encoder == "student" else None)
+        student = load_student(folder, model.quantizer.levels) if encoder == "student" else None
+        return cls(folder, config, model, dims, student)
 
     @cached_property
     def embedder(self) -> Embedder:

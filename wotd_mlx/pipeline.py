@@ -19,8 +19,9 @@ from mlx.utils import tree_flatten
 
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.distil import distil, student_metrics
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
-from wotd_mlx.codes.student import Student, StudentConfig, distil, fitting, student_metrics
+from wotd_mlx.codes.student import Student, StudentConfig, fitting
 from wotd_mlx.codes.train import (
     fit,
     history_rows,
@@ -195,21 +196,20 @@ class WOTDTrainer:
         labels = label_matrix(words, self.config.attributes)
         split = split_by_family(texts, self.config)
         teacher = load_model(self.run, self.config, x.shape[1])
-        ids = np.asarray(teacher.encode(mx.array(x)))
         embedder = BertEmbedder(self.config.embedding)
         table = np.asarray(embedder.bert.words.weight)
-        cfg = fitting(StudentConfig(), embedder.tokenizer, teacher.quantizer.levels)
+        cfg = fitting(embedder.tokenizer, teacher.quantizer.levels, StudentConfig())
         mx.random.seed(self.config.seed)
         student = Student(embedder.tokenizer, teacher.quantizer.levels, cfg)
         steps = cfg.epochs * (len(split.train) // min(cfg.batch, len(split.train)))
         with progress("student", steps) as advance:
-            for agreement in distil(student, table, texts, x, ids, split, cfg, self.config.seed, advance):
+            for agreement in distil(student, table, texts, x, teacher.encode, split, cfg, self.config.seed, advance):
                 log.debug("student: validation agreement %.3f", agreement)
                 backend.check_memory(self.config.memory_limit)
         held = split.test
-        found = student.encode([texts[row] for row in held])
+        ids, found = np.asarray(teacher.encode(mx.array(x[held]))), student.encode([texts[row] for row in held])
         self.run.write_arrays(self.run.student, student.arrays())
         self.metrics["student"] = {
             "bytes": self.run.student.stat().st_size,
-            **student_metrics(found, ids[held], labels[held], teacher.tables, self.config.attributes),
+            **student_metrics(found, ids, labels[held], teacher.tables, self.config.attributes),
         }

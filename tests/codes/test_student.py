@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -11,13 +13,14 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.tolerances import close
-from wotd_mlx.codes.student import MAX_BYTES, Student, StudentConfig, distil, fitting, pad, student_metrics
+from wotd_mlx.codes.distil import distil, soft_ids, student_metrics
+from wotd_mlx.codes.student import MAX_BYTES, Student, StudentConfig, fitting, pad
 from wotd_mlx.codes.train import Split
 from wotd_mlx.schemas import Attribute, WotdError
 
 LETTERS = "abcdefghijkl"
 LEVELS = (3, 4)
-CONFIG = StudentConfig(width=12, hidden=32, epochs=12, batch=50, learning_rate=1e-2, warmup=5)
+CONFIG = StudentConfig(width=12, trunk=24, hidden=32, epochs=12, batch=50, learning_rate=1e-2)
 
 
 def spelling(pieces: int = 0) -> Tokenizer:
@@ -28,29 +31,32 @@ def spelling(pieces: int = 0) -> Tokenizer:
     return tokenizer
 
 
-def toy(n: int = 1200) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray, Split]:
-    """Words whose vector is the mean of their letters' and whose codes are slices of two of its directions."""
+def toy(n: int = 1200):
+    """Words, each the mean of its letters' vectors, and a teacher that cuts two of the directions into codes."""
     rng = np.random.default_rng(0)
     table = rng.normal(size=(1 + 2 * len(LETTERS), 16)).astype(np.float32)
     texts = ["".join(rng.choice(list(LETTERS), length)) for length in rng.integers(2, 5, n)]
     tokenizer = spelling()
     x = np.stack([table[tokenizer.encode(text).ids].mean(axis=0) for text in texts])
-    columns = [np.searchsorted(np.quantile(x[:, q], np.arange(1, k) / k), x[:, q]) for q, k in enumerate(LEVELS)]
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    cuts = [mx.array(np.quantile(x[:, q], np.arange(1, k) / k), mx.float32) for q, k in enumerate(LEVELS)]
+
+    def encode(x: mx.array) -> mx.array:
+        return mx.stack([(x[:, q : q + 1] > cut).sum(axis=1) for q, cut in enumerate(cuts)], axis=1)
+
     rows = np.arange(n)
-    return (
-        texts,
-        table,
-        x,
-        np.stack(columns, axis=1),
-        Split(rows[: n // 2], rows[n // 2 : n // 4 * 3], rows[n * 3 // 4 :]),
-    )
+    return texts, table, x, encode, Split(rows[: n // 2], rows[n // 2 : n // 4 * 3], rows[n // 4 * 3 :])
 
 
 def learn(seed: int = 0, config: StudentConfig = CONFIG) -> tuple[Student, list[float]]:
-    texts, table, x, ids, split = toy()
+    texts, table, x, encode, split = toy()
     mx.random.seed(seed)
     student = Student(spelling(), LEVELS, config)
-    return student, list(distil(student, table, texts, x, ids, split, config, seed))
+    return student, list(distil(student, table, texts, x, encode, split, config, seed))
+
+
+def agreement(student: Student, texts: list[str], x: np.ndarray, encode, rows: np.ndarray) -> float:
+    return float((student.encode([texts[row] for row in rows]) == np.asarray(encode(mx.array(x[rows])))).mean())
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +70,34 @@ def test_pieces_of_a_text_never_change(learnt):
 
 def test_agreement_on_held_out_words_is_far_above_chance(learnt):
     student, history = learnt
-    texts, _, _, ids, split = toy()
-    found = student.encode([texts[row] for row in split.test])
-    assert (found == ids[split.test]).mean() > 0.75 > 2 / 3.5
+    texts, _, x, encode, split = toy()
+    assert agreement(student, texts, x, encode, split.test) > 0.7
     assert len(history) == CONFIG.epochs
 
 
 def test_the_best_epoch_is_kept():
-    texts, table, x, ids, split = toy()
-    noise = np.random.default_rng(1).permutation(ids)  # nothing to learn: agreement goes up and down
+    texts, table, x, encode, split = toy()
+    texts = list(np.random.default_rng(1).permutation(texts))  # nothing to learn: agreement goes up and down
     student = Student(spelling(), LEVELS, CONFIG)
-    history = list(distil(student, table, texts, x, noise, split, CONFIG, seed=0))
-    kept = (student.encode([texts[row] for row in split.valid]) == noise[split.valid]).mean()
+    history = list(distil(student, table, texts, x, encode, split, CONFIG, seed=0))
     assert history[-1] < max(history)
-    close(kept, max(history), "fp16_codes")
+    close(agreement(student, texts, x, encode, split.valid), max(history), "fp16_codes")
+
+
+def test_soft_ids_are_shares_that_blur_towards_neighbours():
+    _, _, x, encode, _ = toy()
+    hard = soft_ids(encode, x, LEVELS, replace(CONFIG, noise=0.0), seed=0)
+    soft = soft_ids(encode, x, LEVELS, CONFIG, seed=0)
+    ids = np.asarray(encode(mx.array(x)))
+    close([part.argmax(axis=1) for part in np.split(hard, [3], axis=1)], ids.T, "ids")
+    for part in np.split(soft, [3], axis=1):
+        close(part.sum(axis=1), np.ones(len(x)), "sum_order")
+    middle = soft[ids[:, 1] == 0, 3:].mean(axis=0)
+    assert 1 > middle[0] > middle[1] > middle[2] > middle[3]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(learnt):
-    short = StudentConfig(width=12, hidden=32, epochs=2, batch=50)
+    short = replace(CONFIG, epochs=2)
     one, again, other = (learn(seed, short)[0].arrays() for seed in (1, 1, 2))
     assert one.keys() == again.keys()
     for name in one:
@@ -96,24 +112,24 @@ def test_a_saved_student_is_the_same_student(learnt):
     close(loaded.encode(texts), student.encode(texts), "ids")
     for name, value in loaded.arrays().items():
         close(value, student.arrays()[name], "exact")
-        assert value.dtype in (np.float16, np.uint8, np.int32)
+        assert value.dtype in (np.float16, np.uint8)
 
 
 @pytest.mark.parametrize("pieces", [30_000, 120_000])
 def test_no_vocabulary_passes_the_size_limit(pieces):
     tokenizer, levels = spelling(pieces), (32, 32, 32, 32)
-    cfg = fitting(StudentConfig(), tokenizer, levels)
+    cfg = fitting(tokenizer, levels, StudentConfig())
     assert 1 <= cfg.width <= StudentConfig().width
     arrays = Student(tokenizer, levels, cfg).arrays()
     assert MAX_BYTES * 0.8 < len(save({n: np.ascontiguousarray(v) for n, v in arrays.items()})) <= MAX_BYTES
 
 
 def test_a_vocabulary_without_room_for_a_number_a_piece_is_refused():
-    with pytest.raises(WotdError, match="word pieces passes 5,000,000 bytes"):
-        fitting(StudentConfig(), spelling(), (1_000_000,))
+    with pytest.raises(WotdError, match=r"one number a word piece takes .* bytes; 5,000,000 are allowed"):
+        fitting(spelling(), (20_000,), StudentConfig())
 
 
-@pytest.mark.parametrize("damage", ["pieces", "tokenizer", "head.bias"])
+@pytest.mark.parametrize("damage", ["pieces", "about", "head.bias"])
 def test_arrays_of_no_student_are_refused(damage, learnt):
     arrays = dict(learnt[0].arrays())
     del arrays[damage]

@@ -1,28 +1,23 @@
-"""Text straight to an ID, without the embedding model: one small network, distilled from embedding and quantiser."""
+"""Text straight to an ID, without the embedding model: one small network, which :mod:`.distil` teaches."""
 
 from __future__ import annotations
 
+import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import mlx.core as mx
-import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from wotd_mlx.codes.metrics import balanced_accuracy
-from wotd_mlx.codes.train import Split
+from wotd_mlx.config import from_dict
 from wotd_mlx.embed.embedder import without_surrogates
-from wotd_mlx.schemas import Attribute, WotdError
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from wotd_mlx.schemas import WotdError
 
 MAX_BYTES = 5_000_000
 """What a student may weigh on disk, its tokenizer included."""
@@ -34,30 +29,49 @@ class StudentConfig:
 
     Args:
         width: numbers a word piece, E.
-        hidden: width of the hidden layer.
+        trunk: width T of the residual stream; ``depth`` blocks with ``hidden`` units each stand in it.
         ids_weight: weight of the IDs' cross-entropy, mean over coordinates, beside the embedding's relative error.
+        noise: how far the teacher's soft answers look around an embedding, in its standard deviations.
+        draws: how often they look.
         longest: pieces of a text that training reads; in use a text may have more.
-        warmup: steps over which the learning rate rises; then it falls along a cosine.
+        warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
     """
 
-    width: int = 72
+    width: int = 64
+    trunk: int = 216
     hidden: int = 256
+    depth: int = 2
     epochs: int = 10
     batch: int = 512
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
-    dropout: float = 0.1
+    dropout: float = 0.05
     ids_weight: float = 0.2
+    noise: float = 0.3
+    draws: int = 8
     longest: int = 4
-    warmup: int = 50
+    warmup: float = 0.1
+
+
+class Block(nn.Module):
+    """x + down(relu(up(norm(x)))), (B, T) -> (B, T)."""
+
+    def __init__(self, cfg: StudentConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(cfg.trunk)
+        self.up, self.down = nn.Linear(cfg.trunk, cfg.hidden), nn.Linear(cfg.hidden, cfg.trunk)
+        self.drop = nn.Dropout(cfg.dropout)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return x + self.down(self.drop(nn.relu(self.up(self.norm(x)))))
 
 
 class Student(nn.Module):
-    r"""Word pieces, pooled, then one hidden layer and a classifier a coordinate.
+    r"""Word pieces, pooled, then a residual network and a classifier a coordinate.
 
     .. math::
-        f = [\mathrm{mean}_l\, e_l;\ e_1;\ e_L], \quad h = [f;\ \mathrm{relu}(W f + b)], \quad
-        k_q = \arg\max_k\, (U_q h + c_q)_k
+        h = \mathrm{blocks}(A\,[\mathrm{mean}_l\, e_l;\ e_1;\ e_L] + a), \quad
+        k_q = \arg\max_k\, (U_q\,\mathrm{norm}(h) + c_q)_k
 
     A text without pieces pools to zeros.
 
@@ -74,28 +88,35 @@ class Student(nn.Module):
     def __init__(self, tokenizer: Tokenizer, levels: Sequence[int], cfg: StudentConfig):
         super().__init__()
         self.levels = tuple(levels)
-        self._tokenizer = tokenizer
-        self.pieces = mx.zeros((_pieces(tokenizer), cfg.width))
-        self.up = nn.Linear(3 * cfg.width, cfg.hidden)
-        self.head = nn.Linear(3 * cfg.width + cfg.hidden, sum(self.levels))
-        self.drop = nn.Dropout(cfg.dropout)
+        self._tokenizer, self._cfg = tokenizer, cfg
+        self.pieces = mx.zeros((max(tokenizer.get_vocab().values()) + 1, cfg.width))
+        self.enter = nn.Linear(3 * cfg.width, cfg.trunk)
+        self.blocks = [Block(cfg) for _ in range(cfg.depth)]
+        self.norm, self.drop = nn.LayerNorm(cfg.trunk), nn.Dropout(cfg.dropout)
+        self.head = nn.Linear(cfg.trunk, sum(self.levels))
 
     def hidden(self, embedded: mx.array, counts: mx.array) -> mx.array:
-        """Embedded pieces (B, L, E), counts (B,) -> h (B, 3 E + hidden)."""
-        real = mx.arange(embedded.shape[1]) < counts[:, None]
-        embedded = embedded * real[..., None]
+        """Embedded pieces (B, L, E), counts (B,) -> norm(h) (B, T)."""
+        embedded = embedded * (mx.arange(embedded.shape[1]) < counts[:, None])[..., None]
         last = mx.take_along_axis(embedded, mx.maximum(counts - 1, 0)[:, None, None], axis=1)[:, 0]
         mean = embedded.sum(axis=1) / mx.maximum(counts, 1)[:, None]
-        pooled = self.drop(mx.concatenate([mean, embedded[:, 0], last], axis=1))
-        return mx.concatenate([pooled, self.drop(nn.relu(self.up(pooled)))], axis=1)
+        h = self.enter(self.drop(mx.concatenate([mean, embedded[:, 0], last], axis=1)))
+        for block in self.blocks:
+            h = block(h)
+        return self.drop(self.norm(h))
 
     def __call__(self, ids: mx.array, counts: mx.array) -> mx.array:
         return self.head(self.hidden(self.pieces[ids], counts))
 
+    def split(self, logits: mx.array) -> list[mx.array]:
+        """(B, sum of levels) -> a part (B, K_q) for each coordinate."""
+        ends = np.cumsum(self.levels)[:-1].tolist()
+        parts: list[mx.array] = mx.split(logits, ends, axis=1)  # type: ignore[assignment]  # stub says array
+        return parts
+
     def choose(self, logits: mx.array) -> mx.array:
         """Logits (B, sum of levels) -> ids (B, Q) int32, the likeliest code of each coordinate."""
-        ends = np.cumsum(self.levels)[:-1].tolist()
-        return mx.stack([part.argmax(axis=1) for part in mx.split(logits, ends, axis=1)], axis=1).astype(mx.int32)
+        return mx.stack([part.argmax(axis=1) for part in self.split(logits)], axis=1).astype(mx.int32)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """texts (N,) -> the word pieces of each, without the marks that BERT puts around them."""
@@ -112,9 +133,10 @@ class Student(nn.Module):
         return out
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What ``codes/student.safetensors`` holds: the weights in fp16, the packed tokenizer, the levels."""
+        """What ``codes/student.safetensors`` holds: the weights in fp16; shape, levels and tokenizer, packed."""
         weights = {n: np.asarray(v).astype(np.float16) for n, v in dict(tree_flatten(self.parameters())).items()}
-        return {**weights, "tokenizer": _packed(self._tokenizer), "levels": np.array(self.levels, np.int32)}
+        about = {"config": asdict(self._cfg), "levels": self.levels, "tokenizer": self._tokenizer.to_str()}
+        return {**weights, "about": np.frombuffer(zlib.compress(json.dumps(about).encode(), 9), np.uint8)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Student:
@@ -124,38 +146,30 @@ class Student(nn.Module):
             WotdError: an array is absent or of another shape.
         """
         try:
-            weights = {n: mx.array(v.astype(np.float32)) for n, v in arrays.items() if n not in ("tokenizer", "levels")}
-            tokenizer = Tokenizer.from_str(zlib.decompress(arrays["tokenizer"].tobytes()).decode())
-            cfg = StudentConfig(width=weights["pieces"].shape[1], hidden=len(weights["up.weight"]))
-            student = cls(tokenizer, arrays["levels"].tolist(), cfg)
-            student.load_weights(list(weights.items()))
-        except (KeyError, IndexError, ValueError, zlib.error) as error:
+            about = json.loads(zlib.decompress(arrays["about"].tobytes()))
+            cfg = from_dict(StudentConfig, about["config"])
+            student = cls(Tokenizer.from_str(about["tokenizer"]), about["levels"], cfg)
+            student.load_weights([(n, mx.array(v.astype(np.float32))) for n, v in arrays.items() if n != "about"])
+        except (KeyError, ValueError, zlib.error) as error:
             raise WotdError(f"not a student's weights: {' '.join(str(error).split())}; train it again") from error
         student.eval()
         mx.eval(student.parameters())
         return student
 
 
-def _pieces(tokenizer: Tokenizer) -> int:
-    return max(tokenizer.get_vocab().values()) + 1
-
-
-def _packed(tokenizer: Tokenizer) -> NDArray[np.uint8]:
-    return np.frombuffer(zlib.compress(tokenizer.to_str().encode(), 9), np.uint8)
-
-
-def fitting(cfg: StudentConfig, tokenizer: Tokenizer, levels: Sequence[int]) -> StudentConfig:
+def fitting(tokenizer: Tokenizer, levels: Sequence[int], cfg: StudentConfig) -> StudentConfig:
     """``cfg``, narrower where its student would pass :data:`MAX_BYTES`.
 
     Raises:
         WotdError: not even one number a piece fits.
     """
-    pieces = _pieces(tokenizer)
-    # fp16 numbers for one more of width, and for a width of none; safetensors' header and the levels take under 2 kB.
-    each, rest = pieces + 3 * (cfg.hidden + sum(levels)), cfg.hidden + sum(levels) * (cfg.hidden + 1)
-    width = ((MAX_BYTES - len(_packed(tokenizer)) - 2000) // 2 - rest) // each
+    one, two = (
+        sum(array.nbytes for array in Student(tokenizer, levels, replace(cfg, width=width)).arrays().values())
+        for width in (1, 2)
+    )
+    width = 1 + (MAX_BYTES - 4096 - one) // (two - one)  # safetensors' header takes less than 4 kB
     if width < 1:
-        raise WotdError(f"a student of {pieces:,} word pieces passes {MAX_BYTES:,} bytes; use a smaller vocabulary")
+        raise WotdError(f"a student of one number a word piece takes {one:,} bytes; {MAX_BYTES:,} are allowed")
     return replace(cfg, width=min(cfg.width, width))
 
 
@@ -166,105 +180,3 @@ def pad(tokens: Sequence[Sequence[int]], longest: int | None = None) -> tuple[mx
     for row, (line, count) in enumerate(zip(tokens, counts, strict=True)):
         ids[row, :count] = line[:count]
     return mx.array(ids), mx.array(counts, mx.int32)
-
-
-class Lesson(nn.Module):
-    """The student as it learns: its table is a projection (E, D) of the embedding model's own word pieces, which
-    carries over to pieces that no training word has; beside the IDs it also tells the embedding."""
-
-    def __init__(self, student: Student, inputs: int, outputs: int):
-        super().__init__()
-        self.student = student
-        width = student.pieces.shape[1]
-        self.project = nn.Linear(inputs, width)
-        self.regress = nn.Linear(student.head.weight.shape[1], outputs)
-        student.freeze(recurse=False, keys=["pieces"])
-
-    def __call__(self, pieces: mx.array, counts: mx.array) -> tuple[mx.array, mx.array]:
-        """The embedding model's pieces (B, L, D), counts (B,) -> x̂ (B, D), logits (B, sum of levels)."""
-        h = self.student.hidden(self.project(pieces), counts)
-        return self.regress(h), self.student.head(h)
-
-
-def distil(
-    student: Student,
-    table: Vectors,
-    texts: Sequence[str],
-    x: Vectors,
-    ids: Indices,
-    split: Split,
-    cfg: StudentConfig,
-    seed: int,
-    progress: Callable[[int], None] = lambda n: None,
-) -> Iterator[float]:
-    """Teach ``student`` the IDs (N, Q) and embeddings x (N, D) of texts (N,); yields, an epoch, the share of
-    validation coordinates that agree with the teacher, and ends with the best epoch's weights, rounded to fp16.
-
-    loss = mean (x − x̂)² / var x + ids_weight · mean over q of the cross-entropy of coordinate q.
-
-    Args:
-        table: the embedding model's word pieces (V, D).
-    """
-    mx.random.seed(seed)
-    rng = np.random.default_rng(seed)
-    table = (table - table.mean(axis=0)) / max(float(table.std()), 1e-12)
-    lesson = Lesson(student, table.shape[1], x.shape[1])
-    pieces, target = mx.array(table), mx.array((x - x[split.train].mean(axis=0)) / max(x[split.train].std(), 1e-12))
-    tokens, counts = pad(student.tokens(texts), cfg.longest)
-    codes, valid = mx.array(ids), mx.array(split.valid)
-    ends = np.cumsum(student.levels)[:-1].tolist()
-    batch = min(cfg.batch, len(split.train))
-    steps = len(split.train) // batch
-    warmup = min(cfg.warmup, max(1, cfg.epochs * steps // 10))
-    rise = optim.linear_schedule(cfg.learning_rate / warmup, cfg.learning_rate, warmup)
-    fall = optim.cosine_decay(cfg.learning_rate, max(1, cfg.epochs * steps - warmup))
-    optimizer = optim.AdamW(optim.join_schedules([rise, fall], [warmup]), weight_decay=cfg.weight_decay)
-    optimizer.init(lesson.trainable_parameters())
-
-    def loss(rows: mx.array) -> mx.array:
-        told, logits = lesson(pieces[tokens[rows]], counts[rows])
-        parts = mx.split(logits, ends, axis=1)
-        crossed = [nn.losses.cross_entropy(part, codes[rows, q]).mean() for q, part in enumerate(parts)]
-        return ((told - target[rows]) ** 2).mean() + cfg.ids_weight * mx.stack(crossed).mean()
-
-    loss_and_grad = nn.value_and_grad(lesson, loss)
-    # Dropout draws from the random state; left out of it, a compiled step would drop the same numbers each time.
-    state = [lesson.state, optimizer.state, mx.random.state]
-
-    @partial(mx.compile, inputs=state, outputs=state)
-    def step(rows: mx.array) -> mx.array:
-        found: mx.array
-        found, gradients = loss_and_grad(rows)
-        optimizer.update(lesson, gradients)
-        return found
-
-    best, best_agreement = tree_map(mx.array, lesson.parameters()), -1.0
-    for _ in range(cfg.epochs):
-        lesson.train()
-        order = mx.array(rng.permutation(split.train))
-        for n in range(steps):
-            mx.eval(step(order[n * batch : (n + 1) * batch]), state)
-            progress(1)
-        lesson.eval()
-        chosen = student.choose(lesson(pieces[tokens[valid]], counts[valid])[1])
-        agreement = float((chosen == codes[valid]).mean())
-        if agreement > best_agreement:
-            best, best_agreement = tree_map(mx.array, lesson.parameters()), agreement
-        yield agreement
-    lesson.update(best)
-    student.pieces = lesson.project(pieces)
-    student.update(tree_map(lambda v: v.astype(mx.float16).astype(mx.float32), student.parameters()))
-    mx.eval(student.parameters())
-
-
-def student_metrics(
-    found: NDArray[Any], ids: Indices, labels: Indices, tables: Sequence[mx.array], attributes: Sequence[Attribute]
-) -> dict[str, Any]:
-    """Of held-out words: how often the student's IDs (N, Q) agree with the teacher's a coordinate, and how well labels
-    (N, A) read off them through the teacher's tables, balanced; None where there are none."""
-    accuracy: dict[str, float | None] = {}
-    for a, attribute in enumerate(attributes):
-        known = labels[:, a] >= 0
-        reading = np.asarray(tables[a]).argmax(axis=1)[found[known, a]]
-        accuracy[attribute.name] = balanced_accuracy(reading, labels[known, a]) if known.any() else None
-    return {"words_held_out": len(ids), "agreement": (found == ids).mean(axis=0).tolist(), "label_accuracy": accuracy}
