@@ -19,7 +19,7 @@ from mlx.utils import tree_flatten
 
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.distil import distil, student_metrics
+from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
 from wotd_mlx.codes.student import Student, StudentConfig, fitting
 from wotd_mlx.codes.train import (
@@ -193,23 +193,30 @@ class WOTDTrainer:
         corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]
         words = (*corpus.words, *corpus.lexicon)
         texts = [word.text for word in words]
-        labels = label_matrix(words, self.config.attributes)
         split = split_by_family(texts, self.config)
         teacher = load_model(self.run, self.config, x.shape[1])
-        embedder = BertEmbedder(self.config.embedding)
-        table = np.asarray(embedder.bert.words.weight)
+        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
+        embedder = BertEmbedder(self.config.embedding, cache)
         cfg = fitting(embedder.tokenizer, teacher.quantizer.levels, StudentConfig())
+        made = phrases([texts[row] for row in split.train], cfg.phrases, self.config.seed)
+        train = replace(split, train=np.concatenate([split.train, len(texts) + np.arange(len(made))]))
+        both = np.concatenate([x, embedder.embed(made)])
         mx.random.seed(self.config.seed)
         student = Student(embedder.tokenizer, teacher.quantizer.levels, cfg)
-        steps = cfg.epochs * (len(split.train) // min(cfg.batch, len(split.train)))
+        table = np.asarray(embedder.bert.words.weight)
+        steps = cfg.epochs * (len(train.train) // min(cfg.batch, len(train.train)))
         with progress("student", steps) as advance:
-            for agreement in distil(student, table, texts, x, teacher.encode, split, cfg, self.config.seed, advance):
-                log.debug("student: validation agreement %.3f", agreement)
+            taught = [*texts, *made]
+            for agreed in distil(student, table, taught, both, teacher.encode, train, cfg, self.config.seed, advance):
+                log.debug("student: validation agreement %.3f", agreed)
                 backend.check_memory(self.config.memory_limit)
         held = split.test
-        ids, found = np.asarray(teacher.encode(mx.array(x[held]))), student.encode([texts[row] for row in held])
+        labels = label_matrix([words[row] for row in held], self.config.attributes)
+        unseen = [texts[row] for row in held]
+        asked = phrases(unseen, cfg.phrases, self.config.seed)
         self.run.write_arrays(self.run.student, student.arrays())
         self.metrics["student"] = {
             "bytes": self.run.student.stat().st_size,
-            **student_metrics(found, ids, labels[held], teacher.tables, self.config.attributes),
+            **student_metrics(student, teacher, unseen, x[held], labels, self.config.attributes),
+            "phrase_agreement": agreement(student, teacher.encode, asked, embedder.embed(asked)),
         }

@@ -28,6 +28,7 @@ from mlx import nn
 from mlx.utils import tree_map
 from numpy.typing import NDArray
 
+from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import balanced_accuracy
 from wotd_mlx.codes.student import Student, StudentConfig, pad
 from wotd_mlx.codes.train import Split
@@ -37,6 +38,13 @@ Vectors = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Encode = Callable[[mx.array], mx.array]
 """The teacher's quantiser: x (B, D) -> ids (B, Q)."""
+
+
+def phrases(words: Sequence[str], share: float, seed: int) -> list[str]:
+    """``share`` texts a word, of two to four words drawn at random: words alone don't tell how words mix."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, 5, max(1, round(share * len(words))))
+    return [" ".join(words[row] for row in rng.integers(0, len(words), length)) for length in lengths]
 
 
 def soft_ids(encode: Encode, x: Vectors, levels: Sequence[int], cfg: StudentConfig, seed: int) -> Vectors:
@@ -125,7 +133,7 @@ def distil(
         optimizer.update(lesson, gradients)
         return found
 
-    best, best_agreement = tree_map(mx.array, lesson.parameters()), -1.0
+    best, most = tree_map(mx.array, lesson.parameters()), -1.0
     for _ in range(cfg.epochs):
         lesson.train()
         order = mx.array(rng.permutation(split.train))
@@ -133,24 +141,36 @@ def distil(
             mx.eval(step(order[n * batch : (n + 1) * batch]), state)
             progress(1)
         lesson.eval()
-        agreement = float((student.choose(lesson(pieces[tokens[valid]], counts[valid])[1]) == right).mean())
-        if agreement > best_agreement:
-            best, best_agreement = tree_map(mx.array, lesson.parameters()), agreement
-        yield agreement
+        agreed = float((student.choose(lesson(pieces[tokens[valid]], counts[valid])[1]) == right).mean())
+        if agreed > most:
+            best, most = tree_map(mx.array, lesson.parameters()), agreed
+        yield agreed
     lesson.update(best)
     student.pieces = lesson.project(pieces)
     student.update(tree_map(lambda v: v.astype(mx.float16).astype(mx.float32), student.parameters()))
     mx.eval(student.parameters())
 
 
+def agreement(student: Student, encode: Encode, texts: Sequence[str], x: Vectors) -> list[float]:
+    """A coordinate: the share of texts (N,) to which the student gives the code that the teacher gives to x (N, D)."""
+    return [float(share) for share in (student.encode(texts) == np.asarray(encode(mx.array(x)))).mean(axis=0)]
+
+
 def student_metrics(
-    found: NDArray[Any], ids: Indices, labels: Indices, tables: Sequence[mx.array], attributes: Sequence[Attribute]
+    student: Student,
+    teacher: Autoencoder,
+    texts: Sequence[str],
+    x: Vectors,
+    labels: Indices,
+    attributes: Sequence[Attribute],
 ) -> dict[str, Any]:
-    """Of held-out words: how often the student's IDs (N, Q) agree with the teacher's a coordinate, and how well labels
-    (N, A) read off them through the teacher's tables, balanced; None where there are none."""
+    """``metrics.json["student"]`` of held-out texts (N,), x (N, D): agreement a coordinate, and how well labels (N, A)
+    read off the student's IDs through the teacher's tables, balanced; None where there are none."""
+    ids = student.encode(texts)
     accuracy: dict[str, float | None] = {}
     for a, attribute in enumerate(attributes):
         known = labels[:, a] >= 0
-        reading = np.asarray(tables[a]).argmax(axis=1)[found[known, a]]
+        reading = np.asarray(teacher.tables[a]).argmax(axis=1)[ids[known, a]]
         accuracy[attribute.name] = balanced_accuracy(reading, labels[known, a]) if known.any() else None
-    return {"words_held_out": len(ids), "agreement": (found == ids).mean(axis=0).tolist(), "label_accuracy": accuracy}
+    agreed = agreement(student, teacher.encode, texts, x)
+    return {"words_held_out": len(texts), "agreement": agreed, "label_accuracy": accuracy}

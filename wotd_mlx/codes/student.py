@@ -34,6 +34,7 @@ class StudentConfig:
         noise: how far the teacher's soft answers look around an embedding, in its standard deviations.
         draws: how often they look.
         longest: pieces of a text that training reads; in use a text may have more.
+        phrases: texts of several words that train it too, made of training words, a word.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
     """
 
@@ -46,10 +47,11 @@ class StudentConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     dropout: float = 0.05
-    ids_weight: float = 0.2
+    ids_weight: float = 0.5
     noise: float = 0.3
     draws: int = 8
-    longest: int = 4
+    longest: int = 8
+    phrases: float = 0.15
     warmup: float = 0.1
 
 
