@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 from pathlib import Path
 
@@ -76,3 +77,11 @@ def small_config(checkpoint: Path, **changes: object) -> wotd_mlx.TrainingConfig
 def finished(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> RunInfo:
     """A finished run on the built-in words; tests only read it."""
     return wotd_mlx.train_wotd_pipeline(small_config(checkpoint), tmp_path_factory.mktemp("runs") / "small")
+
+
+@pytest.fixture(scope="session")
+def taught(checkpoint: Path, finished: RunInfo, tmp_path_factory: pytest.TempPathFactory) -> RunInfo:
+    """The finished run, a student added to a copy of it; tests only read it."""
+    folder = tmp_path_factory.mktemp("runs") / "taught"
+    shutil.copytree(finished.run, folder)
+    return wotd_mlx.train_wotd_pipeline(small_config(checkpoint, student=True), folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_encode_prints_a_line_a_text(finished):
         assert len(row["id"]) == 4
     plain = run("encode", "--run", finished.run, "forsooth")
     assert plain.stdout.startswith(f"forsooth\t[{','.join(map(str, found[0]['id']))}]\t")
+
+
+def test_encode_with_the_student_answers_any_text_without_the_embedding_model(taught, tmp_path):
+    texts = ["forsooth", "a quiet joy", "", "日本", "x" * 10_000]
+    folder = tmp_path / "run"
+    shutil.copytree(taught.run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "embedding": "gone/model"}))
+    found = rows(run("encode", "--run", folder, "--encoder", "student", "--json", *texts))
+    assert [row["text"] for row in found] == texts
+    assert all(len(row["id"]) == 4 and len(row["labels"]) == 3 for row in found)
+    assert run("encode", "--run", folder, "forsooth").exit_code == 1
+
+
+def test_encode_without_a_student_says_how_to_make_one(finished):
+    result = run("encode", "--run", finished.run, "--encoder", "student", "forsooth")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"error: {finished.run} has no student; make one with `wotd-mlx train --student --out {finished.run}`"
+    ]
+    assert run("encode", "--encoder", "pupil", "forsooth").exit_code == 2
 
 
 def test_encode_reads_lines_from_stdin_in_order(finished):

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError
+from wotd_mlx.codes.student import Student, StudentConfig
+from wotd_mlx.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,37 @@ def test_a_checkpoint_of_other_shapes_is_named(copy):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(WotdError, match=r"model.safetensors doesn't fit"):
         SemanticEncoder.load(copy)
+
+
+def test_the_student_answers_alone_and_the_teacher_does_the_rest(taught):
+    coder = SemanticEncoder.load(taught.run, encoder="student")
+    texts = ["forsooth", "telephone", "", "two words", "日本"]
+    ids = coder.encode(texts)
+    assert "embedder" not in vars(coder)
+    assert [list(i) for i in ids] == coder.student.encode(texts).tolist()
+    assert coder.encode([]) == []
+    assert coder.decode(ids).shape == (5, 32)
+    assert len(coder.labels(ids)) == 5
+    with pytest.raises(WotdError, match="encoder 'pupil' is unknown; expected one of teacher, student"):
+        SemanticEncoder.load(taught.run, encoder="pupil")
+
+
+def test_a_missing_or_damaged_student_is_named(copy, taught, tmp_path):
+    with pytest.raises(WotdError, match=r"has no student; make one with `wotd-mlx train --student --out"):
+        SemanticEncoder.load(copy, encoder="student")
+    file = copy / "codes" / "student.safetensors"
+    file.write_bytes((taught.run / "codes" / "student.safetensors").read_bytes()[:-100])
+    with pytest.raises(WotdError, match=r"student.safetensors can't be read"):
+        SemanticEncoder.load(copy, encoder="student")
+    other = Student(
+        SemanticEncoder.load(taught.run, encoder="student").student._tokenizer, (3, 3), StudentConfig(width=2)
+    )
+    RunFolder(copy).write_arrays(file, other.arrays())
+    with pytest.raises(WotdError, match=r"learnt levels \[3, 3\], the codes have \[8, 8, 8, 5\]; delete it"):
+        SemanticEncoder.load(copy, encoder="student")
+    shutil.copy(copy / "codes" / "model.safetensors", file)
+    with pytest.raises(WotdError, match=r"student.safetensors: not a student's weights"):
+        SemanticEncoder.load(copy, encoder="student")
 
 
 def test_a_run_whose_embedding_changed_is_refused(copy, tmp_path):

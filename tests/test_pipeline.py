@@ -122,6 +122,28 @@ def test_training_a_finished_run_again_changes_nothing_and_other_settings_are_re
     assert contents(folder) == before
 
 
+def test_a_student_is_added_to_a_finished_run_and_changes_nothing_else(checkpoint, finished, taught):
+    before, after = contents(finished.run), contents(taught.run)
+    assert set(after) - set(before) == {"codes/student.safetensors"}
+    assert {name for name in before if before[name] != after[name]} == {"metrics.json"}
+    metrics = taught.metrics
+    assert {name: metrics["seconds"][name] for name in finished.metrics["seconds"]} == finished.metrics["seconds"]
+    student = metrics["student"]
+    assert student["bytes"] == (taught.run / "codes" / "student.safetensors").stat().st_size <= 5_000_000
+    assert student["words_held_out"] == metrics["codes"]["words_held_out"]
+    levels = metrics["codes"]["levels"]
+    assert np.mean(student["agreement"]) > 1.5 * np.mean([1 / k for k in levels])
+    assert set(student["label_accuracy"]) == {"style", "complexity", "era"}
+    assert train_wotd_pipeline(small_config(checkpoint, student=True), taught.run).metrics == metrics
+    assert train_wotd_pipeline(small_config(checkpoint), taught.run).metrics == metrics
+
+
+def test_a_student_learns_the_same_in_one_go_as_added_later(checkpoint, taught, tmp_path):
+    train_wotd_pipeline(small_config(checkpoint, student=True), tmp_path / "run")
+    file = Path("codes") / "student.safetensors"
+    assert (tmp_path / "run" / file).read_bytes() == (taught.run / file).read_bytes()
+
+
 @pytest.mark.parametrize("stage", ["words", "embed", "codes"])
 def test_a_full_disk_stops_the_run_and_keeps_what_was_there(stage, checkpoint, tmp_path, monkeypatch):
     from wotd_mlx import files

@@ -123,6 +123,7 @@ class TrainingConfig:
         validation: share of word families that decides when to stop.
         memory_limit: bytes that MLX may hold; a training that passes it stops with an error.
         cache: file of vectors that were embedded before; None embeds everything anew.
+        student: distil embedding and quantiser into one small network too.
     """
 
     corpus: str = "builtin"
@@ -135,6 +136,7 @@ class TrainingConfig:
     validation: float = 0.05
     memory_limit: int = DEFAULT_MEMORY_LIMIT
     cache: str | None = None
+    student: bool = False
 
     def __post_init__(self) -> None:
         if len(self.attributes) > len(self.codes.levels):

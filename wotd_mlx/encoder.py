@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.interpolate import monotone, slerp
 from wotd_mlx.codes.names import CodeName, name_codes
+from wotd_mlx.codes.student import Student
 from wotd_mlx.config import TrainingConfig, from_dict
 from wotd_mlx.embed.embedder import BertEmbedder, Embedder
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import SemanticID, Word, WotdError
 
 Vectors = NDArray[np.float32]
+
+ENCODERS = ("teacher", "student")
 
 
 class Neighbour(NamedTuple):
@@ -66,6 +69,25 @@ def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder
     return model
 
 
+def load_student(run: RunFolder, levels: Sequence[int]) -> Student:
+    """The student of a run.
+
+    Raises:
+        WotdError: the run has none, its file is damaged, or it learnt IDs of other ``levels``.
+    """
+    if not run.student.exists():
+        raise WotdError(f"{run.path} has no student; make one with `wotd-mlx train --student --out {run.path}`")
+    arrays = run.read_arrays(run.student)
+    try:
+        student = Student.from_arrays(arrays)
+    except WotdError as error:
+        raise WotdError(f"{run.student}: {error}") from error
+    if student.levels != tuple(levels):
+        was, now = list(student.levels), list(levels)
+        raise WotdError(f"{run.student} learnt levels {was}, the codes have {now}; delete it and train it again")
+    return student
+
+
 class SemanticEncoder:
     """Encode with a finished run; its embedding model and D come from the run's own ``config.json``.
 
@@ -74,23 +96,34 @@ class SemanticEncoder:
     >>> coder.labels(ids), coder.decode(ids).shape
     """
 
-    def __init__(self, run: RunFolder, config: TrainingConfig, model: Autoencoder, dims: int):
-        self.run, self.config, self.model, self.dims = run, config, model, dims
+    def __init__(
+        self, run: RunFolder, config: TrainingConfig, model: Autoencoder, dims: int, student: Student | None = None
+    ):
+        self.run, self.config, self.model, self.dims, self.student = run, config, model, dims, student
         self.levels = model.quantizer.levels
         # One row is the case that an app waits for; fused, it is half the calls.
         self._encode_row = mx.compile(model.encode) if config.codes.compile else model.encode
         self._tables = [np.asarray(table) for table in model.tables]
 
     @classmethod
-    def load(cls, run: str | Path) -> SemanticEncoder:
-        """Load the run in folder ``run``; the embedding model is loaded when a text is first encoded.
+    def load(cls, run: str | Path, encoder: str = "teacher") -> SemanticEncoder:
+        """Load the run in folder ``run``; the embedding model is loaded when a text is first embedded.
+
+        Args:
+            run: the run folder.
+            encoder: what :meth:`encode` uses: ``teacher``, embedding and quantiser, or ``student``, one small network
+                that needs no embedding model and agrees with the teacher as ``metrics.json["student"]`` says.
 
         Raises:
-            WotdError: no such folder, no finished run in it, or a damaged file.
+            WotdError: no such folder, no finished run or no student in it, or a damaged file.
         """
+        if encoder not in ENCODERS:
+            raise WotdError(f"encoder {encoder!r} is unknown; expected one of {', '.join(ENCODERS)}")
         folder = RunFolder(run)
         config, dims = read_config(folder)
-        return cls(folder, config, load_model(folder, config, dims), dims)
+        model = load_model(folder, config, dims)
+        student = load_student(folder, model.quantizer.levels) if encoder == "student" else None
+        return cls(folder, config, model, dims, student)
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -109,6 +142,8 @@ class SemanticEncoder:
 
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
         """texts (N,) -> N semantic IDs."""
+        if self.student is not None:
+            return [SemanticID(row) for row in self.student.encode(texts).tolist()]
         return self.encode_vectors(self.embed(texts))
 
     def encode_vectors(self, vectors: Vectors) -> list[SemanticID]:

@@ -19,7 +19,9 @@ from mlx.utils import tree_flatten
 
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.student import Student, StudentConfig, fitting
 from wotd_mlx.codes.train import (
     fit,
     history_rows,
@@ -33,7 +35,7 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.encoder import read_config
+from wotd_mlx.encoder import load_model, read_config
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
@@ -85,6 +87,8 @@ class WOTDTrainer:
                 "embed": (self._embed, [run.vectors]),
                 "codes": (self._codes, [run.model, run.history, run.semantic_ids]),
             }
+            if self.config.student:
+                stages["student"] = (self._student, [run.student])
             for name, (stage, files) in stages.items():
                 if name not in self.metrics["seconds"] or not all(file.exists() for file in files):
                     with self._measured(name):
@@ -102,8 +106,9 @@ class WOTDTrainer:
             return
         begun, _ = read_config(self.run)
         now, then = asdict(self.config), asdict(begun)
-        # Where vectors are cached and how much memory may be used changes nothing in the result.
-        changed = [key for key in now if now[key] != then[key] and key not in ("cache", "memory_limit")]
+        # Where vectors are cached and how much memory may be used changes nothing in the result; a student only adds.
+        free = ("cache", "memory_limit", "student")
+        changed = [key for key in now if now[key] != then[key] and key not in free]
         if changed:
             pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
             raise WotdError(
@@ -184,3 +189,35 @@ class WOTDTrainer:
         self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         self.metrics["codes"] = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
+
+    def _student(self) -> None:
+        corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]
+        words = (*corpus.words, *corpus.lexicon)
+        texts = [word.text for word in words]
+        split = split_by_family(texts, self.config)
+        teacher = load_model(self.run, self.config, x.shape[1])
+        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
+        embedder = BertEmbedder(self.config.embedding, cache)
+        cfg = fitting(embedder.tokenizer, teacher.quantizer.levels, StudentConfig())
+        made = phrases([texts[row] for row in split.train], cfg.phrases, self.config.seed)
+        train = replace(split, train=np.concatenate([split.train, len(texts) + np.arange(len(made))]))
+        both = np.concatenate([x, embedder.embed(made)])
+        mx.random.seed(self.config.seed)
+        student = Student(embedder.tokenizer, teacher.quantizer.levels, cfg)
+        table = np.asarray(embedder.bert.words.weight)
+        steps = cfg.epochs * (len(train.train) // min(cfg.batch, len(train.train)))
+        with progress("student", steps) as advance:
+            taught = [*texts, *made]
+            for agreed in distil(student, table, taught, both, teacher.encode, train, cfg, self.config.seed, advance):
+                log.debug("student: validation agreement %.3f", agreed)
+                backend.check_memory(self.config.memory_limit)
+        held = split.test
+        labels = label_matrix([words[row] for row in held], self.config.attributes)
+        unseen = [texts[row] for row in held]
+        asked = phrases(unseen, cfg.phrases, self.config.seed)
+        self.run.write_arrays(self.run.student, student.arrays())
+        self.metrics["student"] = {
+            "bytes": self.run.student.stat().st_size,
+            **student_metrics(student, teacher, unseen, x[held], labels, self.config.attributes),
+            "phrase_agreement": agreement(student, teacher.encode, asked, embedder.embed(asked)),
+        }

@@ -27,6 +27,7 @@ class RunFolder:
         self.corpus = self.path / "corpus.jsonl"
         self.vectors = self.path / "embeddings.safetensors"
         self.model = self.path / "codes" / "model.safetensors"
+        self.student = self.path / "codes" / "student.safetensors"
         self.history = self.path / "codes" / "history.json"
         self.semantic_ids = self.path / "semantic_ids.json"
         self.metrics = self.path / "metrics.json"

@@ -16,9 +16,16 @@ _CHUNK = 1 << 16
 @click.command("encode")
 @click.argument("texts", nargs=-1, metavar="[TEXT]…")
 @run_folder
+@click.option(
+    "--encoder",
+    type=click.Choice(["teacher", "student"]),
+    default="teacher",
+    show_default=True,
+    help="Embedding model and quantiser, or the small network that learnt from them.",
+)
 @device
 @as_json
-def command(texts: tuple[str, ...], run: str, as_json: bool) -> None:
+def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> None:
     """Print the semantic ID of each TEXT; without one, of each line on stdin.
 
     Lines are answered as they come, in order, in constant memory.
@@ -27,10 +34,11 @@ def command(texts: tuple[str, ...], run: str, as_json: bool) -> None:
     Examples:
       wotd-mlx encode serendipity "a quiet joy"
       wotd-mlx encode --json < words.txt > ids.jsonl
+      wotd-mlx encode --encoder student serendipity
     """
     from wotd_mlx.encoder import SemanticEncoder
 
-    coder = SemanticEncoder.load(run)
+    coder = SemanticEncoder.load(run, encoder)
     for batch in [list(texts)] if texts else _lines(sys.stdin.fileno()):
         ids = coder.encode(batch)
         rows = zip(batch, ids, coder.labels(ids), coder.confidence(ids), strict=True)

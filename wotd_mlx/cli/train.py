@@ -29,6 +29,7 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--gradient", type=click.Choice(GRADIENTS), help="What trains the encoder through the quantiser.")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")
+@click.option("--student", is_flag=True, default=None, help="Distil a small network for `encode --encoder student`.")
 @click.option("--language", type=click.Choice(["none"]), default="none", show_default=True, help="Language stage.")
 @click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Stop above this. [default: 8]")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embedded words for other runs.")
@@ -44,6 +45,7 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
     Examples:
       wotd-mlx train
       wotd-mlx train --codes rvq --out runs/rvq
+      wotd-mlx train --student
       wotd-mlx train --corpus my-words.jsonl --out runs/mine --seed 7
     """
     from wotd_mlx.pipeline import train_wotd_pipeline
@@ -114,6 +116,10 @@ def show(info: RunInfo) -> None:
         ratio = accuracy / probe if accuracy is not None and probe else None
         labels.add_row(name, *map(_number, (accuracy, probe, ratio)))
     console.print(labels)
+
+    if student := info.metrics.get("student"):
+        agreement = " ".join(f"{share:.0%}" for share in student["agreement"])
+        console.print(f"Student: {student['bytes'] / 1e6:.1f} MB, agrees with the teacher on {agreement}")
 
     words = Table(title="Ten of its words", title_justify="left")
     for name in ("word", "ID", "reads as"):

@@ -123,7 +123,7 @@ class BertEmbedder:
         return np.stack([known[text] for text in texts]) if texts else np.empty((0, self.dims), np.float32)
 
     def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Vectors:
-        encoded = self._encode([_without_surrogates(text) for text in texts])
+        encoded = self._encode([without_surrogates(text) for text in texts])
         if len(texts) == 1:
             vector = np.asarray(self._lone(encoded[0]))
             done(texts)
@@ -206,7 +206,7 @@ class BGEEmbedder(BertEmbedder):
         super().__init__(embedding, cache)
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     # UTF-16 writes a lone surrogate as two bytes, so that reading puts one U+FFFD in its place.
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
