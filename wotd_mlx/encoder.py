@@ -141,10 +141,17 @@ class SemanticEncoder:
         return self.embedder.embed(texts)
 
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
-        """texts (N,) -> N semantic IDs."""
+        """texts (N,) -> N semantic IDs; words of the run's corpora get those of ``semantic_ids.json``, where words that
+        would share an ID were given different ones."""
         if self.student is not None:
             return [SemanticID(row) for row in self.student.encode(texts).tolist()]
-        return self.encode_vectors(self.embed(texts))
+        found = self.encode_vectors(self.embed(texts))
+        return [self._own.get(text, number) for text, number in zip(texts, found, strict=True)]
+
+    @cached_property
+    def _own(self) -> dict[str, SemanticID]:
+        words = self.run.read_json(self.run.semantic_ids)["words"]
+        return {text: SemanticID(number) for text, number in words.items()}
 
     def encode_vectors(self, vectors: Vectors) -> list[SemanticID]:
         """Embeddings (N, D) -> N semantic IDs."""

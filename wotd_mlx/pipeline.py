@@ -31,6 +31,7 @@ from wotd_mlx.codes.train import (
     training_steps,
     warn_of_collapse,
 )
+from wotd_mlx.codes.unique import make_unique
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
@@ -183,12 +184,17 @@ class WOTDTrainer:
         ids = np.asarray(model.encode(mx.array(x)))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
         arrays = {name: np.asarray(value) for name, value in dict(tree_flatten(model.parameters())).items()}
-        own = {word.text: SemanticID(row) for word, row in zip(corpus.words, ids.tolist(), strict=False)}
+        n = len(corpus.words)
+        unique = make_unique(model, x[:n], ids[:n])
+        own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
         groups = corpus_ids(corpus.groups, own, model, config.attributes)
         self.run.write_json(self.run.history, history_rows(history))
         self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
-        self.metrics["codes"] = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
+        self.metrics["codes"] = {
+            **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
+            "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
+        }
 
     def _student(self) -> None:
         corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]

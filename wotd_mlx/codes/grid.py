@@ -85,7 +85,7 @@ def lay_out(
     Args:
         levels: Q of them.
         values: (N, A) the number of each entry's value.
-        scores: (N, Q − 1) what orders entries along each coordinate.
+        scores: (N, Q − 1 or more) what orders entries along each coordinate.
         shares: codes a value for each attribute, from :func:`allocate`; None where a coordinate has none.
     """
     kinds = np.unique(values, axis=0, return_inverse=True)[1].ravel() if values.shape[1] else np.zeros(len(values), int)

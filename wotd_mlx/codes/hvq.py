@@ -228,7 +228,7 @@ class HVQ(Quantizer):
         labelled = [bool(part.any()) for part in parts]
         wanted = [np.bincount(part.argmax(axis=1), minlength=part.shape[1]) for part in parts]
         shares = [allocate(count, self.levels[a]) if labelled[a] else None for a, count in enumerate(wanted)]
-        scores = np.empty((len(z), len(self.levels) - 1))
+        scores = np.empty((len(z), len(self.levels)))
         for q in range(scores.shape[1]):
             if q < len(parts) and labelled[q]:
                 scores[:, q] = parts[q] @ np.arange(parts[q].shape[1])
@@ -275,11 +275,11 @@ class HVQ(Quantizer):
         )
 
     def _store(self, entries: _Entries, grid: Indices) -> None:
-        """Keep the entries in the order of their cells."""
+        """Keep the entries in the order of their cells, and within a cell of what its last number is to tell."""
         cell = (
             np.ravel_multi_index(tuple(grid.T), self.levels[:-1]) if len(self.levels) > 1 else grid[:, :0].sum(axis=1)
         )
-        order = np.argsort(cell, kind="stable")
+        order = np.lexsort((entries.scores[:, -1], cell))
         cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
         count = np.repeat(counts, counts)
         number = np.arange(len(order)) - np.repeat(first, counts)

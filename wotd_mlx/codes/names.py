@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.schemas import Attribute, Word
 
@@ -65,12 +64,15 @@ def name_codes(
     return rows
 
 
-def moves(model: Autoencoder, probes: Sequence[object], ids: Indices, words: int = 256) -> NDArray[np.float64]:
-    r"""What moving one coordinate changes: (Q, A) mean rank correlations of coordinate q's code with attribute a.
+def moves(
+    model: Autoencoder, probes: Sequence[Callable[[mx.array], mx.array]], ids: Indices, words: int = 256
+) -> NDArray[np.float64]:
+    r"""What moving one coordinate changes: (Q, A) the share of attribute a's range that coordinate q runs through.
 
-    For each of the first ``words`` IDs, coordinate q runs through all its codes while the others stay; the decoded
-    vectors' expected value :math:`\sum_v v\,p_a(v)` is read by ``probes[a]``, which gives logits (B, V) for vectors
-    (B, D). The diagonal should be near 1, the rest near 0.
+    For each of the first ``words`` IDs, coordinate q runs through its K codes while the others stay. The decoded
+    vectors' expected value :math:`e_a = \sum_v v\,p_a(v)` is read by ``probes[a]``, which gives logits (B, V) for
+    vectors (B, D); the entry is the mean over words of the slope of :math:`e_a` over the codes, times
+    :math:`(K - 1)/(V - 1)`. The diagonal should be large, the rest near 0.
     """
     levels, sample = model.quantizer.levels, ids[:words]
     out = np.zeros((len(levels), len(probes)))
@@ -78,9 +80,10 @@ def moves(model: Autoencoder, probes: Sequence[object], ids: Indices, words: int
         swept = np.repeat(sample, k, axis=0)
         swept[:, q] = np.tile(np.arange(k), len(sample))
         decoded = model.decode(mx.array(swept, mx.int32))
+        step = np.arange(k) - (k - 1) / 2
         for a, probe in enumerate(probes):
-            shares = mx.softmax(probe(decoded), axis=-1)  # type: ignore[operator]  # any callable on arrays
-            expected = np.asarray(shares @ mx.arange(shares.shape[-1]).astype(mx.float32)).reshape(-1, k)
-            found = [metrics.spearman(np.arange(k), row) for row in expected if np.ptp(row) > 0]
-            out[q, a] = np.mean(found) if found else 0.0
+            shares = mx.softmax(probe(decoded), axis=-1)
+            values = shares.shape[-1]
+            expected = np.asarray(shares @ mx.arange(values).astype(mx.float32)).reshape(-1, k)
+            out[q, a] = (expected @ step / (step @ step)).mean() * (k - 1) / max(values - 1, 1)
     return out

@@ -8,10 +8,12 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.names import coordinate_names, moves
 from wotd_mlx.codes.train import Split, balanced_weights
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
 
@@ -33,12 +35,17 @@ def codes_metrics(
     decoded = np.asarray(model.decode(mx.array(ids[held])))
     levels = model.quantizer.levels
     usage, perplexity = metrics.usage_and_perplexity(ids[held], levels)
-    accuracy, probe = {}, {}
+    accuracy, told, probes = {}, {}, {}
     for a, attribute in enumerate(attributes):
         known = held[labels[held, a] >= 0]
         table = np.asarray(model.tables[a])
         accuracy[attribute.name] = metrics.balanced_accuracy(table.argmax(axis=1)[ids[known, a]], labels[known, a])
-        probe[attribute.name] = _probe_accuracy(x, labels[:, a], split.train, known, len(attribute.values))
+        probe = _probe(x, labels[:, a], split.train, len(attribute.values))
+        predicted = np.asarray(probe(mx.array(x[known]))).argmax(axis=1) if probe else labels[known, a][:0]
+        told[attribute.name] = metrics.balanced_accuracy(predicted, labels[known, a]) if probe else float("nan")
+        if probe:
+            probes[attribute.name] = probe
+    changed = moves(model, list(probes.values()), ids[held])
     found = {
         "kind": kind,
         "levels": list(levels),
@@ -54,7 +61,11 @@ def codes_metrics(
         "perplexity": perplexity,
         "collision_rate": metrics.collision_rate(ids[held]),
         "label_accuracy": accuracy,
-        "label_probe": probe,
+        "label_probe": told,
+        "moves": {
+            coordinate: dict(zip(probes, row, strict=True))
+            for coordinate, row in zip(coordinate_names(levels, attributes), changed.tolist(), strict=True)
+        },
     }
     return {name: _nan_to_none(value) for name, value in found.items()}
 
@@ -66,15 +77,12 @@ def _nan_to_none(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _probe_accuracy(x: Vectors, labels: Indices, train: Indices, test: Indices, values: int) -> float:
-    """Balanced accuracy on ``test`` rows of a linear probe on the whole vector, trained on labelled ``train`` rows."""
+def _probe(x: Vectors, labels: Indices, train: Indices, values: int) -> nn.Linear | None:
+    """A linear probe on the whole vector, trained on labelled ``train`` rows; None where there are none."""
     train = train[labels[train] >= 0]
-    if len(train) == 0 or len(test) == 0:
-        return float("nan")
-    weights = balanced_weights(labels[train][:, None])[:, 0]
-    probe = metrics.linear_probe(x[train], labels[train], weights, values)
-    predicted = np.asarray(probe(mx.array(x[test]))).argmax(axis=1)
-    return metrics.balanced_accuracy(predicted, labels[test])
+    if not len(train):
+        return None
+    return metrics.linear_probe(x[train], labels[train], balanced_weights(labels[train][:, None])[:, 0], values)
 
 
 def corpus_metrics(corpus: Corpus, vectors: Vectors) -> dict[str, Any]:
