@@ -88,6 +88,29 @@ def test_error_falls_with_each_level_and_with_the_beam():
     assert by_beam == sorted(by_beam, reverse=True)
 
 
+def composed(n: int, seed: int) -> np.ndarray:
+    """n sums of one of 24 directions from each of four sets, with a little noise: parts of equal size, as meaning has.
+
+    Residual k-means learns the first part blurred by the three others; a joint fit separates them.
+    """
+    parts = np.random.default_rng(9).normal(size=(4, 24, 64)) / 2
+    rng = np.random.default_rng(seed)
+    chosen = sum(parts[p][rng.integers(0, 24, n)] for p in range(4))
+    return np.asarray(chosen + 0.25 * rng.normal(size=(n, 64)), np.float32)
+
+
+def test_beats_faiss_at_equal_bits():
+    import faiss
+
+    train, test = composed(3000, seed=0), composed(500, seed=1)
+    peer = faiss.ResidualQuantizer(64, 6, 5)
+    peer.train(train)
+    theirs = np.square(test - peer.decode(peer.compute_codes(test))).sum() / np.square(test).sum()
+    detail = Detail((32,) * 6, 64)
+    detail.fit(train, seed=0)
+    assert error(detail, test) < 0.93 * theirs  # seen: .147 and .170
+
+
 def test_whitening_keeps_more_of_the_axes_of_small_variance():
     z = decaying(1000, seed=1)
 
