@@ -44,6 +44,9 @@ KINDS = {
 }
 
 
+# More codes than this in one coordinate are no longer read by anyone; chosen levels stay below.
+MOST_CODES = 64
+
 # An ID of more bits would need a cell table larger than the dictionary itself.
 MOST_BITS = 24
 
@@ -54,13 +57,17 @@ class CodesConfig:
 
     Args:
         kind: ``hvq``, ``fsq`` or ``rvq``.
-        levels: codes in each of the Q coordinates; empty means the kind's default.
+        levels: codes in each of the Q coordinates; empty means the kind's default, or, with ``bits``, the best found.
+        bits: how many bits an ID shall have: chooses levels from the data, or checks those given; 0 for no such wish.
         latent: width W that RVQ and HVQ quantise (FSQ's is Q); 0 means the kind's default, HVQ's as wide as the
             embedding.
         label_share: HVQ: what share of the accuracy with which the whole vector tells an attribute its coordinate shall
             keep; less error the lower it is.
         neighbour_weight: HVQ: how much more an error counts in directions in which words differ much, which keeps
             neighbours at the price of error; 0 is plain error.
+        detail: bits of a residual code beyond the ID, for when more of the vector must survive; 0 for none.
+        detail_whiten, detail_sharpen: see :class:`wotd_mlx.codes.detail.Detail`; 0 and 0 keep neighbours best, 0.5 and
+            1 the ranking of similar sentences.
         label_weight: FSQ, RVQ: weight of the loss that ties a coordinate to its attribute, beside a relative error of
             about 1.
         hidden: FSQ, RVQ: width of the encoder's and the decoder's hidden layer. The settings after it are theirs too.
@@ -74,9 +81,13 @@ class CodesConfig:
 
     kind: str = "hvq"
     levels: tuple[int, ...] = ()
+    bits: int = 0
     latent: int = 0
-    label_share: float = 0.915
+    label_share: float = 0.91
     neighbour_weight: float = 0.2
+    detail: int = 0
+    detail_whiten: float = 0.0
+    detail_sharpen: float = 0.0
     hidden: int = 256
     epochs: int = 30
     batch: int = 512
@@ -95,19 +106,37 @@ class CodesConfig:
         if self.kind not in KINDS:
             raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
         default = KINDS[self.kind]
-        object.__setattr__(self, "levels", self.levels or default.levels)
+        if not self.bits:
+            object.__setattr__(self, "levels", self.levels or default.levels)
         object.__setattr__(self, "latent", self.latent or default.latent)
         object.__setattr__(self, "gradient", self.gradient or default.gradient)
         if self.gradient not in GRADIENTS:
             raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
-        if min(self.levels) < 2:
+        if self.bits < 0 or (self.bits and self.levels and abs(self.made_bits - self.bits) > 1):
+            raise WotdError(
+                f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
+            )
+        if min(self.levels, default=2) < 2:
             raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
         for name in ("hidden", "epochs", "batch", "patience"):
             if getattr(self, name) < 1:
                 raise WotdError(f"codes {name} is {getattr(self, name)}; expected 1 or more")
-        for name in ("latent", "label_weight", "label_share", "neighbour_weight"):
+        for name in (
+            "latent",
+            "label_weight",
+            "label_share",
+            "neighbour_weight",
+            "detail",
+            "detail_whiten",
+            "detail_sharpen",
+        ):
             if getattr(self, name) < 0:
                 raise WotdError(f"codes {name} is {getattr(self, name)}; expected 0 or more")
+
+    @property
+    def made_bits(self) -> float:
+        """log2 of the number of different IDs that ``levels`` make."""
+        return math.log2(math.prod(self.levels))
 
 
 @dataclass(frozen=True)
@@ -139,13 +168,15 @@ class TrainingConfig:
     student: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.attributes) > len(self.codes.levels):
+        if self.codes.levels and len(self.attributes) > len(self.codes.levels):
             raise WotdError(
                 f"{len(self.attributes)} attributes need as many coordinates; "
                 f"codes levels {list(self.codes.levels)} have {len(self.codes.levels)}"
             )
-        if self.codes.kind == "hvq":
+        if self.codes.kind == "hvq" and self.codes.levels:
             self._check_dictionary()
+        if self.codes.kind == "hvq" and self.codes.bits > MOST_BITS:
+            raise WotdError(f"{self.codes.bits} bits: a dictionary takes {MOST_BITS} at most, detail the rest")
         if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
             raise WotdError(
                 f"held_out {self.held_out} and validation {self.validation} must be above 0 and leave words to train on"
@@ -153,7 +184,7 @@ class TrainingConfig:
 
     def _check_dictionary(self) -> None:
         levels = list(self.codes.levels)
-        if (bits := math.log2(math.prod(levels))) > MOST_BITS:
+        if (bits := self.codes.made_bits) > MOST_BITS:
             raise WotdError(
                 f"codes levels {levels} make {bits:.1f} bits; a dictionary takes {MOST_BITS} at most, detail the rest"
             )

@@ -143,10 +143,19 @@ class SemanticEncoder:
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
         """texts (N,) -> N semantic IDs; words of the run's corpora get those of ``semantic_ids.json``, where words that
         would share an ID were given different ones."""
+        return self.encode_whole(texts)[0]
+
+    def encode_whole(self, texts: Sequence[str]) -> tuple[list[SemanticID], list[list[int]] | None]:
+        """:meth:`encode`, and the detail beyond each ID: the residual code's numbers, or None where the run was
+        trained without one, or a student answers."""
         if self.student is not None:
-            return [SemanticID(row) for row in self.student.encode(texts).tolist()]
-        found = self.encode_vectors(self.embed(texts))
-        return [self._own.get(text, number) for text, number in zip(texts, found, strict=True)]
+            return [SemanticID(row) for row in self.student.encode(texts).tolist()], None
+        vectors = self.embed(texts)
+        found = self.encode_vectors(vectors)
+        ids = [self._own.get(text, number) for text, number in zip(texts, found, strict=True)]
+        if self.model.detail is None or not ids:
+            return ids, None
+        return ids, np.asarray(self.model.encode_detail(mx.array(vectors), mx.array(ids, mx.int32))).tolist()
 
     @cached_property
     def _own(self) -> dict[str, SemanticID]:
@@ -160,15 +169,24 @@ class SemanticEncoder:
         run = self._encode_row if len(vectors) == 1 else self.model.encode
         return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
 
-    def decode(self, ids: Sequence[Sequence[int]]) -> Vectors:
+    def decode(self, ids: Sequence[Sequence[int]], detail: Sequence[Sequence[int]] | None = None) -> Vectors:
         """N semantic IDs -> the vectors (N, D) that they stand for; not of unit length: an ID knows a part only.
 
+        With ``detail``, the numbers that :meth:`encode_whole` gave beside each ID, more of the vectors comes back.
+
         Raises:
-            WotdError: an ID with another count of numbers, or a number out of range.
+            WotdError: an ID or a detail with another count of numbers, or a number out of range.
         """
         checked = [SemanticID(i).checked(self.levels) for i in ids]
         rows = np.array(checked, np.int32).reshape(len(checked), len(self.levels))
-        return np.asarray(self.model.decode(mx.array(rows)))
+        if detail is None:
+            return np.asarray(self.model.decode(mx.array(rows)))
+        levels = self.model.detail.levels if self.model.detail else ()
+        if len(detail) != len(ids) or any(
+            len(d) != len(levels) or not all(0 <= n < k for n, k in zip(d, levels, strict=True)) for d in detail
+        ):
+            raise WotdError(f"detail doesn't fit this run: {len(ids)} rows of {len(levels)} numbers are expected")
+        return np.asarray(self.model.decode_detail(mx.array(rows), mx.array(np.array(detail, np.int32))))
 
     def labels(self, ids: Sequence[Sequence[int]]) -> list[dict[str, str]]:
         """N semantic IDs -> what each coordinate says: attribute name → value."""

@@ -20,9 +20,13 @@ from mlx.utils import tree_flatten
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
+from wotd_mlx.codes.levels import USUAL, Trial, choose_levels, proposals
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
 from wotd_mlx.codes.student import Student, StudentConfig, fitting
 from wotd_mlx.codes.train import (
+    Indices,
+    Split,
+    Vectors,
     fit,
     history_rows,
     label_matrix,
@@ -106,6 +110,8 @@ class WOTDTrainer:
             self.run.write_json(self.run.config, {**asdict(self.config), "dims": dims, "versions": versions})
             return
         begun, _ = read_config(self.run)
+        if self.config.codes.bits and not self.config.codes.levels:  # chosen then, to be kept now
+            self.config = replace(self.config, codes=replace(self.config.codes, levels=begun.codes.levels))
         now, then = asdict(self.config), asdict(begun)
         # Where vectors are cached and how much memory may be used changes nothing in the result; a student only adds.
         free = ("cache", "memory_limit", "student")
@@ -166,11 +172,13 @@ class WOTDTrainer:
         self.metrics["corpus"] = corpus_metrics(corpus, vectors[: len(corpus.words)])
 
     def _codes(self) -> None:
-        config, corpus = self.config, self._corpus()
+        corpus = self._corpus()
         words = (*corpus.words, *corpus.lexicon)
         x = self.run.read_arrays(self.run.vectors)["vectors"]
-        labels = label_matrix(words, config.attributes)
-        split = split_by_family([word.text for word in words], config)
+        labels = label_matrix(words, self.config.attributes)
+        split = split_by_family([word.text for word in words], self.config)
+        trials = self._levels(x, labels, split)
+        config = self.config
         mx.random.seed(config.seed)
         model = Autoencoder(x.shape[1], config.codes, config.attributes)
         steps = training_steps(config.codes, len(split.train), labels[split.train])
@@ -193,8 +201,26 @@ class WOTDTrainer:
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         self.metrics["codes"] = {
             **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
+            **({"levels_tried": [trial._asdict() for trial in trials]} if trials else {}),
             "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
         }
+
+    def _levels(self, x: Vectors, labels: Indices, split: Split) -> list[Trial]:
+        """Where only bits are given, choose the levels, and write them among the settings."""
+        codes = self.config.codes
+        if codes.levels:
+            return []
+        with progress("levels", len(proposals(codes.bits, self.config.attributes))) as advance:
+            trials = choose_levels(x, labels, split, codes, self.config.attributes, self.config.seed, advance)
+        self.config = replace(self.config, codes=replace(codes, levels=trials[0].levels))
+        settings = self.run.read_json(self.run.config)
+        self.run.write_json(self.run.config, {**settings, **asdict(self.config)})
+        others = [trial for trial in trials[1:] if trial.name in USUAL]
+        told = "; ".join(
+            f"{t.name} {list(t.levels)}: {t.relative_mse / trials[0].relative_mse - 1:+.1%}" for t in others
+        )
+        log.info("levels %s chosen; error of others on validation words: %s", list(trials[0].levels), told or "none")
+        return trials
 
     def _student(self) -> None:
         corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]

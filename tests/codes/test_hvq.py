@@ -9,7 +9,7 @@ import pytest
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.hvq import HVQ, _smallest
+from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
 from wotd_mlx.codes.train import fit, read_labels_off_codes
 from wotd_mlx.config import CodesConfig
@@ -74,12 +74,6 @@ def test_the_search_finds_the_best_of_all_ids(levels, labelled):
     # Entries are searched by what they cost alone, their children only for the best eight: now and then one is missed.
     assert (found <= cost.min(axis=1) + 1e-3).mean() > 0.9
     assert found.mean() <= cost.min(axis=1).mean() + 0.01 * cost.min(axis=1).std()
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (3, 1000), (4, 1024), (2, 3000)])
-def test_the_smallest_are_those_that_sorting_finds(shape):
-    scores = normal(*shape)
-    close(_smallest(mx.array(scores), 5), np.argsort(scores, axis=1)[:, :5], "ids")
 
 
 def test_more_ids_than_words_give_every_word_an_id_and_fewer_use_every_id():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -40,12 +41,13 @@ def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> No
 
     coder = SemanticEncoder.load(run, encoder)
     for batch in [list(texts)] if texts else _lines(sys.stdin.fileno()):
-        ids = coder.encode(batch)
-        rows = zip(batch, ids, coder.labels(ids), coder.confidence(ids), strict=True)
-        for text, number, labels, confidence in rows:
+        ids, details = coder.encode_whole(batch)
+        beyond = details or itertools.repeat(None, len(ids))
+        rows = zip(batch, ids, coder.labels(ids), coder.confidence(ids), beyond, strict=True)
+        for text, number, labels, confidence, detail in rows:
             if as_json:
                 row = {"text": text, "id": list(number), "labels": labels, "confidence": round(confidence, 4)}
-                print_json({**row, "detail": None})
+                print_json({**row, "detail": detail})
             else:
                 click.echo(f"{text}\t{number}\t{describe(labels)}")
 

@@ -25,7 +25,9 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
 @click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
-@click.option("--levels", metavar="K,K,…", help="Codes in each coordinate, such as 8,8,8,5.")
+@click.option("--levels", metavar="K,K,…|auto", help="Codes in each coordinate, such as 8,8,8,5; auto needs --bits.")
+@click.option("--bits", type=click.IntRange(1), help="Bits of an ID; chooses the levels from the data.")
+@click.option("--detail", type=click.IntRange(0), metavar="BITS", help="Bits of a residual code beyond the ID.")
 @click.option("--gradient", type=click.Choice(GRADIENTS), help="What trains the encoder through the quantiser.")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")
@@ -45,6 +47,8 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
     Examples:
       wotd-mlx train
       wotd-mlx train --codes rvq --out runs/rvq
+      wotd-mlx train --levels 32,32,32,32 --detail 103 --out runs/123bits
+      wotd-mlx train --levels auto --bits 20 --out runs/auto
       wotd-mlx train --student
       wotd-mlx train --corpus my-words.jsonl --out runs/mine --seed 7
     """
@@ -76,9 +80,13 @@ def _cache_file() -> str | None:
 def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Options over the file's settings; an option that wasn't given changes nothing."""
     levels = given.pop("levels")
-    options = {"kind": "codes", "gradient": "gradient", "epochs": "epochs", "compile": "fuse"}
+    options = {"kind": "codes", "compile": "fuse"} | {name: name for name in ("bits", "detail", "gradient", "epochs")}
     codes = {key: given.pop(option) for key, option in options.items()}
-    if levels is not None:
+    if levels == "auto":
+        if codes["bits"] is None:
+            raise click.UsageError("--levels auto needs --bits, such as --bits 20")
+        codes["levels"] = []
+    elif levels is not None:
         try:
             codes["levels"] = [int(k) for k in levels.split(",")]
         except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -10,11 +10,12 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.detail import Detail, detail_levels
 from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
-from wotd_mlx.schemas import Attribute, Codes
+from wotd_mlx.schemas import Attribute, Codes, WotdError
 
 
 def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute] = ()) -> Quantizer:
@@ -25,6 +26,13 @@ def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute]
         return RVQ(cfg.levels, cfg.latent, cfg.ema, cfg.gradient)
     sizes = [len(a.values) for a in attributes]
     return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.label_share, cfg.neighbour_weight)
+
+
+def build_detail(cfg: CodesConfig, dims: int) -> Detail | None:
+    """The residual code of ``cfg.detail`` bits, or None."""
+    if not cfg.detail:
+        return None
+    return Detail(detail_levels(cfg.detail), dims, whiten=cfg.detail_whiten, sharpen=cfg.detail_sharpen)
 
 
 class SkipMLP(nn.Module):
@@ -91,6 +99,8 @@ class Autoencoder(nn.Module):
         self.heads = [
             OrdinalHead(len(a.values)) if self.quantizer.scalar else nn.Linear(width, len(a.values)) for a in tied
         ]
+        # Frozen as a whole: it is fitted once all else is trained.
+        self.detail = build_detail(cfg, dims)
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
@@ -111,6 +121,31 @@ class Autoencoder(nn.Module):
     def decode(self, ids: mx.array) -> mx.array:
         """ids (B, Q) -> x̂ (B, D), the vectors that these IDs stand for."""
         return self.reconstruct(self.quantizer.ids_to_codes(ids))
+
+    def encode_detail(self, x: mx.array, ids: mx.array) -> mx.array:
+        """x (B, D) with ids (B, Q) -> the numbers of the residual code (B, levels of :attr:`detail`).
+
+        Raises:
+            WotdError: this model was trained without a detail.
+        """
+        return self._detail().encode(x - self.decode(ids))
+
+    def decode_detail(self, ids: mx.array, detail: mx.array) -> mx.array:
+        """ids (B, Q) and the residual code's numbers -> x̂ (B, D), nearer to the vectors than :meth:`decode`."""
+        return self.decode(ids) + self._detail().decode(detail)
+
+    def _detail(self) -> Detail:
+        if self.detail is None:
+            raise WotdError("these codes have no detail; train them with --detail BITS")
+        return self.detail
+
+    def fit_detail(self, x: NDArray[np.float32], seed: int, progress: Callable[[int], None]) -> None:
+        """Fit the residual code to what the codes leave of training vectors x (N, D); nothing where there is none."""
+        if self.detail is None:
+            return
+        z = np.asarray(self.latents(mx.array(x)))
+        told = self.reconstruct(mx.array(z - self.quantizer.left_over(z)))
+        self.detail.fit(x - np.asarray(told), seed, progress)
 
     def reconstruct(self, vectors: mx.array) -> mx.array:
         """Quantised latents (B, W) -> x̂ (B, D)."""

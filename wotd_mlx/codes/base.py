@@ -93,3 +93,8 @@ class Quantizer(nn.Module, ABC):
 
     def prepare(self) -> None:
         """Compute what use needs beside the parameters; called when those have changed."""
+
+    def left_over(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the codes leave of the training latents z (N, W), as they would of other words' latents."""
+        left: NDArray[np.float32] = z - np.asarray(self(mx.array(z)).vectors)
+        return left

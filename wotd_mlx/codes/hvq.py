@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.codes.grid import allocate, lay_out, match, nearest_filled
+from wotd_mlx.codes.metrics import balanced_accuracy
 from wotd_mlx.codes.reader import Reader
+from wotd_mlx.codes.search import smallest
 from wotd_mlx.schemas import Codes
 
 Vectors = NDArray[np.float32]
@@ -22,10 +24,10 @@ Indices = NDArray[np.int64]
 
 # How many entries are tried with all their children, of a (sorted) score over all of them.
 CANDIDATES = 8
-# Entries a block: the best entries lie in the blocks with the best minimum, which spares sorting all of them.
-BLOCK = 16
 # Steps towards settled means and label weights.
 ROUNDS = 12
+# From so many labelled words on, the share that a coordinate keeps is measured as well as expected.
+ENOUGH = 100
 # Rows searched at once: scores of 26,000 entries for 256 rows take 27 MB.
 ROWS = 256
 
@@ -119,6 +121,7 @@ class HVQ(Quantizer):
         children = (self.levels[-1] - self.place[:, 0] + self.place[:, 1] - 1) // self.place[:, 1]
         self._ready = {
             "atoms": atoms,
+            "squared": squared,
             "alone": alone * alone * squared,
             "pairs": own * own * squared[:, None] + other * other * near + 2 * own * other * self.closeness,
             "hots": mx.concatenate([empty, *(h.astype(mx.float32) for h in hots)], axis=-1),
@@ -126,9 +129,12 @@ class HVQ(Quantizer):
         }
         mx.eval(self._ready)
 
-    def costs(self, z: mx.array) -> tuple[mx.array, mx.array]:
+    def costs(self, z: mx.array, *, others: bool = False) -> tuple[mx.array, mx.array]:
         """z (B, W) -> the candidates' entries (B, M), and what each child costs above the best that can be thought of,
-        (B, M, children): ‖z − c‖² − ‖z‖² − Σ λ stakes; infinite where an entry has no such child."""
+        (B, M, children): ‖z − c‖² − ‖z‖² − Σ λ stakes; infinite where an entry has no such child.
+
+        With ``others``, no word stands for itself: entries that equal z are passed over.
+        """
         ready, (alone, own, other) = self._ready, self.mix
         along = z @ ready["atoms"].T
         score = ready["alone"] - 2 * alone * along
@@ -136,7 +142,11 @@ class HVQ(Quantizer):
             stakes = mx.concatenate([s * self.pull[a] for a, s in enumerate(self.reader.stakes(z))], axis=-1)
             reading = stakes @ ready["hots"].T
             score = score - reading
-        best = _smallest(score, min(CANDIDATES, score.shape[1]))
+        if others:
+            own_length = (z * z).sum(axis=-1, keepdims=True)
+            apart = own_length - 2 * along + ready["squared"]
+            score = mx.where(apart < 1e-4 * own_length, mx.inf, score)
+        best = smallest(score, CANDIDATES)
         cost = mx.take_along_axis(score, best, axis=1)[..., None]
         if self.graph.size:
             near = self.graph[best]
@@ -149,9 +159,15 @@ class HVQ(Quantizer):
         there = mx.arange(cost.shape[-1]) < ready["children"][best][..., None]
         return best, mx.where(there, cost, mx.inf)
 
-    def _choice(self, z: mx.array) -> tuple[mx.array, mx.array]:
+    def left_over(self, z: Vectors) -> Vectors:
+        parts = (self._choice(mx.array(z[n : n + ROWS]), others=True) for n in range(0, len(z), ROWS))
+        found = [np.asarray(self.ids_to_codes(self.ids(*part))) for part in parts]
+        left: Vectors = z - np.concatenate(found)
+        return left
+
+    def _choice(self, z: mx.array, *, others: bool = False) -> tuple[mx.array, mx.array]:
         """z (B, W) -> its entry (B,) and which of its children (B,)."""
-        best, cost = self.costs(z)
+        best, cost = self.costs(z, others=others)
         chosen = mx.argmin(cost.reshape(len(z), -1), axis=-1).astype(mx.int32)
         entry = mx.take_along_axis(best, (chosen // cost.shape[-1])[:, None], axis=1)[:, 0]
         return entry, chosen % cost.shape[-1]
@@ -203,14 +219,16 @@ class HVQ(Quantizer):
         z: Vectors,
         labels: Indices,
         weights: Vectors,
-        valid: Vectors,
+        valid: tuple[Vectors, Indices],
         seed: int,
         progress: Callable[[int], None] = lambda n: None,
         *,
         fuse: bool = True,
     ) -> None:
-        """Make the dictionary from latents z (N, W) with labels (N, A) and balancing weights (N, A); the children's
-        α₀, α, β fit the latents ``valid``, of words that the dictionary doesn't hold."""
+        """Make the dictionary from latents z (N, W) with labels (N, A) and balancing weights (N, A).
+
+        The λ_a and the children's α₀, α, β fit ``valid``, latents and labels of words that the dictionary doesn't hold.
+        """
         self.reader.fit(z, labels, weights, seed, progress, fuse=fuse)
         self.pull = mx.full((len(self.reader.sizes),), 0.2 * float((z * z).sum(axis=1).mean()))
         entries, shares = self._choose(z, valid, seed)
@@ -219,10 +237,10 @@ class HVQ(Quantizer):
         progress(1)
         self._link()
         progress(1)
-        self._weigh(valid)
+        self._weigh(valid[0])
         progress(1)
 
-    def _choose(self, z: Vectors, valid: Vectors, seed: int) -> tuple[_Entries, list[Indices | None]]:
+    def _choose(self, z: Vectors, valid: tuple[Vectors, Indices], seed: int) -> tuple[_Entries, list[Indices | None]]:
         """The words themselves, or, with more words than IDs, as many means of them; each with the values to read."""
         parts = [np.asarray(part) for part in self.reader(mx.array(z))]
         labelled = [bool(part.any()) for part in parts]
@@ -243,7 +261,7 @@ class HVQ(Quantizer):
         for _ in range(ROUNDS):
             if len(z) > room:
                 atoms = _means(z, self._nearest(z), atoms)
-            self._pull(valid)
+            self._pull(*valid)
             self._try(atoms, values)
         return _Entries(atoms, values, scores), shares
 
@@ -260,19 +278,21 @@ class HVQ(Quantizer):
         found = [np.asarray(self._choice(mx.array(z[n : n + ROWS]))[0]) for n in range(0, len(z), ROWS)]
         return np.concatenate(found).astype(np.int64)
 
-    def _pull(self, valid: Vectors) -> None:
+    def _pull(self, valid: Vectors, labels: Indices) -> None:
         """One step of the λ_a towards keeping the share of the reader's accuracy that is asked for."""
         if not self.reader.sizes or not len(valid):
             return
         values = np.asarray(self.readings)[self._nearest(valid)]
-        stakes = [np.asarray(part) for part in self.reader.stakes(mx.array(valid))]
-        kept = [
-            np.take_along_axis(part, values[:, a : a + 1], axis=1).sum() / max(part.max(axis=1).sum(), 1e-12)
-            for a, part in enumerate(stakes)
-        ]
-        self.pull = self.pull * mx.array(
-            np.exp(np.clip(8 * (self._label_share - np.array(kept)), -0.5, 0.5)), mx.float32
-        )
+        kept = []
+        for a, part in enumerate(map(np.asarray, self.reader.stakes(mx.array(valid)))):
+            stake = np.take_along_axis(part, values[:, a : a + 1], axis=1)
+            kept.append(float(stake.sum() / max(part.max(axis=1).sum(), 1e-12)))  # as the reader itself expects
+            known = labels[:, a] >= 0
+            if known.sum() >= ENOUGH:
+                told = balanced_accuracy(part.argmax(axis=1)[known], labels[known, a])
+                kept[-1] = min(kept[-1], balanced_accuracy(values[known, a], labels[known, a]) / max(told, 1e-12))
+        step = np.clip(8 * (self._label_share - np.array(kept)), -0.5, 0.5)
+        self.pull = self.pull * mx.array(np.exp(step), mx.float32)
 
     def _store(self, entries: _Entries, grid: Indices) -> None:
         """Keep the entries in the order of their cells, and within a cell of what its last number is to tell."""
@@ -337,21 +357,6 @@ class HVQ(Quantizer):
                 mix[1:] = _least_squares([atoms[entry[~lone]], atoms[near]], valid[~lone], mix[1:])
             self.mix = mx.array(mix)
             self.prepare()
-
-
-def _smallest(scores: mx.array, count: int) -> mx.array:
-    """Where the ``count`` smallest of each row (B, N) are, smallest first: (B, count)."""
-    rows, entries = scores.shape
-    blocks = entries // BLOCK
-    if blocks > 4 * count:
-        rest = mx.broadcast_to(mx.arange(blocks * BLOCK, entries), (rows, entries - blocks * BLOCK))
-        least = scores[:, : blocks * BLOCK].reshape(rows, blocks, BLOCK).min(axis=-1)
-        chosen = mx.argpartition(least, count - 1, axis=-1)[:, :count]
-        inside = (chosen[..., None] * BLOCK + mx.arange(BLOCK)).reshape(rows, -1)
-        places = mx.concatenate([inside, rest], axis=-1)
-        order = mx.argsort(mx.take_along_axis(scores, places, axis=1), axis=-1)[:, :count]
-        return mx.take_along_axis(places, order, axis=1)
-    return mx.argsort(scores, axis=-1)[:, :count]
 
 
 def _nearest_means(z: Vectors, count: int, seed: int) -> Indices:

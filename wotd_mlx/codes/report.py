@@ -52,10 +52,7 @@ def codes_metrics(
         "bits": model.quantizer.bits,
         "words_train": len(split.train),
         "words_held_out": len(held),
-        "relative_mse": metrics.relative_mse(x[held], decoded, np.asarray(model.mean)),
-        "cosine": metrics.cosine(x[held], decoded),
-        "spearman": metrics.pairwise_spearman(x[held], decoded),
-        "recall_at_10": metrics.recall_at(x[held], decoded, 10),
+        **quality(x[held], decoded, np.asarray(model.mean)),
         "usage": usage,
         "usage_train": metrics.usage_and_perplexity(ids[split.train], levels)[0],
         "perplexity": perplexity,
@@ -67,7 +64,25 @@ def codes_metrics(
             for coordinate, row in zip(coordinate_names(levels, attributes), changed.tolist(), strict=True)
         },
     }
+    if model.detail is not None:
+        rows = mx.array(ids[held])
+        numbers = model.encode_detail(mx.array(x[held]), rows)
+        found["detail"] = {
+            "bits": model.quantizer.bits + float(np.log2(model.detail.levels).sum()),
+            **quality(x[held], np.asarray(model.decode_detail(rows, numbers)), np.asarray(model.mean)),
+            "collision_rate": metrics.collision_rate(np.concatenate([ids[held], np.asarray(numbers)], axis=1)),
+        }
     return {name: _nan_to_none(value) for name, value in found.items()}
+
+
+def quality(x: Vectors, decoded: Vectors, mean: Vectors) -> dict[str, float]:
+    """The four figures of what x̂ (N, D) keeps of x (N, D), with μ (D,) the training mean."""
+    return {
+        "relative_mse": metrics.relative_mse(x, decoded, mean),
+        "cosine": metrics.cosine(x, decoded),
+        "spearman": metrics.pairwise_spearman(x, decoded),
+        "recall_at_10": metrics.recall_at(x, decoded, 10),
+    }
 
 
 def _nan_to_none(value: Any) -> Any:

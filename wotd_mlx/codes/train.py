@@ -15,7 +15,7 @@ from mlx import nn
 from mlx.utils import tree_map
 from numpy.typing import NDArray
 
-from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.metrics import balanced_accuracy, usage_and_perplexity
 from wotd_mlx.codes.reader import fit_steps
@@ -102,9 +102,11 @@ def balanced_weights(labels: Indices) -> Vectors:
 
 def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
     """How many steps :func:`fit` will count off on so many training words with labels (N, A)."""
+    detail = build_detail(cfg, 1)
+    beyond = detail.fit_steps if detail else 0
     if cfg.kind == "hvq":
-        return fit_steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
-    return cfg.epochs * (rows // min(cfg.batch, rows))
+        return beyond + fit_steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
+    return beyond + cfg.epochs * (rows // min(cfg.batch, rows))
 
 
 def fit(
@@ -134,6 +136,7 @@ def fit(
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
     else:
         yield from _fit_by_gradient(model, x, labels, split, cfg, seed, progress)
+    model.fit_detail(x[split.train], seed, progress)
 
 
 def _fit_by_gradient(
@@ -231,16 +234,17 @@ def _fit_dictionary(
     rows = np.concatenate([split.train, split.valid])
     train, valid = np.split(np.asarray(model.latents(mx.array(x[rows]))), [len(split.train)])
     weights = balanced_weights(labels[split.train])
-    quantizer.fit(train, labels[split.train], weights, valid, seed, progress, fuse=cfg.compile)
+    unseen = (valid, labels[split.valid])
+    quantizer.fit(train, labels[split.train], weights, unseen, seed, progress, fuse=cfg.compile)
     ids = np.asarray(model.encode(mx.array(x[rows])))
     decoded = np.asarray(model.decode(mx.array(ids)))
     errors = ((x[rows] - decoded) ** 2).sum(axis=1)
     variance = _variance(model, x[split.train])
     trained, seen = (float(part.mean()) / variance for part in np.split(errors, [len(split.train)]))
-    ids, unseen = np.split(ids, [len(split.train)])
+    ids, others = np.split(ids, [len(split.train)])
     read_labels_off_codes(model, ids, labels[split.train])
     wrong = [
-        1 - balanced_accuracy(np.asarray(table).argmax(axis=1)[unseen[known, a]], labels[split.valid][known, a])
+        1 - balanced_accuracy(np.asarray(table).argmax(axis=1)[others[known, a]], labels[split.valid][known, a])
         for a, table in enumerate(model.tables)
         if (known := labels[split.valid][:, a] >= 0).any()
     ]
