@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.conftest import write_checkpoint
+from tests.conftest import small_config, write_checkpoint
 from tests.tolerances import close
-from wotd_mlx import SemanticEncoder, WotdError
+from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
 from wotd_mlx.codes.student import Student, StudentConfig
 from wotd_mlx.run_folder import RunFolder
 
@@ -67,7 +68,60 @@ def test_interpolation_begins_at_a_and_ends_at_b(coder):
     assert [round(p.alpha, 6) for p in path] == [round(n / 6, 6) for n in range(7)]
     assert path[0].nearest[0].word == "forsooth"
     assert path[-1].nearest[0].word == "telephone"
-    assert [path[0].id, path[-1].id] == coder.encode(["forsooth", "telephone"])
+    assert [path[0].id, path[-1].id] == coder.encode_vectors(np.stack([a, b]))
+
+
+def test_ids_on_the_way_never_turn_back(coder):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = rng.normal(size=(2, 32)).astype(np.float32)
+        path = coder.interpolate(a, b, 12)
+        unit = coder.decode([p.id for p in path])
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        assert (np.diff(unit @ unit[-1]) >= -1e-6).all()
+        assert (np.diff(unit @ unit[0]) <= 1e-6).all()
+
+
+def test_neighbours_are_all_ids_within_the_radius_nearest_first(coder):
+    centre = (2, 0, 4, 1)
+    for radius in (0, 1, 2):
+        found = coder.neighbours(centre, radius)
+        grid = np.stack(np.meshgrid(*map(np.arange, coder.levels), indexing="ij"), axis=-1).reshape(-1, 4)
+        distances = np.abs(grid - centre).sum(axis=1)
+        assert {tuple(i) for i in found} == {tuple(i) for i in grid[(distances <= radius) & (distances > 0)]}
+        if radius:
+            unit = coder.decode([centre, *found])
+            unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+            assert (np.diff(unit[1:] @ unit[0]) <= 1e-6).all()
+    for bad, radius, message in ((centre, -1, "radius is -1"), ((9, 0, 0, 0), 1, "allows 0 to 7")):
+        with pytest.raises(WotdError, match=message):
+            coder.neighbours(bad, radius)
+
+
+def test_words_of_the_corpora_have_the_ids_of_the_run(coder):
+    ids = coder.run.read_json(coder.run.semantic_ids)["words"]
+    assert [list(i) for i in coder.encode(list(ids)[:50])] == list(ids.values())[:50]
+
+
+def test_a_run_with_detail_gives_more_of_a_vector_back(checkpoint, tmp_path):
+    config = small_config(checkpoint)
+    config = replace(config, codes=replace(config.codes, kind="hvq", gradient="", detail=24))
+    info = train_wotd_pipeline(config, tmp_path / "run")
+    coder = SemanticEncoder.load(info.run)
+    texts = ["forsooth", "telephone", ""]
+    ids, detail = coder.encode_whole(texts)
+    assert ids == coder.encode(texts)
+    assert [len(d) for d in detail] == [3, 3, 3]
+    vectors = coder.embed(texts)
+    errors = [np.square(vectors - v).sum() for v in (coder.decode(ids), coder.decode(ids, detail))]
+    assert errors[1] < errors[0]
+    codes = info.metrics["codes"]
+    assert codes["detail"]["relative_mse"] < codes["relative_mse"]
+    assert codes["detail"]["bits"] == pytest.approx(codes["bits"] + 24)
+    assert codes["detail"]["collision_rate"] <= codes["collision_rate"]
+    for bad in (detail[:2], [[0, 0]] * 3, [[0, 0, 256]] * 3):
+        with pytest.raises(WotdError, match="detail doesn't fit this run: 3 rows of 3 numbers"):
+            coder.decode(ids, bad)
 
 
 @pytest.mark.parametrize("bad", [[(1, 2, 3)], [(8, 0, 0, 0)], [(0, 0, 0, -1)]])

@@ -58,7 +58,13 @@ def test_semantic_ids_are_those_of_the_corpora_and_their_words(finished):
     assert list(ids["corpora"]) == list(builtin.groups)
     coder = wotd_mlx.SemanticEncoder.load(run.path)
     vectors = run.read_arrays(run.vectors)["vectors"]
-    assert [list(i) for i in coder.encode_vectors(vectors)] == list(ids["words"].values())
+    told = [tuple(i) for i in coder.encode_vectors(vectors)]
+    own = [tuple(i) for i in ids["words"].values()]
+    # Words that would share an ID were told apart, as far as 2 % of distance go; the others keep the nearest.
+    found = finished.metrics["codes"]["corpus_collisions"]
+    assert found["distance_added"] <= 0.02
+    assert found["left"] < found["found"]
+    assert len(set(own)) > len(set(told))
     for name, number in ids["corpora"].items():
         labels = coder.labels([number])[0]
         attribute = next(a.name for a in coder.config.attributes if name in a.values)

@@ -83,7 +83,7 @@ class CodesConfig:
     levels: tuple[int, ...] = ()
     bits: int = 0
     latent: int = 0
-    label_share: float = 0.91
+    label_share: float = 0.9
     neighbour_weight: float = 0.2
     detail: int = 0
     detail_whiten: float = 0.0

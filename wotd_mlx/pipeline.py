@@ -201,7 +201,11 @@ class WOTDTrainer:
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         self.metrics["codes"] = {
             **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
-            **({"levels_tried": [trial._asdict() for trial in trials]} if trials else {}),
+            **(
+                {"levels_tried": [{**trial._asdict(), "levels": list(trial.levels)} for trial in trials]}
+                if trials
+                else {}
+            ),
             "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
         }
 

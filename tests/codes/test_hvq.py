@@ -45,7 +45,7 @@ def points(q: HVQ) -> dict[tuple[int, ...], tuple[int, np.ndarray]]:
             if child > graph.shape[1]:
                 break
             vector = alone * atoms[i] if child == 0 else own * atoms[i] + other * atoms[graph[i, child - 1]]
-            out[(*map(int, cell), last)] = (i, vector)
+            out[(*map(int, cell), int((last + i - number) % q.levels[-1]))] = (i, vector)
     return out
 
 

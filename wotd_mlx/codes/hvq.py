@@ -190,8 +190,10 @@ class HVQ(Quantizer):
 
     def ids(self, entries: mx.array, children: mx.array) -> mx.array:
         """Entries (B,) and children (B,) -> their IDs (B, Q) int32."""
-        number, count = self.place[entries].T
-        return mx.concatenate([self.grid[entries], (number + children * count)[:, None]], axis=-1).astype(mx.int32)
+        # Counted on from the entry's own number, not from 0: else words that stand for themselves, each alone in its
+        # cell, would all end in 0.
+        last = (entries + children * self.place[entries, 1]) % self.levels[-1]
+        return mx.concatenate([self.grid[entries], last[:, None]], axis=-1).astype(mx.int32)
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         """An ID whose cell holds no entry stands for the nearest cell's; a child too many for the last one."""
@@ -199,8 +201,9 @@ class HVQ(Quantizer):
         cell = (ids[:, :-1] * mx.array(strides, mx.int32)).sum(axis=-1) if len(self.levels) > 1 else ids[:, 0] * 0
         first = self.home[cell]
         count = self.place[first, 1]
-        entry = first + ids[:, -1] % count
-        child = mx.minimum(ids[:, -1] // count, self._ready["children"][entry] - 1)
+        place = (ids[:, -1] - first) % self.levels[-1]
+        entry = first + place % count
+        child = mx.minimum(place // count, self._ready["children"][entry] - 1)
         atoms, (alone, own, other) = self._ready["atoms"], self.mix
         if not self.graph.size:
             return alone * atoms[entry]

@@ -59,7 +59,7 @@ def proposals(bits: int, attributes: Sequence[Attribute]) -> dict[str, tuple[int
             levels = (k,) * tied + (math.floor(2 ** (rest / free) + 1e-9),) * free
             found[f"{k} an attribute" if tied else "free"] = levels
     fits = {
-        name: levels
+        name: _fill(levels, bits)
         for name, levels in found.items()
         if len(levels) > tied and all(len(a.values) <= k for a, k in zip(attributes, levels, strict=False))
     }
@@ -69,6 +69,18 @@ def proposals(bits: int, attributes: Sequence[Attribute]) -> dict[str, tuple[int
             f"give {math.ceil(tied * math.log2(most)) + 1} or more"
         )
     return fits
+
+
+def _fill(levels: tuple[int, ...], bits: int) -> tuple[int, ...]:
+    """The same, and one code more in each coordinate, from the last on, as long as the bits allow."""
+    out = list(levels)
+    while True:
+        for q in reversed(range(len(out))):
+            if out[q] < MOST_CODES and math.prod(out) // out[q] * (out[q] + 1) <= 2**bits:
+                out[q] += 1
+                break
+        else:
+            return tuple(out)
 
 
 def choose_levels(
