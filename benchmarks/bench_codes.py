@@ -1,6 +1,6 @@
 """Rate and distortion of every code beside FAISS's, what similarity survives, and how fast vectors are encoded.
 
-    python -m benchmarks.bench_codes [--data FOLDER] [--only words,sentences,bytes,levels,speed]
+    python -m benchmarks.bench_codes [--data FOLDER] [--cache FILE] [--only words,sentences,bytes,levels,speed]
 
 Words: the 30,000 commonest of the built-in lexicon, 25,000 to train on, 5,000 to measure; split at random, and again
 with word families together. Sentences, similarity sets: from ``--data``, a folder with ``wiki/concepts.tsv``,
@@ -284,6 +284,7 @@ def main() -> None:
     """Measure the parts asked for, write benchmarks/results/codes.json and codes.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with wiki/, sts/ and wordsim/")
+    parser.add_argument("--cache", type=Path, help="file that keeps embedded texts for the next time")
     parser.add_argument("--only", default="words,sentences,bytes,levels,speed", help="parts, by comma")
     arguments = parser.parse_args()
     file = RESULTS / "codes.json"
@@ -291,7 +292,7 @@ def main() -> None:
     figures = {key: kept[key] for key in ("words", "sentences", "bytes", "levels", "speed") if key in kept}
     embedding = TrainingConfig().embedding
     with tempfile.TemporaryDirectory() as folder:
-        embedder = BertEmbedder(embedding, EmbeddingCache(Path(folder) / "vectors.sqlite"))
+        embedder = BertEmbedder(embedding, EmbeddingCache(arguments.cache or Path(folder) / "vectors.sqlite"))
         parts: dict[str, Callable[[], Any]] = {
             "words": lambda: words(embedder.embed),
             "sentences": lambda: similarity(arguments.data, embedder.embed),

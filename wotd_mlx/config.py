@@ -84,7 +84,7 @@ class CodesConfig:
     bits: int = 0
     latent: int = 0
     label_share: float = 0.9
-    neighbour_weight: float = 0.2
+    neighbour_weight: float = 0.35
     detail: int = 0
     detail_whiten: float = 0.0
     detail_sharpen: float = 0.0

@@ -9,7 +9,7 @@ import pytest
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.hvq import HVQ
+from wotd_mlx.codes.hvq import HVQ, MIX
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
 from wotd_mlx.codes.train import fit, read_labels_off_codes
 from wotd_mlx.config import CodesConfig
@@ -37,7 +37,7 @@ def model() -> Autoencoder:
 def points(q: HVQ) -> dict[tuple[int, ...], tuple[int, np.ndarray]]:
     """Every ID that an entry owns, with the entry and the vector that the formula gives it, by hand."""
     atoms, graph = np.array(q.atoms.astype(mx.float32)), np.array(q.graph)
-    alone, own, other = np.array(q.mix)
+    alone, own, other = MIX
     grid, place = np.array(q.grid), np.array(q.place)
     out = {}
     for i, (cell, (number, count)) in enumerate(zip(grid, place, strict=True)):

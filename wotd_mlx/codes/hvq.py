@@ -22,6 +22,9 @@ from wotd_mlx.schemas import Codes
 Vectors = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
+# α₀, α, β. Least squares on unseen words gives (0.83, 0.46, 0.33), 2 % less error, and 0.015 less rank correlation of
+# distances: longer vectors tell them better.
+MIX = (0.8, 0.55, 0.35)
 # How many entries are tried with all their children, of a (sorted) score over all of them.
 CANDIDATES = 8
 # Steps towards settled means and label weights.
@@ -72,21 +75,20 @@ class HVQ(Quantizer):
 
     learns = False
     # What `fit` counts off after the reader's steps.
-    STAGES = 4
+    STAGES = 3
 
     def __init__(
         self,
         levels: Sequence[int],
         width: int,
         sizes: Sequence[int] = (),
-        label_share: float = 0.95,
-        neighbour_weight: float = 0.2,
+        label_share: float = 0.9,
+        neighbour_weight: float = 0.35,
     ):
         super().__init__()
         self.levels, self.width = tuple(levels), width
         self._label_share, self._neighbour_weight = label_share, neighbour_weight
         self.reader = Reader(width, sizes)
-        self.mix = mx.array([0.8, 0.55, 0.35])
         self.pull = mx.zeros((len(sizes),))
         self.home = mx.zeros((math.prod(self.levels[:-1]),), mx.int32)
         self._allocate(1, 0)
@@ -113,7 +115,7 @@ class HVQ(Quantizer):
     def prepare(self) -> None:
         """What searching needs beside the parameters themselves; after training and after loading."""
         atoms = self.atoms.astype(mx.float32)
-        alone, own, other = self.mix
+        alone, own, other = MIX
         squared = (atoms * atoms).sum(axis=-1)
         near = squared[self.graph] if self.graph.size else self.closeness
         hots = [mx.arange(v) == self.readings[:, a : a + 1] for a, v in enumerate(self.reader.sizes)]
@@ -135,7 +137,7 @@ class HVQ(Quantizer):
 
         With ``others``, no word stands for itself: entries that equal z are passed over.
         """
-        ready, (alone, own, other) = self._ready, self.mix
+        ready, (alone, own, other) = self._ready, MIX
         along = z @ ready["atoms"].T
         score = ready["alone"] - 2 * alone * along
         if self.reader.sizes:
@@ -204,7 +206,7 @@ class HVQ(Quantizer):
         place = (ids[:, -1] - first) % self.levels[-1]
         entry = first + place % count
         child = mx.minimum(place // count, self._ready["children"][entry] - 1)
-        atoms, (alone, own, other) = self._ready["atoms"], self.mix
+        atoms, (alone, own, other) = self._ready["atoms"], MIX
         if not self.graph.size:
             return alone * atoms[entry]
         leaning = own * atoms[entry] + other * atoms[self.graph[entry, mx.maximum(child - 1, 0)]]
@@ -230,7 +232,7 @@ class HVQ(Quantizer):
     ) -> None:
         """Make the dictionary from latents z (N, W) with labels (N, A) and balancing weights (N, A).
 
-        The λ_a and the children's α₀, α, β fit ``valid``, latents and labels of words that the dictionary doesn't hold.
+        The λ_a fit ``valid``, latents and labels of words that the dictionary doesn't hold.
         """
         self.reader.fit(z, labels, weights, seed, progress, fuse=fuse)
         self.pull = mx.full((len(self.reader.sizes),), 0.2 * float((z * z).sum(axis=1).mean()))
@@ -239,8 +241,7 @@ class HVQ(Quantizer):
         self._store(entries, lay_out(self.levels, entries.values, entries.scores, shares))
         progress(1)
         self._link()
-        progress(1)
-        self._weigh(valid[0])
+        self.prepare()
         progress(1)
 
     def _choose(self, z: Vectors, valid: tuple[Vectors, Indices], seed: int) -> tuple[_Entries, list[Indices | None]]:
@@ -271,7 +272,6 @@ class HVQ(Quantizer):
     def _try(self, atoms: Vectors, values: Indices) -> None:
         """Search these entries as they are, without children."""
         self._allocate(len(atoms), 0)
-        self.mix = mx.array([0.8 if len(atoms) < math.prod(self.levels) else 1.0, 0.0, 0.0])
         self.atoms, self.readings = mx.array(atoms, mx.float16), mx.array(values, mx.int32)
         self.place = mx.concatenate([mx.zeros((len(atoms), 1)), mx.ones((len(atoms), 1))], axis=1).astype(mx.int32)
         self.prepare()
@@ -336,31 +336,6 @@ class HVQ(Quantizer):
         self.closeness = mx.array(np.stack([atoms[near] @ a for a, near in zip(atoms, graph, strict=True)]))
         self.graph = mx.array(graph, mx.int32)
 
-    def _weigh(self, valid: Vectors, rounds: int = 3) -> None:
-        """α₀, α, β by least squares on unseen latents, which then choose anew."""
-        single = not self.graph.size
-        self.mix = mx.array([1.0, 0.0, 0.0] if single else [0.8, 0.55, 0.35])
-        self.prepare()
-        for _ in range(rounds if len(valid) else 0):
-            entry, child = (
-                np.concatenate(part)
-                for part in zip(
-                    *(
-                        [np.asarray(found) for found in self._choice(mx.array(valid[n : n + ROWS]))]
-                        for n in range(0, len(valid), ROWS)
-                    ),
-                    strict=True,
-                )
-            )
-            atoms, lone = np.asarray(self._ready["atoms"]), child == 0
-            mix = np.array(self.mix)
-            mix[:1] = _least_squares([atoms[entry[lone]]], valid[lone], mix[:1])
-            if not single:
-                near = np.asarray(self.graph)[entry[~lone], child[~lone] - 1]
-                mix[1:] = _least_squares([atoms[entry[~lone]], atoms[near]], valid[~lone], mix[1:])
-            self.mix = mx.array(mix)
-            self.prepare()
-
 
 def _nearest_means(z: Vectors, count: int, seed: int) -> Indices:
     """k-means begun, for the rounds of :meth:`HVQ._choose` to go on with: which of ``count`` each of z (N, W) is in."""
@@ -380,12 +355,3 @@ def _means(x: NDArray[Any], member: Indices, default: NDArray[Any] | None = None
     out = np.zeros((count, x.shape[1]), x.dtype) if default is None else default.copy()
     out[used] = np.add.reduceat(x[order], (np.cumsum(hits) - hits)[used]) / hits[used, None]
     return out
-
-
-def _least_squares(columns: Sequence[Vectors], target: Vectors, default: Vectors) -> Vectors:
-    """The weights (P,) with which P sets of vectors come nearest to the target; ``default`` where there are few."""
-    gram = np.array([[(a * b).sum(dtype=np.float64) for b in columns] for a in columns])
-    if len(target) < 8 or np.linalg.matrix_rank(gram) < len(columns):
-        return default
-    right = [(a * target).sum(dtype=np.float64) for a in columns]
-    return np.asarray(np.linalg.solve(gram, right), np.float32)
