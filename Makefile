@@ -34,8 +34,9 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results
-	$(BIN)/wotd-mlx train
+bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (an hour)
+	$(BIN)/wotd-mlx train --student
+	$(BIN)/wotd-mlx train --codes fsq --out runs/fsq
 	for file in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:  ## remove the virtual environment

@@ -1,6 +1,6 @@
 """Text → ID and vector → ID, beside others' tools in the same run.
 
-    python -m benchmarks.bench_encode [--run runs/default]
+    python -m benchmarks.bench_encode [--run runs/fsq] [--dictionary runs/default]
 
 Text → ID: our encoder against sentence-transformers on torch's CPU with the same autoencoder and FSQ written in torch
 from the same weights, two threads each; the IDs are compared. Vector → ID: batch 1, beside FAISS's residual
@@ -58,7 +58,8 @@ def text_to_id(coder: SemanticEncoder) -> dict[str, Any]:
     sentence = "the {} of the {} was as {} to them as any {} that a {} had ever {} in the {} of the {}, and the {} came"
     rng = np.random.default_rng(0)
     sentences = [sentence.format(*rng.choice(words, 9)) for _ in range(SENTENCES)]
-    agree = (np.array(coder.encode(words)) == theirs(words)).all(axis=1).mean()
+    # By the vectors: words of the corpora may have been given an ID of their own.
+    agree = (np.array(coder.encode_vectors(coder.embed(words))) == theirs(words)).all(axis=1).mean()
     out: dict[str, Any] = {"same_ids": float(agree)}
     bulk = [word.text for word in load_builtin().lexicon[5000:9000]]
     cases = {
@@ -77,15 +78,18 @@ def text_to_id(coder: SemanticEncoder) -> dict[str, Any]:
     return out
 
 
-def vector_to_id(coder: SemanticEncoder) -> dict[str, Any]:
-    """Microseconds for one vector: ours, and FAISS's residual quantiser of 12 bits, greedy and with beam 16."""
+def vector_to_id(coder: SemanticEncoder, dictionary: SemanticEncoder) -> dict[str, Any]:
+    """Microseconds for one vector: FSQ, HVQ, and FAISS's residual quantiser of 12 bits, greedy and with beam 16."""
     import faiss
     import numpy as np
 
     x = coder.run.read_arrays(coder.run.vectors)["vectors"]
     one = x[:1].copy()
     faiss.omp_set_num_threads(1)  # its best: one vector gives a second thread nothing to do but wake up
-    calls: dict[str, Callable[[], object]] = {"ours": lambda: coder.encode_vectors(one)}
+    calls: dict[str, Callable[[], object]] = {
+        "fsq": lambda: coder.encode_vectors(one),
+        "hvq": lambda: dictionary.encode_vectors(one),
+    }
     for beam in (1, 16):
         quantizer = faiss.ResidualQuantizer(x.shape[1], 4, 3)
         quantizer.max_beam_size = beam
@@ -93,21 +97,29 @@ def vector_to_id(coder: SemanticEncoder) -> dict[str, Any]:
         calls[f"faiss_rq_beam_{beam}"] = lambda q=quantizer: q.compute_codes(one)
     found = alternate(calls, 2000, warmup=100)
     batch = np.ascontiguousarray(x[:10_000])
-    bulk = alternate({"ours": lambda: coder.encode_vectors(batch)}, 10)["ours"]
-    return {**{f"{n}_us": s * 1e6 for n, s in found.items()}, "ours_vectors_per_second": len(batch) / bulk}
+    faiss.omp_set_num_threads(THREADS)
+    each = {"fsq": lambda: coder.encode_vectors(batch), "hvq": lambda: dictionary.encode_vectors(batch)}
+    alone = {name: alternate({name: call}, 300 if name == "fsq" else 100)[name] for name, call in calls.items()}
+    return {
+        **{f"{n}_us": s * 1e6 for n, s in found.items()},
+        "alone_us": {name: seconds * 1e6 for name, seconds in alone.items()},
+        "vectors_per_second": {name: len(batch) / s for name, s in alternate(each, 5).items()},
+    }
 
 
 def main() -> None:
     """Measure both on a finished FSQ run, write benchmarks/results/encode.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="runs/default", help="a finished run with FSQ codes")
-    coder = SemanticEncoder.load(parser.parse_args().run)
+    parser.add_argument("--run", default="runs/fsq", help="a finished run with FSQ codes")
+    parser.add_argument("--dictionary", default="runs/default", help="a finished run with HVQ codes")
+    arguments = parser.parse_args()
+    coder, dictionary = SemanticEncoder.load(arguments.run), SemanticEncoder.load(arguments.dictionary)
     if coder.config.codes.kind != "fsq":
         raise SystemExit(f"error: {coder.run.path} has {coder.config.codes.kind} codes; this benchmark compares FSQ")
     figures = {
         "threads": THREADS,
         "text_to_id": text_to_id(coder),
-        "vector_to_id": vector_to_id(coder),
+        "vector_to_id": vector_to_id(coder, dictionary),
     }
     write_results("encode", {"embedding": coder.config.embedding, "codes": list(coder.levels), **figures})
 

@@ -3,7 +3,7 @@
     python -m benchmarks.bench_main_job [--embedding ID]
 
 Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included, and once more without
-the label loss, which tells what readable coordinates cost. FAISS's residual
+attributes, which tells what readable coordinates cost. FAISS's residual
 quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
 """
 
@@ -26,16 +26,16 @@ from wotd_mlx.encoder import read_config
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.words.jsonl import read_jsonl
 
-# FAISS's codebooks have 2^b codes: FSQ's 11.3 bits stand beside the next more that four levels can have.
-FAISS_LEVELS = {"fsq": (4, 3), "rvq": (4, 5)}
+# FAISS's codebooks have 2^b codes: the 11.3 bits of 8,8,8,5 stand beside the next more that four levels can have.
+FAISS_LEVELS = {"hvq": (4, 3), "fsq": (4, 3), "rvq": (4, 5)}
 
 
-def train(kind: str, embedding: str, folder: Path, **codes: float) -> dict[str, Any]:
-    """Run the command as a user would on a machine where it never ran; ``codes`` changes settings of the codes."""
+def train(kind: str, embedding: str, folder: Path, **settings: Any) -> dict[str, Any]:
+    """Run the command as a user would on a machine where it never ran, with these settings."""
     with tempfile.TemporaryDirectory() as empty:
-        settings = Path(empty) / "settings.yaml"
-        settings.write_text(json.dumps({"codes": codes, "embedding": embedding}))  # JSON is YAML
-        command = ["train", "--out", str(folder), "--codes", kind, "--config", str(settings), "--no-cache", "--json"]
+        file = Path(empty) / "settings.yaml"
+        file.write_text(json.dumps({"embedding": embedding, **settings}))  # JSON is YAML
+        command = ["train", "--out", str(folder), "--codes", kind, "--config", str(file), "--no-cache", "--json"]
         found = subprocess.run(
             [sys.executable, "-m", "wotd_mlx.cli", *command],
             check=True,
@@ -84,7 +84,7 @@ def main() -> None:
                 "peak_bytes": measured["peak_bytes"],
                 "corpus": measured["corpus"],
                 "codes": measured["codes"],
-                "codes_without_labels": train(kind, embedding, run / "plain", label_weight=0.0)["metrics"]["codes"],
+                "codes_without_labels": train(kind, embedding, run / "plain", attributes=[])["metrics"]["codes"],
                 "faiss_rq": faiss_codes(run, levels, bits),
             }
             print(kind, json.dumps(kinds[kind], indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ log = logging.getLogger("wotd_mlx")
 @click.command("train")
 @click.option("--out", default="runs/default", show_default=True, metavar="DIR", help="The run folder.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings as YAML.")
-@click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, or JSONL.")
+@click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, JSONL or CSV.")
 @click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
 @click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
@@ -47,6 +48,7 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, lang
     Examples:
       wotd-mlx train
       wotd-mlx train --codes rvq --out runs/rvq
+      wotd-mlx train --corpus moods.csv --levels 6,6,8 --out runs/moods
       wotd-mlx train --levels 32,32,32,32 --detail 103 --out runs/123bits
       wotd-mlx train --levels auto --bits 20 --out runs/auto
       wotd-mlx train --student
@@ -78,7 +80,9 @@ def _cache_file() -> str | None:
 
 
 def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Options over the file's settings; an option that wasn't given changes nothing."""
+    """Options over the file's settings; an option that wasn't given changes nothing. A CSV brings its attributes."""
+    from wotd_mlx.words.csv_table import SUFFIXES, read_csv
+
     levels = given.pop("levels")
     options = {"kind": "codes", "compile": "fuse"} | {name: name for name in ("bits", "detail", "gradient", "epochs")}
     codes = {key: given.pop(option) for key, option in options.items()}
@@ -96,6 +100,8 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     merged = {**settings, **{key: value for key, value in given.items() if value is not None}}
     if codes := {key: value for key, value in codes.items() if value is not None}:
         merged["codes"] = {**settings.get("codes", {}), **codes}
+    if Path(corpus := merged.get("corpus", "builtin")).suffix in SUFFIXES and "attributes" not in merged:
+        merged["attributes"] = [asdict(attribute) for attribute in read_csv(corpus)[1]]
     return merged
 
 

@@ -54,7 +54,7 @@ def draw(
         axes.invert_yaxis()
         axes.margins(y=0.01)
         axes.set_xlabel("words with this code")
-        axes.set_title(f"{coordinate}: its {len(rows)} codes, each with words named after it", loc="left")
+        axes.set_title(f"{coordinate}: its {len(rows)} codes, each named after some of its words", loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         files.append(folder / f"{coordinate.replace(' ', '-')}.png")
         figure.savefig(files[-1], dpi=110)
