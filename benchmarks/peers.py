@@ -228,7 +228,10 @@ def draw(figures: Mapping[str, Any], file: Path) -> None:
         axis, rows = axes[0][-1], figures["sentences"]["rows"]
         for n, code in enumerate(dict.fromkeys(row["code"] for row in rows)):
             mine = sorted((row for row in rows if row["code"] == code), key=lambda row: row["bits"])
-            kept = [row["similarity"]["stsb-dev"]["asymmetric"] / row["similarity"]["stsb-dev"]["full"] for row in mine]
+            kept = [
+                row["similarity"]["stsb-dev"]["asymmetric_less_mean"] / row["similarity"]["stsb-dev"]["full"]
+                for row in mine
+            ]
             axis.plot([row["bits"] for row in mine], kept, marker="o", color=plt.get_cmap("tab10")(n), label=code)
         axis.set_title("STS-B dev, full query against coded side", loc="left")
         axis.set_ylabel("share of Spearman's ρ with people that is kept")

@@ -98,5 +98,5 @@ def test_what_json_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.parametrize("source", ["nowhere", "words.csv"])
 def test_an_unknown_source(source):
-    with pytest.raises(WotdError, match=r"expected 'builtin', a folder with manifest.tsv or a \.jsonl file"):
+    with pytest.raises(WotdError, match=r"expected 'builtin', a folder with manifest.tsv, a \.jsonl file or a \.csv"):
         load_corpus(source)
