@@ -25,8 +25,8 @@ def level_bits(bits: int, most: int) -> list[int]:
 
 
 def rq_levels(bits: int, most: int | None) -> list[int]:
-    """Ten bits a level below 64 bits, then eight: larger codebooks take FAISS a quarter of an hour there."""
-    return level_bits(bits, most or (10 if bits < 64 else 8))
+    """Ten bits a level up to 20 bits, then eight: larger codebooks take FAISS a quarter of an hour there."""
+    return level_bits(bits, most or (10 if bits <= 20 else 8))
 
 
 def faiss_rq_quantizer(
