@@ -196,6 +196,10 @@ class WOTDTrainer:
         unique = make_unique(model, x[:n], ids[:n])
         own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
         groups = corpus_ids(corpus.groups, own, model, config.attributes)
+        # A student of other codes would answer with their IDs.
+        self.run.student.unlink(missing_ok=True)
+        self.metrics["seconds"].pop("student", None)
+        self.metrics.pop("student", None)
         self.run.write_json(self.run.history, history_rows(history))
         self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})

@@ -166,3 +166,4 @@ def test_many_rows_are_searched_as_each_alone(model):
     together = np.array(model.encode(mx.array(x)))
     alone = np.concatenate([np.array(model.encode(mx.array(x[n : n + 1]))) for n in range(0, 700, 100)])
     close(together[::100], alone, "ids")
+    assert model.encode(mx.array(x[:0])).shape == (0, 4)

@@ -25,7 +25,7 @@ Indices = NDArray[np.int64]
 # α₀, α, β. Least squares on unseen words gives (0.83, 0.46, 0.33), 2 % less error, and 0.015 less rank correlation of
 # distances: longer vectors tell them better.
 MIX = (0.8, 0.55, 0.35)
-# How many entries are tried with all their children, of a (sorted) score over all of them.
+# How many entries are tried with all their children: those that are nearest alone.
 CANDIDATES = 8
 # Steps towards settled means and label weights.
 ROUNDS = 12
@@ -175,6 +175,8 @@ class HVQ(Quantizer):
         return entry, chosen % cost.shape[-1]
 
     def codes_to_ids(self, vectors: mx.array) -> mx.array:
+        if not len(vectors):
+            return mx.zeros((0, len(self.levels)), mx.int32)
         if len(vectors) > ROWS:
             parts = [self.codes_to_ids(vectors[n : n + ROWS]) for n in range(0, len(vectors), ROWS)]
             mx.eval(parts)
@@ -309,10 +311,8 @@ class HVQ(Quantizer):
         home = np.full(self.home.shape[0], -1)
         home[cells] = first
         self._allocate(len(order), 0)
-        self.atoms, self.readings = (
-            mx.array(entries.atoms[order], mx.float16),
-            mx.array(entries.values[order], mx.int32),
-        )
+        self.atoms = mx.array(entries.atoms[order], mx.float16)
+        self.readings = mx.array(entries.values[order], mx.int32)
         self.grid, self.place = mx.array(grid[order], mx.int32), mx.array(np.stack([number, count], 1), mx.int32)
         self.home = mx.array(nearest_filled(home, self.levels[:-1] or (1,)), mx.int32)
 
