@@ -96,7 +96,7 @@ def test_what_json_cannot_hold_is_refused(tmp_path):
         write_jsonl(tmp_path / "w.jsonl", [Word("a", zipf=float("nan"))])
 
 
-@pytest.mark.parametrize("source", ["nowhere", "words.csv"])
+@pytest.mark.parametrize("source", ["nowhere", "words.txt"])
 def test_an_unknown_source(source):
     with pytest.raises(WotdError, match=r"expected 'builtin', a folder with manifest.tsv, a \.jsonl file or a \.csv"):
         load_corpus(source)
