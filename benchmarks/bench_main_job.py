@@ -26,8 +26,14 @@ from wotd_mlx.encoder import read_config
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.words.jsonl import read_jsonl
 
-# FAISS's codebooks have 2^b codes: the 11.3 bits of 8,8,8,5 stand beside the next more that four levels can have.
-FAISS_LEVELS = {"hvq": (4, 3), "fsq": (4, 3), "rvq": (4, 5)}
+# Kind, levels, and FAISS's levels and bits beside them: its codebooks have 2^b codes, so the 11.3 bits of 8,8,8,5 stand
+# beside the next more that four levels can have.
+CASES: dict[str, tuple[str, tuple[int, ...], tuple[int, int]]] = {
+    "hvq": ("hvq", (8, 8, 8, 5), (4, 3)),
+    "hvq_20_bits": ("hvq", (32, 32, 32, 32), (4, 5)),
+    "fsq": ("fsq", (8, 8, 8, 5), (4, 3)),
+    "rvq": ("rvq", (32, 32, 32, 32), (4, 5)),
+}
 
 
 def train(kind: str, embedding: str, folder: Path, **settings: Any) -> dict[str, Any]:
@@ -74,20 +80,22 @@ def main() -> None:
     embedding = parser.parse_args().embedding
     kinds: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, (levels, bits) in FAISS_LEVELS.items():
-            run = Path(folder) / kind
-            report = train(kind, embedding, run)
+        for name, (kind, levels, peer) in CASES.items():
+            run, codes = Path(folder) / name, {"levels": levels}
+            report = train(kind, embedding, run, codes=codes)
             measured = report["metrics"]
-            kinds[kind] = {
+            kinds[name] = {
                 "seconds_total": report["seconds"],
                 "seconds": measured["seconds"],
                 "peak_bytes": measured["peak_bytes"],
                 "corpus": measured["corpus"],
                 "codes": measured["codes"],
-                "codes_without_labels": train(kind, embedding, run / "plain", attributes=[])["metrics"]["codes"],
-                "faiss_rq": faiss_codes(run, levels, bits),
+                "codes_without_labels": train(kind, embedding, run / "plain", codes=codes, attributes=[])["metrics"][
+                    "codes"
+                ],
+                "faiss_rq": faiss_codes(run, *peer),
             }
-            print(kind, json.dumps(kinds[kind], indent=1))
+            print(name, json.dumps(kinds[name], indent=1))
     command = [sys.executable, "-m", "wotd_mlx.cli", "--help"]
     found = alternate({"help": lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)}, 10)
     write_results("main_job", {"embedding": embedding, "help_ms": found["help"] * 1e3, "kinds": kinds})
