@@ -267,7 +267,7 @@ def speed(embed: Callable[[list[str]], np.ndarray]) -> list[dict[str, Any]]:
             mx.eval(model.encode_detail(mx.array(v), ids) if model.detail else ids)
 
         encoders.append(("HVQ + detail" if beyond else "HVQ", bits, encode, quality(held, coded(model, held), mean)))
-        for peer in (bits, peers.EQUAL_QUALITY[bits]):
+        for peer in peers.BESIDE[bits]:
             run, quantizer = peers.faiss_rq_quantizer(x[split.train] - mean, peer)
             figures = quality(held, run(held - mean) + mean, mean)
             encoders.append((f"FAISS RQ, {peer} bits", bits, lambda v, q=quantizer: q.compute_codes(v - mean), figures))
