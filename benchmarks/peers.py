@@ -211,7 +211,7 @@ def draw(figures: Mapping[str, Any], file: Path) -> None:
     panels = len(names) + ("sentences" in figures)
     if not panels:
         return
-    figure, axes = plt.subplots(1, panels, figsize=(6.2 * panels, 5.2), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(1, panels, figsize=(6.2 * panels, 7), layout="constrained", squeeze=False)
     markers = {"HVQ": "o", "detail": "s", "FAISS": "^", "vector": "v"}
     for axis, name in zip(axes[0], names, strict=False):
         part = figures["words"][name]
@@ -247,7 +247,7 @@ def draw(figures: Mapping[str, Any], file: Path) -> None:
         axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axis.set_xlabel("bits")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="best")
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=2, frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=110)
     print(f"drew {file}")

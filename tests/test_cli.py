@@ -237,3 +237,32 @@ def test_a_home_that_cannot_be_written_costs_the_cache_not_the_run(checkpoint, t
     result = process(*arguments, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "file")})
     assert result.returncode == 0, result.stderr
     assert b"warning: no cache of embedded words" in result.stderr
+
+
+def test_levels_auto_wants_bits():
+    result = CliRunner().invoke(main, ["train", "--levels", "auto"])
+    assert result.exit_code == 2
+    assert "--levels auto needs --bits, such as --bits 20" in result.stderr
+
+
+def test_codes_draws_and_prints_a_line_a_code(finished, tmp_path):
+    pytest.importorskip("matplotlib")
+    result = CliRunner().invoke(main, ["codes", "--run", str(finished.run), "--json", "--plot", str(tmp_path / "p")])
+    assert result.exit_code == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(r["coordinate"], r["code"]) for r in rows] == [
+        (name, code)
+        for name, k in zip(("style", "complexity", "era", "variation"), (8, 8, 8, 5), strict=True)
+        for code in range(k)
+    ]
+    assert all(set(r) == {"coordinate", "code", "name", "words", "members"} for r in rows)
+    assert sum(r["members"] for r in rows if r["coordinate"] == "style") == 1200
+    assert sorted(f.name for f in (tmp_path / "p").iterdir()) == [
+        "complexity.png",
+        "era.png",
+        "style.png",
+        "variation.png",
+    ]
+    shown = CliRunner().invoke(main, ["codes", "--run", str(finished.run), "--coordinate", "era"])
+    assert shown.exit_code == 0
+    assert "era" in shown.stdout
