@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.interpolate import monotone, slerp
+from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.names import CodeName, name_codes
 from wotd_mlx.codes.student import Student
 from wotd_mlx.config import TrainingConfig, from_dict
@@ -232,7 +233,7 @@ class SemanticEncoder:
     def nearest(self, vectors: Vectors, n: int = 5) -> list[list[Neighbour]]:
         """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first."""
         words, index = self._lexicon
-        cosines, rows = index.search(np.ascontiguousarray(_unit(vectors), np.float32), min(n, len(words)))
+        cosines, rows = index.search(unit(vectors), min(n, len(words)))
         return [
             [Neighbour(words[row], float(cosine)) for row, cosine in zip(*pair, strict=True)]
             for pair in zip(rows, cosines, strict=True)
@@ -251,7 +252,7 @@ class SemanticEncoder:
         ends = self.encode_vectors(np.stack([a, b]))
         start, end = self.decode(ends)
         ids = [ends[0], *self.encode_vectors(slerp(start, end, alphas))[1:-1], ends[1]]
-        decoded = _unit(self.decode(ids))
+        decoded = unit(self.decode(ids))
         kept = monotone(decoded @ decoded[-1], decoded @ decoded[0])
         ids = [ids[max(k for k in kept if k <= n)] for n in range(steps)]
         nearest = self.nearest(slerp(a, b, alphas), 3)
@@ -278,10 +279,5 @@ class SemanticEncoder:
         rows = rows[spent > 0]
         if not len(rows):
             return []
-        near = _unit(self.decode(rows.tolist())) @ _unit(self.decode([centre]))[0]
+        near = unit(self.decode(rows.tolist())) @ unit(self.decode([centre]))[0]
         return [SemanticID(rows[n]) for n in np.argsort(-near, kind="stable")]
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    unit: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit

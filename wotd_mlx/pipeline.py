@@ -156,11 +156,14 @@ class WOTDTrainer:
         own = tuple(word for word in words if word.corpus != LEXICON)
         return Corpus(self.config.corpus, own, tuple(word for word in words if word.corpus == LEXICON))
 
+    def _embedder(self) -> BertEmbedder:
+        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
+        return BertEmbedder(self.config.embedding, cache)
+
     def _embed(self) -> None:
         corpus = self._corpus()
         texts = [word.text for word in (*corpus.words, *corpus.lexicon)]
-        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
-        embedder = BertEmbedder(self.config.embedding, cache)
+        embedder = self._embedder()
         with progress("embed", len(texts)) as advance:
 
             def watched(n: int) -> None:
@@ -236,8 +239,7 @@ class WOTDTrainer:
         texts = [word.text for word in words]
         split = split_by_family(texts, self.config)
         teacher = load_model(self.run, self.config, x.shape[1])
-        cache = EmbeddingCache(Path(self.config.cache)) if self.config.cache else None
-        embedder = BertEmbedder(self.config.embedding, cache)
+        embedder = self._embedder()
         cfg = fitting(embedder.tokenizer, teacher.quantizer.levels, StudentConfig())
         made = phrases([texts[row] for row in split.train], cfg.phrases, self.config.seed)
         train = replace(split, train=np.concatenate([split.train, len(texts) + np.arange(len(made))]))

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import balanced_accuracy
 from wotd_mlx.codes.student import Student, StudentConfig, pad
-from wotd_mlx.codes.train import Split
+from wotd_mlx.codes.train import Split, warmup_cosine
 from wotd_mlx.schemas import Attribute
 
 Vectors = NDArray[np.float32]
@@ -114,10 +114,8 @@ def distil(
     right = encode(mx.array(x[split.valid]))
     batch = min(cfg.batch, len(split.train))
     steps = len(split.train) // batch
-    rise = max(1, round(cfg.warmup * cfg.epochs * steps))
-    up = optim.linear_schedule(cfg.learning_rate / rise, cfg.learning_rate, rise)
-    down = optim.cosine_decay(cfg.learning_rate, max(1, cfg.epochs * steps - rise))
-    optimizer = optim.AdamW(optim.join_schedules([up, down], [rise]), weight_decay=cfg.weight_decay)
+    schedule = warmup_cosine(cfg.learning_rate, cfg.warmup, cfg.epochs * steps)
+    optimizer = optim.AdamW(schedule, weight_decay=cfg.weight_decay)
     optimizer.init(lesson.trainable_parameters())
 
     def loss(rows: mx.array) -> mx.array:

@@ -68,7 +68,10 @@ def proposals(bits: int, attributes: Sequence[Attribute]) -> dict[str, tuple[int
             f"{bits} bits are too few for {tied} attributes with up to {most} values each and a free coordinate; "
             f"give {math.ceil(tied * math.log2(most)) + 1} or more"
         )
-    return fits
+    distinct: dict[tuple[int, ...], str] = {}
+    for name, levels in fits.items():  # two names for the same levels are one trial, under the first
+        distinct.setdefault(levels, name)
+    return {name: levels for levels, name in distinct.items()}
 
 
 def _fill(levels: tuple[int, ...], bits: int) -> tuple[int, ...]:

@@ -35,10 +35,10 @@ def pairwise_spearman(x: Vectors, decoded: Vectors, seed: int = 0) -> float:
     left, right = left[left != right], right[left != right]
     parts = np.array_split(np.stack([left, right]), _PAIRS // 10_000, axis=1)  # all at once would take a gigabyte
 
-    def cosines(unit: Vectors) -> Vectors:
-        return np.concatenate([(unit[a] * unit[b]).sum(axis=1) for a, b in parts])
+    def cosines(rows: Vectors) -> Vectors:
+        return np.concatenate([(rows[a] * rows[b]).sum(axis=1) for a, b in parts])
 
-    return spearman(cosines(_unit(x)), cosines(_unit(decoded)))
+    return spearman(cosines(unit(x)), cosines(unit(decoded)))
 
 
 def spearman(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -67,17 +67,18 @@ def recall_at(x: Vectors, decoded: Vectors, k: int = 10) -> float:
 def _neighbours(x: Vectors, k: int) -> Indices:
     import faiss
 
-    unit = _unit(x)
-    index = faiss.IndexFlatIP(unit.shape[1])
-    index.add(unit)
-    _, found = index.search(unit, k + 1)
+    rows = unit(x)
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    _, found = index.search(rows, k + 1)
     # Equal decoded vectors may push a row's own number out of its list: then the last entry goes.
     own = found == np.arange(len(x))[:, None]
     own[~own.any(axis=1), -1] = True
     return np.asarray(found[~own].reshape(len(x), k))
 
 
-def _unit(x: Vectors) -> Vectors:
+def unit(x: Vectors) -> Vectors:
+    """x (N, D), each row brought to unit length; zeros stay zeros."""
     return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), np.float32)
 
 

@@ -156,7 +156,8 @@ def _fit_by_gradient(
     variance = _variance(model, x[split.train])
     batch = min(cfg.batch, len(split.train))
     steps = len(split.train) // batch
-    optimizer = optim.AdamW(learning_rate=_schedule(cfg, steps), weight_decay=cfg.weight_decay)
+    schedule = warmup_cosine(cfg.learning_rate, cfg.warmup, cfg.epochs * steps)
+    optimizer = optim.AdamW(learning_rate=schedule, weight_decay=cfg.weight_decay)
     optimizer.init(model.trainable_parameters())
 
     def relative_error(x: mx.array, decoded: mx.array) -> mx.array:
@@ -257,11 +258,11 @@ def _variance(model: Autoencoder, x: Vectors) -> float:
     return max(float(((x - np.asarray(model.mean)) ** 2).sum(axis=1).mean()), 1e-12)
 
 
-def _schedule(cfg: CodesConfig, steps: int) -> Callable[[mx.array], mx.array]:
-    total = cfg.epochs * steps
-    rise = max(1, round(cfg.warmup * total))
-    up = optim.linear_schedule(cfg.learning_rate / rise, cfg.learning_rate, rise)
-    return optim.join_schedules([up, optim.cosine_decay(cfg.learning_rate, max(1, total - rise))], [rise])
+def warmup_cosine(rate: float, warmup: float, total: int) -> Callable[[mx.array], mx.array]:
+    """A learning rate that rises to ``rate`` over a share ``warmup`` of ``total`` steps, and falls along a cosine."""
+    rise = max(1, round(warmup * total))
+    up = optim.linear_schedule(rate / rise, rate, rise)
+    return optim.join_schedules([up, optim.cosine_decay(rate, max(1, total - rise))], [rise])
 
 
 def read_labels_off_codes(model: Autoencoder, ids: Indices, labels: Indices) -> None:
