@@ -169,7 +169,8 @@ def test_saved_and_loaded_it_codes_alike(tmp_path):
     loaded.load_weights(str(tmp_path / "detail.safetensors"))
     close(loaded.encode(z), detail.encode(z), "ids")
     close(loaded.decode(loaded.encode(z)), detail.decode(detail.encode(z)), "exact")
-    assert not loaded.trainable_parameters()["books"][0]
+    # Not even an empty entry: an optimiser that trains the codes before it would stop at one.
+    assert loaded.trainable_parameters() == {}
 
 
 def test_progress_counts_every_step():

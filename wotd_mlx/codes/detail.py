@@ -87,7 +87,8 @@ class Detail(nn.Module):
         self.whiten, self.sharpen = whiten, sharpen
         self.books = [mx.zeros((k, width)) for k in self.levels]
         self.into, self.back = mx.eye(width), mx.eye(width)
-        self.freeze()
+        # By name: freezing all would leave `books` as a list of empty mappings, which no optimiser takes.
+        self.freeze(recurse=False, keys=["books", "into", "back"])
 
     def encode(self, r: mx.array) -> mx.array:
         """r (B, W) -> ids (B, Q) int32, in memory that does not grow with B.
@@ -149,26 +150,29 @@ class Detail(nn.Module):
         return total
 
     def _encode(self, r: mx.array, beam: int) -> mx.array:
-        norms = [(book * book).sum(axis=1) for book in self.books]
         parts = []
         rows = max(1, _CANDIDATES // beam)
         for start in range(0, len(r), rows):
-            parts.append(self._search(r[start : start + rows] @ self.into, norms, beam))
+            parts.append(self(r[start : start + rows], beam))
             mx.eval(parts[-1])
         return mx.concatenate(parts) if parts else mx.zeros((0, len(self.levels)), mx.int32)
 
-    def _search(self, z: mx.array, norms: list[mx.array], beam: int) -> mx.array:
-        """z (B, W) -> ids (B, Q) of the nearest sum that a beam search finds."""
+    def __call__(self, r: mx.array, beam: int | None = None) -> mx.array:
+        """:meth:`encode` in one pass over all of r (B, W), unchecked: what an export traces."""
         # Of each of L candidates: what it leaves over (B, L, W), the square of that less ‖z‖², and its ids so far.
-        left, cost, ids = z[:, None], mx.zeros((len(z), 1)), mx.zeros((len(z), 1, 0), mx.int32)
-        for k, book, norm in zip(self.levels, self.books, norms, strict=True):
+        z, beam = r @ self.into, beam or self.beam
+        left, cost = z[:, None], mx.zeros((len(z), 1))
+        so_far: list[mx.array] = []
+        for k, book in zip(self.levels, self.books, strict=True):
+            norm = (book * book).sum(axis=1)
             scores = (cost[..., None] + (norm - 2 * (left @ book.T))).reshape(len(z), -1)
             best = smallest(scores, beam)
             parent, code = best // k, best % k
             left = mx.take_along_axis(left, parent[..., None], axis=1) - book[code]
             cost = mx.take_along_axis(scores, best, axis=1)
-            ids = mx.concatenate([mx.take_along_axis(ids, parent[..., None], axis=1), code[..., None]], axis=2)
-        return mx.take_along_axis(ids, mx.argmin(cost, axis=1)[:, None, None], axis=1)[:, 0]
+            before = [mx.take_along_axis(ids, parent[..., None], axis=1) for ids in so_far]
+            so_far = [mx.concatenate([*before, code[..., None]], axis=2)]
+        return mx.take_along_axis(so_far[0], mx.argmin(cost, axis=1)[:, None, None], axis=1)[:, 0]
 
     def _start(self, z: Vectors, seed: int, progress: Callable[[int], None]) -> None:
         """Codebooks by k-means, each on what the ones before it leave of z (N, W)."""
