@@ -35,6 +35,14 @@ TOL = {
     "batch": Tol(1e-6, 0.0, "the same text beside other texts: other blocks of the same sums; worst seen 6e-8"),
     "fp16_codes": Tol(0.01, 0.0, "a share of codes, before and after weights are rounded to fp16; worst seen 0"),
     "training": Tol(1e-3, 1e-3, "a code that flips on rounding changes the steps after it; none seen on one machine"),
+    "executor": Tol(
+        1e-5, 1e-5, "fp32, one operation in NumPy and in torch, or in fp64; worst seen 3.9e-6 of 1 + |want|"
+    ),
+    "executor_half": Tol(5e-3, 5e-3, "fp16 after each operation, 2 layers at most, against fp32; worst seen 1.4e-3"),
+    "functions": Tol(1e-6, 4e-6, "fp32, one function by NumPy and by MLX's polynomials; worst seen 3.6e-6, in exp"),
+    "running": Tol(1e-6, 1e-5, "fp32, 64 sums or products in another order; worst seen 4.2e-7"),
+    "half": Tol(0.0, 1e-3, "float16 rounds at the source and is float32 in a float32 package"),
+    "core_ml": Tol(1e-4, 1e-4, "fp32 on Core ML's CPU back end, which approximates transcendentals; not measured yet"),
 }
 
 

@@ -1,0 +1,96 @@
+"""MLX functions to Core ML packages, each checked against MLX on any machine.
+
+>>> from converters import coreml
+>>> report = coreml.convert(model, {"x": mx.zeros((1, 384))}, out="model.mlpackage", precision="float16")
+>>> report.psnr_db, report.max_abs_error["output"]
+>>> coreml.run("model.mlpackage", {"x": numpy_array})
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it comes before what imports it
+
+# isort: split
+from converters.coreml.capture import Example, Function, capture
+from converters.coreml.errors import ConversionError, GateError, UnsupportedOpsError
+from converters.coreml.lower import check_options, check_supported, save
+from converters.coreml.passes import run_passes
+from converters.coreml.verify import Deviation, Report, enforce, run, verify
+
+__all__ = [
+    "ConversionError",
+    "Deviation",
+    "GateError",
+    "Report",
+    "UnsupportedOpsError",
+    "convert",
+    "run",
+    "verify",
+]
+
+
+def convert(
+    fn: Function,
+    example: Example | Sequence[Example],
+    out: str | Path,
+    precision: str = "float32",
+    target: str = "iOS17",
+    force: bool = False,
+    float32: Sequence[str] = (),
+    layers: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Convert an MLX function to a Core ML package, and compare the saved package with it.
+
+    Args:
+        fn: MLX arrays in by keyword; an array, a tuple or a dict of arrays out. A module with evaluated parameters is
+            one.
+        example: name → array, or several such: the first one's shapes and dtypes become the package's, and all are
+            verified.
+        out: the package's path; it must end in ``.mlpackage``.
+        precision: ``float32``, ``float16``, or float16 with compressed weights: ``int8``, ``palette6``, ``palette4``.
+        target: the oldest system that must run it: ``iOS17`` (macOS 14), ``iOS18`` (macOS 15).
+        force: overwrite ``out``, and keep a package below the gate (float32 90 dB, float16 50 dB, integers equal in
+            more than 99.5 % of rows).
+        float32: modules, by their path in ``fn``, that compute in float32 whatever the precision: searches in which
+            near scores decide.
+        layers: compare every tensor inside too, on the first example; a refusal does so anyway.
+        progress: called with 1 after each example that was verified.
+
+    Returns:
+        The errors of each output.
+
+    Raises:
+        UnsupportedOpsError: primitives that have no lowering; all are listed.
+        ConversionError: ``out`` exists, or the function, its example or the target can't be converted.
+        GateError: the package is too far from its source; nothing is written.
+    """
+    out = Path(out)
+    check_options(precision, target)
+    if out.suffix != ".mlpackage":
+        raise ConversionError(f"out is {out}; a Core ML package's name ends in .mlpackage")
+    if out.exists() and not force:
+        raise ConversionError(f"{out} exists; choose another name, or force it to be overwritten")
+    first = example if not isinstance(example, Sequence) else example[0]
+    graph = run_passes(check_supported(capture(fn, first)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the rename that publishes it is atomic: a killed export leaves nothing half-written.
+    with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
+        made = Path(folder) / out.name
+        save(graph, made, precision, target, float32)
+        report = verify(made, fn, example, progress=progress)
+        refused = bool(report.faults(precision)) and not force
+        if layers or refused:
+            report = replace(report, layers=verify(made, fn, first, layers=True).layers)
+        if refused:
+            enforce(report, precision)
+        if out.exists():
+            shutil.move(out, Path(folder) / "replaced")
+        made.rename(out)
+    return replace(report, package=out)

@@ -1,0 +1,165 @@
+"""Gathering, scattering and sorting by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converters.coreml.executor.ops.common import Array, axis_of
+from converters.coreml.executor.registry import Node, op
+
+IOS17 = 7
+
+
+def _checked(indices: Any, sizes: Any, node: Node) -> Array:
+    """Indices as integers; since iOS 17 a negative one is out of range, before it counts from the end."""
+    array = np.asarray(indices).astype(np.int64)
+    lowest = 0 if node.opset >= IOS17 else -np.asarray(sizes)
+    if array.size and (np.any(array < lowest) or np.any(array >= sizes)):
+        raise IndexError(
+            f"{node.type} {node.name!r}: indices from {array.min()} to {array.max()} for a length of {sizes}; "
+            f"opset CoreML{node.opset} takes {'none below 0' if node.opset >= IOS17 else 'negative ones from the end'}"
+        )
+    return array
+
+
+@op("gather", node=True)
+def gather(
+    x: Any, indices: Any, node: Node, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
+) -> Array:
+    """x[..., indices, ...] along ``axis``; the first ``batch_dims`` dimensions go in step with those of x."""
+    x = np.asarray(x)
+    place = axis_of(axis, x.ndim)
+    index = _checked(indices, x.shape[place], node)
+    if batch_dims == 0:
+        return np.take(x, index, axis=place)
+    batch = x.shape[:batch_dims]
+    rows = x.reshape(-1, *x.shape[batch_dims:])
+    taken = [np.take(r, i, axis=place - batch_dims) for r, i in zip(rows, index.reshape(len(rows), -1), strict=True)]
+    inner = x.shape[batch_dims:place] + index.shape[batch_dims:] + x.shape[place + 1 :]
+    return np.stack(taken).reshape(batch + inner)
+
+
+@op("gather_along_axis", node=True)
+def gather_along_axis(x: Array, indices: Any, node: Node, axis: int = 0, validate_indices: bool = False) -> Array:
+    """out[p, i, q] = x[p, indices[p, i, q], q], the middle index being that of ``axis``."""
+    return np.take_along_axis(x, _checked(indices, x.shape[axis], node), axis=axis)
+
+
+@op("gather_nd", node=True)
+def gather_nd(x: Array, indices: Any, node: Node, batch_dims: int = 0, validate_indices: bool = False) -> Array:
+    """out[i…] = x[b…, indices[i…]]: the last dimension of ``indices`` is a place in x, behind ``batch_dims``."""
+    depth = np.shape(indices)[-1]
+    index = _checked(indices, np.array(x.shape[batch_dims : batch_dims + depth]), node)
+    grid = np.indices(index.shape[:-1])[:batch_dims]
+    return np.asarray(x[(*grid, *np.moveaxis(index, -1, 0))])
+
+
+def _combine(data: Array, index: tuple[Any, ...], updates: Any, mode: str) -> Array:
+    """data with the elements at ``index`` replaced by, or combined with, the updates, one after the other."""
+    out = data.copy()
+    if mode == "update":
+        out[index] = updates
+        return out
+    known = {
+        "add": np.add,
+        "sub": np.subtract,
+        "mul": np.multiply,
+        "div": np.divide if data.dtype.kind == "f" else np.floor_divide,
+        "max": np.maximum,
+        "min": np.minimum,
+    }
+    if mode not in known:
+        raise ValueError(f"scatter: unknown mode {mode!r}; known are update, {', '.join(known)}")
+    known[mode].at(out, index, updates)
+    return out
+
+
+@op("scatter", node=True)
+def scatter(
+    data: Array,
+    indices: Any,
+    updates: Any,
+    node: Node,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Array:
+    """data[..., indices[i], ...] ∘ updates[..., i, ...] along ``axis``."""
+    place = axis_of(axis, data.ndim)
+    index = _checked(indices, data.shape[place], node)
+    return _combine(data, (slice(None),) * place + (index,), updates, mode)
+
+
+@op("scatter_along_axis", node=True)
+def scatter_along_axis(
+    data: Array,
+    indices: Any,
+    updates: Any,
+    node: Node,
+    axis: int = 0,
+    mode: str = "add",
+    validate_indices: bool = False,
+) -> Array:
+    """data[p, indices[p, i, q], q] ∘ updates[p, i, q], the middle index being that of ``axis``."""
+    place = axis_of(axis, data.ndim)
+    index = _checked(indices, data.shape[place], node)
+    grid: list[Any] = list(np.indices(index.shape, sparse=True))
+    grid[place] = index
+    return _combine(data, tuple(grid), updates, mode)
+
+
+@op("scatter_nd", node=True)
+def scatter_nd(
+    data: Array, indices: Any, updates: Any, node: Node, mode: str = "add", validate_indices: bool = False
+) -> Array:
+    """data[indices[i…]] ∘ updates[i…]: the last dimension of ``indices`` is a place in data."""
+    index = _checked(indices, np.array(data.shape[: np.shape(indices)[-1]]), node)
+    return _combine(data, tuple(np.moveaxis(index, -1, 0)), updates, mode)
+
+
+@op("non_zero")
+def non_zero(x: Any) -> Array:
+    """The places of the elements other than zero, a row each: (count, rank)."""
+    return np.argwhere(x)
+
+
+@op("one_hot")
+def one_hot(indices: Any, one_hot_vector_size: int, axis: int = -1, on_value: Any = 1, off_value: Any = 0) -> Array:
+    """``on_value`` where the new dimension's index equals the element, else ``off_value``."""
+    index = np.asarray(indices)
+    place = axis_of(axis, index.ndim + 1)
+    numbers = np.arange(int(one_hot_vector_size)).reshape([-1] + [1] * (index.ndim - place))
+    return np.asarray(np.where(np.expand_dims(index, place) == numbers, on_value, off_value))
+
+
+def _order(x: Array, axis: int, ascending: bool) -> Array:
+    """Indices that sort; equal elements keep their order either way."""
+    if ascending:
+        return np.argsort(x, axis=axis, kind="stable")
+    backwards = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+    return np.asarray(x.shape[axis] - 1 - np.flip(backwards, axis))
+
+
+@op("argsort")
+def argsort(x: Array, axis: int = -1, ascending: bool = False) -> Array:
+    """The indices that sort x along ``axis``."""
+    return _order(x, axis, ascending)
+
+
+@op("topk")
+def topk(
+    x: Array,
+    k: int = 1,
+    axis: int = -1,
+    ascending: bool = False,
+    sort: bool = True,
+    return_indices: bool = True,
+    output_indices_dtype: str = "int32",
+) -> Array | tuple[Array, Array]:
+    """The k largest values along ``axis``, or smallest if ``ascending``, and their indices; −1 takes all."""
+    count = x.shape[axis] if k == -1 else int(k)
+    order = np.take(_order(x, axis, ascending), np.arange(count), axis=axis)
+    values = np.take_along_axis(x, order, axis=axis)
+    return (values, order) if return_indices else values

@@ -1,0 +1,239 @@
+"""A graph → a MIL program → a ``.mlpackage`` on disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Function, Program, Var, types
+from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
+
+from converters.coreml.compress import COMPRESSIONS, compress
+from converters.coreml.errors import ConversionError, UnsupportedOpsError
+from converters.coreml.graph import Array, Graph, Node, Tensor
+from converters.coreml.ops import OPS, Site
+from converters.coreml.ops.complex import complex_lowering, is_complex
+from converters.coreml.toolkit import quiet
+
+TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
+"""Oldest systems that a package may ask for; iOS17 is macOS 14, iOS18 macOS 15."""
+PRECISIONS = ("float32", "float16", *COMPRESSIONS)
+MAX_RANK = 5
+MAX_CONSTANT_BYTES = 2 << 30
+HALF_MAX = 65504.0
+HALF_MASK = -3e4
+"""What −inf becomes in float16: low enough that its exp is 0, high enough that a score added to it stays finite."""
+
+
+def check_options(precision: str, target: str) -> None:
+    """Raise ConversionError where a precision or a target is unknown, with those that are known."""
+    if precision not in PRECISIONS:
+        raise ConversionError(f"precision {precision!r} is unknown; expected one of {', '.join(PRECISIONS)}")
+    if TARGETS.get(target) is None:
+        known = ", ".join(name for name, value in TARGETS.items() if value)
+        raise ConversionError(f"target {target!r} is unknown to this coremltools; expected one of {known}")
+
+
+def save(
+    graph: Graph, path: Path, precision: str = "float32", target: str = "iOS17", float32: Sequence[str] = ()
+) -> None:
+    """Write ``graph`` as a package at ``path``, which must not exist.
+
+    Args:
+        precision: one of :data:`PRECISIONS`; compressed weights go with float16 activations.
+        float32: modules that compute in float32 all the same, with what they hold.
+
+    Raises:
+        UnsupportedOpsError: primitives without a lowering, all of them.
+        ConversionError: what no package can hold.
+    """
+    half = precision != "float32"
+    program = lower(finite(graph) if half else graph, target)
+    halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, float32))
+    with quiet():
+        model = ct.convert(
+            program,
+            convert_to="mlprogram",
+            compute_precision=halved if half else ct.precision.FLOAT32,
+            minimum_deployment_target=TARGETS[target],
+            skip_model_load=True,
+        )
+        if precision in COMPRESSIONS:
+            model = compress(model, precision)
+        model.save(str(path))
+
+
+def _scope(module: str) -> Any:
+    """A context in which MIL operations are marked with the module that they come from; coremltools' passes keep it."""
+    return mb.scope(ScopeInfo(source=ScopeSource.TORCHSCRIPT_MODULE_NAME, data=[module or "function"]))
+
+
+def _within(operation: Any, modules: Sequence[str]) -> bool:
+    marks = operation.scopes.get(ScopeSource.TORCHSCRIPT_MODULE_NAME, [])
+    return any(f"{mark}.".startswith(f"{module}.") for mark in marks for module in modules)
+
+
+def check_supported(graph: Graph) -> Graph:
+    """Return the graph, or raise with every primitive that has no lowering, how often and in which modules.
+
+    Raises:
+        UnsupportedOpsError: there are some.
+    """
+    missing = [node for node in graph.nodes if node.op not in OPS]
+    if not missing:
+        return graph
+    rows = []
+    for name, count in Counter(node.op for node in missing).most_common():
+        scopes = Counter(node.scope or "the function itself" for node in missing if node.op == name)
+        places = ", ".join(scope for scope, _ in scopes.most_common(4)) + (", …" if len(scopes) > 4 else "")
+        rows.append(f"{name} ×{count} (in {places})")
+    raise UnsupportedOpsError(
+        f"no lowering for {len(rows)} of the {len(graph.counts())} primitives: {'; '.join(rows)}. "
+        "docs/ops.md lists what converts; write that part with other operations, or add the op to converters/coreml/ops"
+    )
+
+
+def finite(graph: Graph) -> Graph:
+    """Constants within float16: a mask of −inf or −1e9 would overflow, and −inf less −inf is NaN."""
+    return replace(graph, constants={name: _finite(array) for name, array in graph.constants.items()})
+
+
+def _finite(array: Array) -> Array:
+    if array.dtype.kind != "f" or (np.abs(array) <= HALF_MAX).all():
+        return array
+    return np.where(array < -HALF_MAX, np.float32(HALF_MASK), np.minimum(array, np.float32(HALF_MAX)))
+
+
+def lower(graph: Graph, target: str = "iOS17") -> Program:
+    """The graph as a MIL program of one function, ``main``; inputs and outputs keep their names.
+
+    Core ML has float32 and int32 at its edges: boolean and other integer inputs and outputs are int32 there, and a
+    scalar has shape (1,).
+    """
+    check_supported(graph)
+    _check_constants(graph)
+    if clash := sorted({t.name for t in graph.inputs} & set(graph.outputs)):
+        raise ConversionError(f"inputs and outputs share the names {', '.join(clash)}; Core ML needs different ones")
+    if strange := sorted(public for public, name in graph.outputs.items() if graph.tensors[name].dtype == "complex64"):
+        raise ConversionError(
+            f"outputs {', '.join(strange)} are complex; Core ML has none: return mx.real and mx.imag of them"
+        )
+    program = Program()
+    placeholders = {t.name: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
+    with Function(placeholders, opset_version=TARGETS[target]) as function:
+        values: dict[str, Var | Array] = {t.name: _entered(function.inputs[t.name], t) for t in graph.inputs}
+        values |= dict(graph.constants)
+        for node in graph.nodes:
+            with _scope(node.scope):
+                made = _lower_node(node, values, graph, target)
+            values |= {tensor.name: var for tensor, var in zip(node.outputs, made, strict=True)}
+        outputs = [
+            _left(_variable(values, name), graph.tensors[name], public) for public, name in graph.outputs.items()
+        ]
+        function.set_outputs(outputs)
+    _rename_clashes(function, set(graph.outputs) | set(placeholders))
+    program.add_function("main", function)
+    return program
+
+
+def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, target: str) -> list[Var]:
+    op = OPS[node.op]
+    site = Site(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target])
+    raw = op.raw or is_complex(site)
+    operands = [values[name] if raw else _variable(values, name) for name in node.inputs]
+    made = (complex_lowering(site) if is_complex(site) else op.lower)(site, *operands)
+    made = list(made) if isinstance(made, list | tuple) else [made]
+    for tensor, var in zip(node.outputs, made, strict=True):
+        if tuple(var.shape) != tensor.shape or var.dtype != _inner(tensor):
+            raise AssertionError(
+                f"{node.op} in {node.scope or 'the function'} was lowered to {var.shape} "
+                f"{types.builtin_to_string(var.dtype)}; MLX has {tensor.shape} {tensor.dtype}. "
+                f"A fault of {op.lower.__module__}.{op.lower.__name__}"
+            )
+        if len(tensor.shape) > MAX_RANK:
+            where = f"{node.op} in {node.scope or 'the function'}"
+            raise ConversionError(
+                f"{where} has rank {len(tensor.shape)}, shape {tensor.shape}; Core ML takes {MAX_RANK} at most"
+            )
+    return made
+
+
+def _variable(values: dict[str, Var | Array], name: str) -> Var:
+    """The value as a MIL variable; a constant becomes one where it is first read."""
+    value = values[name]
+    if not isinstance(value, Var):
+        value = values[name] = mb.const(val=constant(value), name=name)
+    return value
+
+
+def constant(array: Array) -> Array:
+    """A NumPy array as MIL holds it: float32, int32 or bool."""
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    return array if array.dtype.kind == "b" else array.astype(np.int32)
+
+
+def _check_constants(graph: Graph) -> None:
+    packed = {name for node in graph.nodes if OPS[node.op].raw for name in node.inputs}
+    faults = []
+    for name, array in graph.constants.items():
+        if array.nbytes >= MAX_CONSTANT_BYTES:
+            faults.append(
+                f"{name} holds {array.nbytes / 2**30:.1f} GiB, and Core ML takes less than 2 a constant: split it"
+            )
+        if array.dtype.kind in "iu" and array.size and name not in packed and not _fits(array):
+            faults.append(
+                f"{name} ({array.dtype}) reaches from {array.min()} to {array.max()}; Core ML's integers are int32"
+            )
+    if faults:
+        raise ConversionError("; ".join(faults))
+
+
+def _fits(array: Array) -> bool:
+    info = np.iinfo(np.int32)
+    return bool(info.min <= array.min() and array.max() <= info.max)
+
+
+def _inner(tensor: Tensor) -> Any:
+    if tensor.is_float:
+        return types.fp32
+    return {"bool": types.bool, "complex64": types.complex64}.get(tensor.dtype, types.int32)
+
+
+def _edge(tensor: Tensor) -> Any:
+    return types.fp32 if tensor.is_float else types.int32
+
+
+def _entered(var: Var, tensor: Tensor) -> Var:
+    """An input as the graph reads it: a boolean again, a scalar again."""
+    if tensor.dtype == "bool":
+        var = mb.cast(x=var, dtype="bool")
+    return var if tensor.shape else mb.squeeze(x=var)
+
+
+def _left(var: Var, tensor: Tensor, public: str) -> Var:
+    if not tensor.shape:
+        var = mb.expand_dims(x=var, axes=[0])
+    if tensor.dtype == "bool":
+        return mb.cast(x=var, dtype="int32", name=public)
+    return mb.identity(x=var, name=public)
+
+
+def _rename_clashes(function: Function, public: set[str]) -> None:
+    """Give inner variables that bear a public name, or each other's, another one."""
+    seen = set(public)
+    for operation in function.operations:
+        for var in operation.outputs:
+            if var in function.outputs:
+                continue
+            name, n = var.name, 0
+            while var.name in seen:
+                n += 1
+                var.name = f"{name}_{n}"
+            seen.add(var.name)

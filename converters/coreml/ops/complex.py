@@ -1,0 +1,212 @@
+"""Complex numbers, of which Core ML has none: two real arrays each, inside a package alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var, types
+
+from converters.coreml.errors import ConversionError
+from converters.coreml.graph import Array, Tensor
+from converters.coreml.ops.registry import OPS, Case, Lowering, Site, op, plain
+
+DTYPE = "complex64"
+SUM = 2
+
+
+@dataclass(frozen=True)
+class Complex:
+    """A value of complex64; no imaginary part stands for zero."""
+
+    real: Var
+    imag: Var | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.real.shape)
+
+    @property
+    def dtype(self) -> Any:
+        return types.complex64
+
+
+COMPLEX: dict[str, Lowering] = {}
+"""Primitive → its lowering where it reads or makes complex numbers; operands that are constants are NumPy arrays."""
+
+
+def complex_lowering(at: Site) -> Lowering:
+    """What lowers a node that has complex numbers.
+
+    Raises:
+        ConversionError: the primitive has a lowering of real numbers alone.
+    """
+    if at.node.op in COMPLEX:
+        return COMPLEX[at.node.op]
+    raise ConversionError(
+        f"{at.node.op} of complex numbers in {at.node.scope or 'the function'} has no lowering; those that have are "
+        f"{', '.join(sorted(COMPLEX))}: take mx.real and mx.imag before it"
+    )
+
+
+def is_complex(at: Site) -> bool:
+    """Whether a node reads or makes complex numbers."""
+    return any(t.dtype == DTYPE for t in (*at.sources, *at.node.outputs))
+
+
+def complex_op(*names: str) -> Callable[[Lowering], Lowering]:
+    """Register a lowering of complex numbers beside the real one of the same primitive."""
+
+    def register(lower: Lowering) -> Lowering:
+        COMPLEX.update(dict.fromkeys(names, lower))
+        return lower
+
+    return register
+
+
+def parts(x: Any) -> tuple[Any, Any]:
+    """Real and imaginary part, the second None where it is zero."""
+    if isinstance(x, Complex):
+        return x.real, x.imag
+    if isinstance(x, Var):
+        return x, None
+    return x.real.astype(np.float32), x.imag.astype(np.float32) if x.dtype.kind == "c" and x.imag.any() else None
+
+
+def _of(at: Site, part: str) -> Site:
+    def real(t: Tensor) -> Tensor:
+        return replace(t, dtype="float32") if t.dtype == DTYPE else t
+
+    made = tuple(real(replace(t, name=f"{t.name}_{part}")) for t in at.node.outputs)
+    return replace(at, node=replace(at.node, outputs=made), sources=tuple(map(real, at.sources)))
+
+
+@complex_op(
+    *("Reshape", "Flatten", "Unflatten", "Squeeze", "ExpandDims", "Transpose", "Broadcast", "Slice", "Split"),
+    *("Concatenate", "Pad", "SliceUpdate", "Full", "Gather", "GatherAxis", "AsStrided", "Select", "Depends"),
+    *("Add", "Subtract", "Negative", "Reduce"),
+)
+def linear(at: Site, *operands: Complex | Var | Array) -> Any:
+    """What acts on both parts alike."""
+    if at.node.op == "Reduce" and at.args[0] != SUM:
+        raise ConversionError(f"of complex numbers only the sum can be taken along an axis: {at.node.op} {at.args}")
+    row = OPS[at.node.op]
+
+    def lowered(part: str, place: int) -> list[Var]:
+        values = []
+        for x, source in zip(operands, at.sources, strict=True):
+            value = parts(x)[place] if source.dtype == DTYPE else x
+            if value is None:
+                value = np.zeros(source.shape, np.float32)
+            values.append(value if row.raw or isinstance(value, Var) else mb.const(val=value))
+        made = row.lower(_of(at, part), *values)
+        return list(made) if isinstance(made, list | tuple) else [made]
+
+    real = lowered("real", 0)
+    if all(parts(x)[1] is None for x in operands):
+        return [Complex(r) for r in real]
+    return [Complex(r, i) for r, i in zip(real, lowered("imag", 1), strict=True)]
+
+
+def _product(build: Callable[..., Var], x: Any, y: Any) -> Complex:
+    (a, b), (c, d) = parts(x), parts(y)
+    if b is None and d is None:
+        return Complex(build(x=a, y=c))
+    if b is None or d is None:
+        return Complex(build(x=a, y=c), build(x=a if b is None else b, y=c if d is None else d))
+    real = mb.sub(x=build(x=a, y=c), y=build(x=b, y=d))
+    return Complex(real, mb.add(x=build(x=a, y=d), y=build(x=b, y=c)))
+
+
+@complex_op("Multiply", "Matmul")
+def multiply(at: Site, x: Any, y: Any) -> Complex:
+    return _product(mb.mul if at.node.op == "Multiply" else mb.matmul, x, y)
+
+
+@complex_op("Square")
+def square(at: Site, x: Any) -> Complex:
+    return _product(mb.mul, x, x)
+
+
+@complex_op("Divide")
+def divide(at: Site, x: Any, y: Any) -> Complex:
+    (a, b), (c, d) = parts(x), parts(y)
+    if d is None:
+        return Complex(mb.real_div(x=a, y=c), None if b is None else mb.real_div(x=b, y=c))
+    size = mb.add(x=mb.mul(x=c, y=c), y=mb.mul(x=d, y=d))
+    above = _product(mb.mul, x, Complex(c, mb.mul(x=d, y=-1.0)))
+    return Complex(mb.real_div(x=above.real, y=size), mb.real_div(x=above.imag, y=size))
+
+
+@complex_op("Exp")
+def exp(at: Site, x: Any) -> Complex:
+    a, b = parts(x)
+    size = mb.exp(x=a)
+    if b is None:
+        return Complex(size)
+    return Complex(mb.mul(x=size, y=mb.cos(x=b)), mb.mul(x=size, y=mb.sin(x=b)))
+
+
+@complex_op("Abs")
+def absolute(at: Site, x: Any) -> Complex:
+    a, b = parts(x)
+    if b is None:
+        return Complex(mb.abs(x=a))
+    return Complex(mb.sqrt(x=mb.add(x=mb.mul(x=a, y=a), y=mb.mul(x=b, y=b))))
+
+
+@complex_op("AsType")
+def astype(at: Site, x: Any) -> Any:
+    if at.out.dtype == DTYPE:
+        if at.sources[0].dtype == DTYPE:
+            return Complex(*parts(x))
+        real = x if isinstance(x, Var) else mb.const(val=x)
+        return Complex(real if real.dtype == types.fp32 else mb.cast(x=real, dtype="fp32"))
+    source = replace(at.sources[0], dtype="float32")
+    return OPS["AsType"].lower(replace(at, sources=(source,)), parts(x)[0])
+
+
+def _spectrum(x: mx.array) -> mx.array:
+    return mx.fft.rfft(x)
+
+
+@op("Real", plain(mx.real), [Case("spectrum", lambda x: mx.real(_spectrum(x)), [(3, 8)])])
+def real_(at: Site, x: Any) -> Var:
+    return mb.identity(x=parts(x)[0], name=at.name)
+
+
+@op("Imag", plain(mx.imag), [Case("spectrum", lambda x: mx.imag(_spectrum(x)), [(3, 8)])])
+def imag_(at: Site, x: Any) -> Var:
+    part = parts(x)[1]
+    return mb.identity(x=np.zeros(at.out.shape, np.float32) if part is None else part, name=at.name)
+
+
+ROTATION = mx.array(2 + 1j)
+
+
+@op(
+    "Conjugate",
+    plain(mx.conjugate),
+    [
+        Case("spectrum", lambda x: mx.imag(mx.conjugate(_spectrum(x))), [(3, 8)]),
+        Case("power", lambda x: mx.real(_spectrum(x) * mx.conj(_spectrum(x))), [(3, 8)]),
+        Case("quotient", lambda x: mx.real(mx.conj(_spectrum(x)) / (_spectrum(x) + 20) / ROTATION), [(3, 8)]),
+        Case("phase", lambda x: mx.imag(mx.conj(mx.exp(1j * x))), [(3, 8)]),
+        Case("size", lambda x: mx.abs(mx.conj(mx.square(_spectrum(x)))), [(3, 8)]),
+        Case("places", lambda x: mx.real(mx.conj(_spectrum(x)).T[1:3].reshape(-1)), [(3, 8)]),
+        Case("sum", lambda x: mx.imag(mx.conj(_spectrum(x)).sum(0) - x[0, 0]), [(3, 8)]),
+        Case("matmul", lambda x: mx.imag(mx.conj(_spectrum(x)).T @ _spectrum(x)), [(3, 8)]),
+    ],
+)
+def conjugate(at: Site, x: Any) -> Complex:
+    real, imag = parts(x)
+    return Complex(real, None if imag is None else mb.mul(x=imag, y=-1.0))
+
+
+complex_op("Real")(real_)
+complex_op("Imag")(imag_)
+complex_op("Conjugate")(conjugate)

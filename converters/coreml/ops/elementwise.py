@@ -1,0 +1,271 @@
+"""Arithmetic on each number: what broadcasts in MLX broadcasts in MIL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.graph import Array
+from converters.coreml.ops.registry import Case, Maker, Site, booleans, given, integers, op, plain, uniform
+from converters.coreml.ops.widths import held, settled
+
+PAIR = ((2, 3, 4), (3, 1))
+WRAPS = "8- and 16-bit integers wrap as in MLX; uint32 is held as its 32 bits, and the 64-bit types as int32"
+
+
+def typed(dtype: str, *shape: int, low: int | None = None) -> Maker:
+    """Integers over the whole of a narrow type, or from ``low`` up."""
+    info = np.iinfo(dtype)
+    return lambda rng: rng.integers(info.min if low is None else low, info.max, shape, endpoint=True).astype(dtype)
+
+
+EXPONENT_BITS = 5
+BYTES, SIGNED = typed("uint8", 4, 5), typed("int8", 4, 5)
+BOOLS = (booleans(4, 5), booleans(4, 5))
+
+
+@op(
+    "Add",
+    plain(mx.add),
+    [
+        Case("broadcast", mx.add, PAIR, ["add"]),
+        Case("ints", mx.add, [integers(3), integers(3)]),
+        Case("uint8", mx.add, [BYTES, BYTES], ["mod"]),
+        Case("int8", mx.add, [SIGNED, SIGNED]),
+        Case("bools", mx.add, BOOLS),
+    ],
+    note=WRAPS,
+)
+def add(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.add, x=x, y=y)
+
+
+@op(
+    "Subtract",
+    plain(mx.subtract),
+    [
+        Case("broadcast", mx.subtract, PAIR, ["sub"]),
+        Case("uint8", mx.subtract, [BYTES, BYTES]),
+        Case("bools", mx.subtract, BOOLS),
+    ],
+    note=WRAPS,
+)
+def subtract(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.sub, x=x, y=y)
+
+
+@op(
+    "Multiply",
+    plain(mx.multiply),
+    [
+        Case("broadcast", mx.multiply, PAIR, ["mul"]),
+        Case("int8", mx.multiply, [SIGNED, SIGNED]),
+        Case("uint16", mx.multiply, [typed("uint16", 9), typed("uint16", 9)]),
+        Case("bools", mx.multiply, BOOLS),
+    ],
+    note=WRAPS,
+)
+def multiply(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.mul, x=x, y=y)
+
+
+@op("Divide", plain(mx.divide), [Case("broadcast", mx.divide, [(2, 3), uniform(3)], ["real_div"])])
+def divide(at: Site, x: Var, y: Var) -> Var:
+    return mb.real_div(x=x, y=y, name=at.name)
+
+
+@op(
+    "Maximum",
+    plain(mx.maximum),
+    [
+        Case("broadcast", mx.maximum, PAIR, ["maximum"]),
+        Case("ints", mx.maximum, [integers(5), integers(5)]),
+        Case("bools", mx.maximum, BOOLS),
+    ],
+    note="MLX hands NaN on",
+)
+def maximum(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.maximum, x=x, y=y)
+
+
+@op(
+    "Minimum",
+    plain(mx.minimum),
+    [
+        Case("broadcast", mx.minimum, PAIR, ["minimum"]),
+        Case("ints", mx.minimum, [integers(5), integers(5)]),
+        Case("bools", mx.minimum, BOOLS),
+    ],
+    note="MLX hands NaN on",
+)
+def minimum(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.minimum, x=x, y=y)
+
+
+@op(
+    "Negative",
+    plain(mx.negative),
+    [
+        Case("floats", mx.negative, [(2, 3)]),
+        Case("ints", mx.negative, [integers(4)]),
+        Case("uint8", mx.negative, [BYTES]),
+    ],
+)
+def negative(at: Site, x: Var) -> Var:
+    return settled(at, mb.mul, x=x, y=-1.0 if at.out.is_float else -1)
+
+
+@op(
+    "Abs",
+    plain(mx.abs),
+    [Case("floats", mx.abs, [(2, 3)], ["abs"]), Case("int8", mx.abs, [SIGNED]), Case("bools", mx.abs, BOOLS[:1])],
+)
+def absolute(at: Site, x: Var) -> Var:
+    return settled(at, mb.abs, x=x)
+
+
+@op(
+    "Sign",
+    plain(mx.sign),
+    [
+        Case("floats", mx.sign, [given(-2.0, -0.0, 0.0, 3.5)], ["sign"]),
+        Case("ints", mx.sign, [integers(4)]),
+        Case("uint8", mx.sign, [BYTES]),
+        Case("bools", mx.sign, BOOLS[:1]),
+    ],
+    note="of NaN: 0 in MLX, NaN here",
+)
+def sign(at: Site, x: Var) -> Var:
+    return settled(at, mb.sign, x=x)
+
+
+@op(
+    "Square",
+    plain(mx.square),
+    [Case("floats", mx.square, [(2, 3)]), Case("ints", mx.square, [integers(4)]), Case("int8", mx.square, [SIGNED])],
+)
+def square(at: Site, x: Var) -> Var:
+    return settled(at, mb.mul, x=x, y=x)
+
+
+@op(
+    "Power",
+    plain(mx.power),
+    [
+        Case("variable", mx.power, [uniform(2, 3), (3,)], ["pow"]),
+        Case("square", lambda x: x**2, [(2, 3)], ["mul"]),
+        Case("cube", lambda x: x**3, [(2, 3)], ["mul"]),
+        Case("root", lambda x: x**0.5, [uniform(2, 3)], ["sqrt"]),
+        Case("base", lambda x: 2.0**x, [(2, 3)], ["pow"]),
+        Case("negative", lambda x: x**-2, [uniform(2, 3)], ["pow"]),
+        Case("ints", lambda x: x**5, [integers(6)], ["mul"]),
+        Case("int8", lambda x: x**3, [SIGNED]),
+        Case("int_exponents", mx.power, [integers(9), integers(9, low=0, high=9)]),
+        Case("bools", mx.power, BOOLS),
+    ],
+    raw=True,
+    note="integers: exponents from 0 to 31 where they are no constant",
+)
+def power(at: Site, x: Var | Array, y: Var | Array) -> Var:
+    exponent = None if isinstance(y, Var) or y.size > 1 or at.sources[0].shape != at.out.shape else y.item()
+    x, y = held(x), held(y)
+    if at.out.dtype == "bool":
+        return mb.logical_or(x=x, y=mb.logical_not(x=y), name=at.name)
+    if not at.out.is_float:
+        return settled(at, lambda **name: _whole_power(x, y, exponent, **name))
+    # Some engines take no negative base in pow, whatever the exponent.
+    if exponent in (2, 3):
+        return mb.mul(x=x, y=x if exponent == 2 else mb.mul(x=x, y=x), name=at.name)
+    if exponent == 0.5:
+        return mb.sqrt(x=x, name=at.name)
+    return mb.pow(x=x, y=y, name=at.name)
+
+
+def _whole_power(x: Var, y: Var, exponent: int | None, **name: str) -> Var:
+    """x to the power of y by the bits of y: a factor where a bit is 1, and a square between two bits."""
+    bits = [] if exponent is None else [int(bit) for bit in reversed(f"{exponent:b}")]
+    result: Var = np.ones((), np.int32)
+    for k in range(len(bits) or EXPONENT_BITS):
+        bit = bits[k] if bits else mb.mod(x=mb.floor_div(x=y, y=1 << k), y=2)
+        factor = mb.add(x=mb.mul(x=mb.sub(x=x, y=1), y=bit), y=1)
+        result = mb.mul(x=result, y=factor)
+        x = mb.mul(x=x, y=x)
+    return mb.identity(x=result, **name)
+
+
+QUOTIENTS = [
+    Case("floats", mx.floor_divide, [(4, 5), uniform(5)]),
+    Case("ints", mx.floor_divide, [integers(50), integers(50, low=1, high=9)]),
+    Case("negative", mx.floor_divide, [integers(50), integers(50, low=-9, high=0)]),
+    Case("uint8", mx.floor_divide, [BYTES, typed("uint8", 4, 5, low=1)]),
+]
+
+
+@op("FloorDivide", plain(mx.floor_divide), QUOTIENTS)
+def floor_divide(at: Site, x: Var, y: Var) -> Var:
+    # MLX rounds the quotient; MIL's floor_div may take the remainder away first, which differs by one at its edge.
+    if at.out.is_float:
+        return mb.floor(x=mb.real_div(x=x, y=y), name=at.name)
+    return settled(at, mb.floor_div, x=x, y=y)
+
+
+@op(
+    "Remainder",
+    plain(mx.remainder),
+    [
+        Case("floats", mx.remainder, [(4, 5), uniform(5)], ["mod"]),
+        Case("negative", lambda x: mx.remainder(x, -0.75), [(4, 5)]),
+        Case("ints", mx.remainder, [integers(50), integers(50, low=1, high=9)], ["mod"]),
+        Case("negative_ints", mx.remainder, [integers(50), integers(50, low=-9, high=0)]),
+    ],
+    note="takes the divisor's sign",
+)
+def remainder(at: Site, x: Var, y: Var) -> Var:
+    return settled(at, mb.mod, x=x, y=y)
+
+
+@op(
+    "DivMod",
+    plain(mx.divmod),
+    [
+        Case("floats", lambda x, y: tuple(mx.divmod(x, y)), [(4, 5), uniform(5)]),
+        Case("ints", lambda x: tuple(mx.divmod(x, 3)), [integers(50)]),
+    ],
+)
+def divmod_(at: Site, x: Var, y: Var) -> tuple[Var, Var]:
+    quotient, rest = at.node.outputs
+    if quotient.is_float:
+        whole = mb.floor(x=mb.real_div(x=x, y=y), name=quotient.name)
+    else:
+        whole = mb.floor_div(x=x, y=y, name=quotient.name)
+    return whole, mb.mod(x=x, y=y, name=rest.name)
+
+
+def _rounded(at: Site, x: Var, build: Callable[..., Var]) -> Var:
+    return build(x=x, name=at.name) if at.out.is_float else mb.identity(x=x, name=at.name)
+
+
+HALVES = given(-2.5, -1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 2.7)
+
+
+@op("Ceil", plain(mx.ceil), [Case("floats", mx.ceil, [HALVES], ["ceil"]), Case("ints", mx.ceil, [integers(3)])])
+def ceil(at: Site, x: Var) -> Var:
+    return _rounded(at, x, mb.ceil)
+
+
+@op("Floor", plain(mx.floor), [Case("floats", mx.floor, [HALVES], ["floor"]), Case("ints", mx.floor, [integers(3)])])
+def floor(at: Site, x: Var) -> Var:
+    return _rounded(at, x, mb.floor)
+
+
+@op(
+    "Round",
+    plain(mx.round),
+    [Case("halves_to_even", mx.round, [HALVES], ["round"]), Case("ints", mx.round, [integers(3)])],
+)
+def round_(at: Site, x: Var) -> Var:
+    return _rounded(at, x, mb.round)

@@ -1,0 +1,97 @@
+"""Fourier's transforms, as products with constant matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.graph import Array, Node
+from converters.coreml.ops.complex import Complex, complex_op, parts
+from converters.coreml.ops.registry import Case, Site, op
+
+
+def _fft(node: Node, x: mx.array) -> mx.array:
+    axes, inverse, real, _ = node.args
+    if real and inverse:
+        return mx.fft.irfftn(x, s=tuple(node.out.shape[a] for a in axes), axes=axes)
+    function = mx.fft.rfftn if real else mx.fft.ifftn if inverse else mx.fft.fftn
+    return function(x, axes=axes)
+
+
+@op(
+    "FFT",
+    _fft,
+    [
+        Case("rfft", lambda x: mx.abs(mx.fft.rfft(x)), [(3, 16)], ["matmul"]),
+        Case("rfft_first", lambda x: mx.abs(mx.fft.rfft(x, axis=0)), [(9, 4)]),
+        Case("rfft_vector", lambda x: mx.abs(mx.fft.rfft(x)), [(9,)]),
+        Case("rfft_longer", lambda x: mx.imag(mx.fft.rfft(x, n=12)), [(2, 9)]),
+        Case("fft", lambda x: mx.imag(mx.fft.fft(x)), [(3, 12)]),
+        Case("fft2", lambda x: mx.abs(mx.fft.fft2(x)), [(2, 5, 6)]),
+        Case("there_and_back", lambda x: mx.real(mx.fft.ifft(mx.fft.fft(x) * (1 + 1j))), [(3, 7)]),
+        Case("ortho", lambda x: mx.real(mx.fft.fft(x, norm="ortho")), [(3, 8)]),
+        Case("irfft", lambda x: mx.fft.irfft(mx.fft.rfft(x) * (1 - 1j)), [(3, 8)]),
+        Case("irfft_odd", lambda x: mx.fft.irfft(mx.fft.rfft(x) * (1 - 1j), n=9), [(3, 9)]),
+        Case("irfft_real", lambda x: mx.fft.irfft(mx.abs(mx.fft.rfft(x)).astype(mx.complex64)), [(3, 8)]),
+        Case("rfft2", lambda x: mx.fft.irfft2(mx.fft.rfft2(x) * (2 + 1j)), [(6, 8)]),
+        Case("shift", lambda x: mx.real(mx.fft.fftshift(mx.fft.fft(x))), [(3, 8)]),
+        Case("stft", lambda x: mx.abs(mx.fft.stft(x, n_fft=8)), [(40,)]),
+    ],
+    note="as products with the matrices of cosines and sines: n² numbers each; complex only inside a function",
+)
+def fft(at: Site, x: Any) -> Any:
+    axes, inverse, real, _ = at.args
+    axes = [a % len(at.out.shape) for a in axes]
+    value = Complex(*parts(x))
+    if real and not inverse:
+        value = _along(value, axes[-1], _waves(at.sources[0].shape[axes[-1]], at.out.shape[axes[-1]]))
+        axes = axes[:-1]
+    for axis in axes[:-1] if real and inverse else axes:
+        value = _along(value, axis, _waves(value.shape[axis], value.shape[axis], inverse))
+    if real and inverse:
+        return mb.identity(x=_real_along(value, axes[-1], at.out.shape[axes[-1]]), name=at.name)
+    return value
+
+
+def _waves(n: int, kept: int, inverse: bool = False) -> tuple[Array, Array]:
+    """cos and ∓sin of 2πjk/n, (n, kept); of an inverse transform over n."""
+    # The product of two integers modulo n keeps the angles small and exact.
+    angle = 2 * np.pi * (np.outer(np.arange(n), np.arange(kept)) % n) / n
+    share = 1 / n if inverse else 1
+    sine = np.sin(angle) if inverse else -np.sin(angle)
+    return (np.cos(angle) * share).astype(np.float32), (sine * share).astype(np.float32)
+
+
+def _along(x: Complex, axis: int, waves: tuple[Array, Array]) -> Complex:
+    cos, sin = waves
+    real, imag = _matmul(x.real, axis, cos), _matmul(x.real, axis, sin)
+    if x.imag is None:
+        return Complex(real, imag)
+    return Complex(mb.sub(x=real, y=_matmul(x.imag, axis, sin)), mb.add(x=imag, y=_matmul(x.imag, axis, cos)))
+
+
+def _real_along(x: Complex, axis: int, n: int) -> Var:
+    """The real signal of length n whose first half of frequencies x holds; the other half mirrors it."""
+    kept = x.shape[axis]
+    weight = np.where((np.arange(kept) == 0) | (2 * np.arange(kept) == n), 1, 2)[:, None]
+    cos, sin = (wave.T * weight for wave in _waves(n, kept, inverse=True))
+    real = _matmul(x.real, axis, cos.astype(np.float32))
+    return real if x.imag is None else mb.sub(x=real, y=_matmul(x.imag, axis, sin.astype(np.float32)))
+
+
+def _matmul(x: Var, axis: int, matrix: Array) -> Var:
+    """x times a matrix along one axis."""
+    if x.rank == 1:
+        return mb.squeeze(x=mb.matmul(x=mb.expand_dims(x=x, axes=[0]), y=matrix), axes=[0])
+    if axis == x.rank - 1:
+        return mb.matmul(x=x, y=matrix)
+    swap = list(range(x.rank))
+    swap[axis], swap[-1] = swap[-1], swap[axis]
+    return mb.transpose(x=mb.matmul(x=mb.transpose(x=x, perm=swap), y=matrix), perm=swap)
+
+
+complex_op("FFT")(fft)

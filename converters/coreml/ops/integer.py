@@ -1,0 +1,121 @@
+"""Bits of integers, for which MIL has no operation: quotients and remainders by powers of two."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.graph import Array
+from converters.coreml.ops.elementwise import typed
+from converters.coreml.ops.registry import Case, Site, booleans, integers, op
+from converters.coreml.ops.shape import reshaped
+from converters.coreml.ops.widths import BITS, held, settled
+
+KINDS = (mx.bitwise_and, mx.bitwise_or, mx.bitwise_xor, mx.left_shift, mx.right_shift)
+"""MLX tells the operation by its number."""
+LOGIC = (mb.logical_and, mb.logical_or, mb.logical_xor)
+AND, OR, LEFT = 0, 1, 3
+MAX_RANK = 5
+
+POWERS = np.array([1 << min(k, 30) for k in range(32)], np.int32)
+"""2ᵏ, as two factors: int32 has no 2³¹."""
+LAST = np.array([1] * 31 + [2], np.int32)
+FACTORS = np.array([1 << k for k in range(32)], np.uint32).astype(np.int32)
+"""2ᵏ as the int32 of the same bits."""
+LIFTS = np.array([0] + [1 << (32 - k) for k in range(1, 32)], np.uint32).astype(np.int32)
+"""What a right shift by k of an unsigned number has more than that of the signed one of the same bits."""
+
+WORDS = (integers(4, 5, low=-(2**31), high=2**31), integers(4, 5, low=-(2**31), high=2**31))
+SHIFTS = integers(4, 5, low=0, high=31)
+
+
+@op(
+    "BitwiseBinary",
+    lambda n, x, y: KINDS[n.args[0]](x, y),
+    [
+        Case("and", mx.bitwise_and, WORDS),
+        Case("or", mx.bitwise_or, WORDS),
+        Case("xor", mx.bitwise_xor, WORDS),
+        Case("left", mx.left_shift, [WORDS[0], SHIFTS]),
+        Case("right", mx.right_shift, [WORDS[0], SHIFTS]),
+        Case("and_mask", lambda x: (x & 15, x & 0xF0, x & ~7, x & -1), [WORDS[0]], ["mod"]),
+        Case("and_other", lambda x: x & 0b1011, [WORDS[0]]),
+        Case("left_constant", lambda x: (x << 3, x << 31), [WORDS[0]], ["mul"]),
+        Case("right_constant", lambda x: (x >> 3, x >> 31), [WORDS[0]], ["floor_div"]),
+        Case("unsigned", lambda x: (x >> 1, x >> mx.array([0, 4, 8, 28, 31], mx.uint32)), [typed("uint32", 4, 5)]),
+        Case("uint8", lambda x, y: (x & y, x | y, x ^ y, x << 3, x >> 3), [typed("uint8", 9), typed("uint8", 9)]),
+        Case("int8", lambda x, y: (x & y, x | y, x ^ y, x << 3, x >> 3), [typed("int8", 9), typed("int8", 9)]),
+        Case("bools", lambda x, y: (x & y, x | y, x ^ y), [booleans(9), booleans(9)], ["logical_xor"]),
+        Case("five_axes", mx.bitwise_and, [integers(2, 1, 2, 1, 3), integers(3)]),
+    ],
+    raw=True,
+    note="constant shifts and masks are a product or a quotient; two variables are taken apart into bits",
+)
+def bitwise(at: Site, x: Var | Array, y: Var | Array) -> Var:
+    kind = at.args[0]
+    if at.out.dtype == "bool":
+        return LOGIC[kind](x=x, y=y, name=at.name)
+    if kind > LEFT:
+        return _right(at, held(x), held(y))
+    if kind == LEFT:
+        return settled(at, mb.mul, x=held(x), y=_entry(FACTORS, held(y)))
+    both = _and(at, held(x), held(y))
+    if kind == AND:
+        return mb.identity(x=both, name=at.name)
+    either = mb.sub(x=mb.add(x=held(x), y=held(y)), y=both)
+    return mb.identity(x=either, name=at.name) if kind == OR else mb.sub(x=either, y=both, name=at.name)
+
+
+def _entry(table: Array, k: Var | Array) -> Var | Array:
+    """table[k]."""
+    return mb.gather(x=table, indices=k, axis=0, validate_indices=False) if isinstance(k, Var) else table[k]
+
+
+def _right(at: Site, x: Var, k: Var | Array) -> Var:
+    shifted = mb.floor_div(x=x, y=_entry(POWERS, k))
+    if isinstance(k, Var) or (k > 30).any():
+        shifted = mb.floor_div(x=shifted, y=_entry(LAST, k))
+    if at.out.dtype not in ("uint32", "uint64"):
+        return mb.identity(x=shifted, name=at.name)
+    lifted = mb.add(x=shifted, y=_entry(LIFTS, k))
+    return mb.select(cond=mb.less(x=shifted, y=0), a=lifted, b=shifted, name=at.name)
+
+
+def _and(at: Site, x: Var | Array, y: Var | Array) -> Var:
+    if not isinstance(x, Var):
+        x, y = y, x
+    if not isinstance(y, Var) and (np.ravel(y) == np.ravel(y)[0]).all() and tuple(x.shape) == at.out.shape:
+        masked = _masked(x, int(np.ravel(y)[0]))
+        if masked is not None:
+            return masked
+    if len(at.out.shape) == MAX_RANK:
+        x, y = (mb.reshape(x=mb.add(x=v, y=np.zeros(at.out.shape, np.int32)), shape=[-1]) for v in (x, y))
+    width = min(BITS[at.out.dtype], 32)
+    common = mb.mul(x=_bits(x, width), y=_bits(y, width))
+    whole = mb.reduce_sum(x=mb.mul(x=common, y=FACTORS[:width]), axes=[-1])
+    if width < 32 and not at.out.dtype.startswith("u"):
+        whole = mb.sub(x=mb.mod(x=mb.add(x=whole, y=1 << width - 1), y=1 << width), y=1 << width - 1)
+    return reshaped(whole, at.out.shape)
+
+
+def _bits(x: Var | Array, width: int) -> Var:
+    """x (…) → its bits (…, width), lowest first."""
+    wide = mb.floor_div(x=mb.expand_dims(x=x, axes=[-1]), y=POWERS[:width])
+    if width == 32:
+        wide = mb.floor_div(x=wide, y=LAST)
+    return mb.mod(x=wide, y=2)
+
+
+def _masked(x: Var, mask: int) -> Var | None:
+    """x & mask where the mask's ones stand in one run, or reach up from some bit on to the sign."""
+    if mask < 0:
+        low = -mask
+        return mb.sub(x=x, y=mb.mod(x=x, y=low)) if low & low - 1 == 0 and low < 1 << 31 else None
+    start = (mask & -mask).bit_length() - 1
+    span = (mask >> max(start, 0)) + 1
+    if mask == 0 or span & span - 1 or span >= 1 << 31:
+        return None
+    run = mb.mod(x=x if start == 0 else mb.floor_div(x=x, y=1 << start), y=span)
+    return run if start == 0 else mb.mul(x=run, y=1 << start)

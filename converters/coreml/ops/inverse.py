@@ -1,0 +1,47 @@
+"""Inverses of matrices."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.graph import Node
+from converters.coreml.ops.registry import Case, Site, op
+
+STEPS = 36
+"""Twice log₂ of the largest condition number, and the start."""
+
+
+def _inverse(node: Node, x: mx.array) -> mx.array:
+    triangular, upper = node.args
+    return mx.linalg.tri_inv(x, upper=upper) if triangular else mx.linalg.inv(x)
+
+
+@op(
+    "Inverse",
+    _inverse,
+    [
+        Case("square", lambda x: mx.linalg.inv(x + 4 * mx.eye(6)), [(6, 6)], ["matmul"]),
+        Case("batch", lambda x: mx.linalg.inv(x + 4 * mx.eye(3)), [(2, 3, 3)]),
+        Case("lower", lambda x: mx.linalg.tri_inv(x + 4 * mx.eye(5)), [(5, 5)]),
+        Case("upper", lambda x: mx.linalg.tri_inv(x + 4 * mx.eye(5), upper=True), [(5, 5)]),
+    ],
+    note="by Newton's method (Schulz); for condition numbers up to 10⁴, where float32 has four digits left",
+)
+def inverse(at: Site, x: Var) -> Var:
+    r"""X ← X (2 − A X), from Aᵀ / (‖A‖₁ ‖A‖∞), from where it converges for each A that has an inverse."""
+    triangular, upper = at.args
+    n = x.shape[-1]
+    if triangular:
+        x = mb.mul(x=x, y=(np.triu if upper else np.tril)(np.ones((n, n), np.float32)))
+    size = mb.abs(x=x)
+    columns = mb.reduce_max(x=mb.reduce_sum(x=size, axes=[-2], keep_dims=True), axes=[-1], keep_dims=True)
+    rows = mb.reduce_max(x=mb.reduce_sum(x=size, axes=[-1], keep_dims=True), axes=[-2], keep_dims=True)
+    turned = mb.transpose(x=x, perm=[*range(x.rank - 2), x.rank - 1, x.rank - 2])
+    guess = mb.real_div(x=mb.real_div(x=turned, y=columns), y=rows)
+    twice = 2 * np.eye(n, dtype=np.float32)
+    for _ in range(STEPS):
+        guess = mb.matmul(x=guess, y=mb.sub(x=twice, y=mb.matmul(x=x, y=guess)))
+    return mb.identity(x=guess, name=at.name)

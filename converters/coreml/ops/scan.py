@@ -1,0 +1,86 @@
+"""Running sums, products, maxima and minima."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.ops.registry import Case, Site, booleans, integers, op, uniform
+from converters.coreml.ops.widths import counted, settled
+
+KINDS = (mx.cummax, mx.cummin, mx.cumsum, mx.cumprod)
+"""MLX tells a scan's kind by its number."""
+_STEP = {0: mb.maximum, 1: mb.minimum, 3: mb.mul}
+SUM = 2
+
+
+def _cases(function: Any, name: str) -> list[Case]:
+    return [
+        Case(name, lambda x: function(x, axis=1), [uniform(2, 9)]),
+        Case(f"{name}_ints", lambda x: function(x, axis=0), [integers(7, 3)]),
+        Case(f"{name}_bools", lambda x: function(x, axis=0), [booleans(7, 3)]),
+        Case(f"{name}_reverse", lambda x: function(x, axis=1, reverse=True), [uniform(2, 6)]),
+        Case(f"{name}_before", lambda x: function(x, axis=-1, inclusive=False), [uniform(2, 5)]),
+        Case(f"{name}_after", lambda x: function(x, axis=1, inclusive=False, reverse=True), [uniform(2, 5)]),
+    ]
+
+
+@op(
+    "Scan",
+    lambda n, x: KINDS[n.args[0]](x, axis=n.args[1], reverse=n.args[2], inclusive=n.args[3]),
+    [case for function in KINDS for case in _cases(function, function.__name__)],
+    note="all but the sum take log₂ n steps over the whole array",
+)
+def scan(at: Site, x: Var) -> Var:
+    kind, axis, reverse, inclusive = at.args
+    axis %= x.rank
+    if kind == SUM:
+        return settled(at, mb.cumsum, x=counted(x), axis=axis, exclusive=not inclusive, reverse=reverse)
+    return settled(at, lambda **name: _doubling(at, counted(x), axis, **name))
+
+
+def _doubling(at: Site, x: Var, axis: int, **name: str) -> Var:
+    """Each step joins twice as many neighbours: x[i] ∘ x[i − 1], then that with x[i − 2], x[i − 4] …"""
+    kind, _, reverse, inclusive = at.args
+    length, step = x.shape[axis], 1
+    while step < length:
+        whole, rest = (step, length), (0, length - step)
+        if reverse:
+            whole, rest = rest, whole
+        joined = _STEP[kind](x=_part(x, axis, *whole), y=_part(x, axis, *rest))
+        kept = _part(x, axis, length - step, length) if reverse else _part(x, axis, 0, step)
+        x = mb.concat(values=[joined, kept] if reverse else [kept, joined], axis=axis)
+        step *= 2
+    if not inclusive:
+        shape = [*x.shape[:axis], 1, *x.shape[axis + 1 :]]
+        edge = np.full(shape, _start(at, kind), np.float32 if at.out.is_float else np.int32)
+        inner = _part(x, axis, 1, length) if reverse else _part(x, axis, 0, length - 1)
+        x = mb.concat(values=[inner, edge] if reverse else [edge, inner], axis=axis)
+    return mb.identity(x=x, **name)
+
+
+def _part(x: Var, axis: int, begin: int, end: int) -> Var:
+    return mb.slice_by_index(
+        x=x,
+        begin=[begin if a == axis else 0 for a in range(x.rank)],
+        end=[end if a == axis else side for a, side in enumerate(x.shape)],
+    )
+
+
+def _start(at: Site, kind: int) -> float:
+    """What a scan of nothing gives."""
+    if kind > SUM:
+        return 1
+    if at.out.dtype == "bool":
+        return kind
+    info = (-np.inf, np.inf) if at.out.is_float else _limits(at.out.dtype)
+    return info[kind]
+
+
+def _limits(dtype: str) -> tuple[int, int]:
+    info = np.iinfo({"int64": "int32", "uint64": "int32", "uint32": "int32"}.get(dtype, dtype))
+    return int(info.min), int(info.max)

@@ -1,0 +1,184 @@
+"""Shapes and places: what moves numbers and changes none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
+
+from converters.coreml.graph import Node
+from converters.coreml.ops.registry import Case, Site, booleans, integers, op
+
+
+@op(
+    "Reshape",
+    lambda n, x: mx.reshape(x, n.out.shape),
+    [Case("merge", lambda x: x.reshape(6, -1), [(2, 3, 4)]), Case("scalar", lambda x: x.reshape(()) + 1, [(1, 1)])],
+)
+def reshape(at: Site, x: Var) -> Var:
+    return reshaped(x, at.out.shape, name=at.name)
+
+
+@op("Flatten", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: mx.flatten(x, 1, 2), [(2, 3, 4)])])
+def flatten(at: Site, x: Var) -> Var:
+    return reshaped(x, at.out.shape, name=at.name)
+
+
+@op("Unflatten", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: mx.unflatten(x, 1, (2, 3)), [(2, 6)])])
+def unflatten(at: Site, x: Var) -> Var:
+    return reshaped(x, at.out.shape, name=at.name)
+
+
+@op("Squeeze", lambda n, x: mx.reshape(x, n.out.shape), [Case("one", lambda x: x.squeeze(1), [(2, 1, 4)])])
+def squeeze(at: Site, x: Var) -> Var:
+    return reshaped(x, at.out.shape, name=at.name)
+
+
+@op("ExpandDims", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: x[:, None, :, None], [(2, 4)])])
+def expand_dims(at: Site, x: Var) -> Var:
+    return reshaped(x, at.out.shape, name=at.name)
+
+
+def reshaped(x: Var, shape: tuple[int, ...], **name: str) -> Var:
+    """x in another shape; down to a scalar by ``squeeze``, which alone gives rank 0."""
+    if not shape:
+        return mb.squeeze(x=x, **name) if x.rank else mb.identity(x=x, **name)
+    if not x.rank:
+        x = mb.expand_dims(x=x, axes=[0])
+    return mb.reshape(x=x, shape=np.array(shape, np.int32), **name)
+
+
+@op("Transpose", lambda n, x: mx.transpose(x, n.args[0]), [Case("swap", lambda x: x.transpose(0, 2, 1), [(2, 3, 4)])])
+def transpose(at: Site, x: Var) -> Var:
+    return mb.transpose(x=x, perm=list(at.args[0]), name=at.name)
+
+
+@op(
+    "Broadcast",
+    lambda n, x: mx.broadcast_to(x, n.out.shape),
+    [Case("rows", lambda x: mx.broadcast_to(x, (3, 2, 4)), [(2, 1)])],
+)
+def broadcast(at: Site, x: Var) -> Var:
+    shape = at.out.shape
+    aligned = (1,) * (len(shape) - x.rank) + tuple(x.shape)
+    reps = [want // have for want, have in zip(shape, aligned, strict=True)]
+    return mb.tile(x=reshaped(x, aligned), reps=reps, name=at.name)
+
+
+@op(
+    "Slice",
+    lambda n, x: x[tuple(slice(b, _end(e, s), s) for b, e, s in zip(*n.args, strict=True))],
+    [
+        Case("ends", lambda x: x[:, 1:3, ::2], [(2, 4, 5)], ["slice_by_index"]),
+        Case("reversed", lambda x: x[::-1, 1:], [(3, 4)]),
+    ],
+)
+def slice_(at: Site, x: Var) -> Var:
+    begin, end, stride = (list(a) for a in at.args)
+    # Counting down to the first number ends before index 0, for which MIL has a mask only.
+    open_end = [s < 0 and _end(e, s) is None for e, s in zip(end, stride, strict=True)]
+    return mb.slice_by_index(x=x, begin=begin, end=end, stride=stride, end_mask=open_end, name=at.name)
+
+
+def _end(end: int, stride: int) -> int | None:
+    return None if stride < 0 and end < 0 else end
+
+
+@op(
+    "Concatenate",
+    lambda n, *x: mx.concatenate(list(x), n.args[0]),
+    [Case("last", lambda x, y: mx.concatenate([x, y], -1), [(2, 3), (2, 4)])],
+)
+def concatenate(at: Site, *x: Var) -> Var:
+    return mb.concat(values=x, axis=at.args[0], name=at.name)
+
+
+@op(
+    "Split",
+    lambda n, x: mx.split(x, list(n.args[0]), n.args[1]),
+    [
+        Case("equal", lambda x: sum(mx.split(x, 3, axis=1)), [(2, 6)], ["split"]),
+        Case("at", lambda x: mx.split(x, [1, 3], axis=0), [(5, 2)], ["split"]),
+        Case("rolled", lambda x: mx.roll(x, 2, 1), [(2, 5)]),
+    ],
+)
+def split(at: Site, x: Var) -> list[Var]:
+    axis = at.args[1]
+    made: list[Var] = []
+    start = 0
+    sizes = [t.shape[axis] for t in at.node.outputs]
+    if all(sizes):
+        return list(mb.split(x=x, split_sizes=sizes, axis=axis, name=at.name))
+    for tensor, size in zip(at.node.outputs, sizes, strict=True):
+        begin, end = [0] * x.rank, list(x.shape)
+        begin[axis], end[axis] = start, start + size
+        made.append(mb.slice_by_index(x=x, begin=begin, end=end, name=tensor.name))
+        start += size
+    return made
+
+
+def _pad(node: Node, x: mx.array, value: mx.array) -> mx.array:
+    axes, low, high = node.args
+    widths = [(0, 0)] * x.ndim
+    for axis, before, after in zip(axes, low, high, strict=True):
+        widths[axis] = (before, after)
+    return mx.pad(x, widths, constant_values=value)
+
+
+@op(
+    "Pad",
+    _pad,
+    [
+        Case("zeros", lambda x: mx.pad(x, [(1, 2), (0, 3)]), [(2, 3)], ["pad"]),
+        Case("value", lambda x: mx.pad(x, [(0, 0), (1, 1), (2, 0)], constant_values=-2.5), [(2, 3, 4)], ["pad"]),
+        Case("variable", lambda x, v: mx.pad(x, [(1, 0), (0, 2)], constant_values=v), [(2, 3), ()]),
+        Case("integers", lambda x: mx.pad(x, [(1, 2), (0, 3)], constant_values=7), [integers(2, 3)], ["concat"]),
+        Case("booleans", lambda x: mx.pad(x, [(1, 2)], constant_values=True), [booleans(3)], ["concat"]),
+    ],
+)
+def pad(at: Site, x: Var, value: Var) -> Var:
+    axes, low, high = at.args
+    # MIL pads floats alone, and with constants.
+    if at.out.is_float and value.val is not None:
+        widths = [0] * (2 * x.rank)
+        for axis, before, after in zip(axes, low, high, strict=True):
+            widths[2 * axis], widths[2 * axis + 1] = before, after
+        return mb.pad(x=x, pad=widths, mode="constant", constant_val=float(value.val), name=at.name)
+    for axis, before, after in zip(axes, low, high, strict=True):
+        sides = [_filled(x, axis, before, value), x, _filled(x, axis, after, value)]
+        if before or after:
+            x = mb.concat(values=[side for side in sides if side is not None], axis=axis)
+    return mb.identity(x=x, name=at.name)
+
+
+def _filled(x: Var, axis: int, count: int, value: Var) -> Var | None:
+    shape = [count if a == axis else n for a, n in enumerate(x.shape)]
+    return mb.tile(x=reshaped(value, (1,) * x.rank), reps=shape) if count else None
+
+
+def _strided(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
+    shape, strides, offset = node.args
+    places = np.full(shape, offset, np.int32)
+    for axis, stride in enumerate(strides):
+        places += stride * np.arange(shape[axis], dtype=np.int32).reshape(
+            [-1 if a == axis else 1 for a in range(len(shape))]
+        )
+    return places
+
+
+@op(
+    "AsStrided",
+    lambda n, x: x.reshape(-1)[mx.array(_strided(n))],
+    [
+        Case("windows", lambda x: mx.as_strided(x, (4, 3), (1, 1), 0), [(6,)], ["gather"]),
+        Case("grid", lambda x: mx.as_strided(x, (2, 2, 3), (8, 1, 2), 1), [(3, 8)], ["gather"]),
+    ],
+    note="a gather at constant places",
+)
+def as_strided(at: Site, x: Var) -> Var:
+    places = _strided(at.node)
+    y = mb.gather(x=reshaped(x, (-1,)), indices=places.reshape(-1), axis=0, validate_indices=False)
+    return reshaped(y, at.out.shape, name=at.name)

@@ -1,0 +1,48 @@
+"""What happens between capture and lowering: constants are folded, and what MLX takes apart is put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from converters.coreml.graph import Graph
+from converters.coreml.passes.activations import fuse_activations
+from converters.coreml.passes.attention import fuse_attention
+from converters.coreml.passes.broadcast import drop_broadcasts
+from converters.coreml.passes.dequantize import dequantise_tables
+from converters.coreml.passes.empty import drop_empty
+from converters.coreml.passes.fold import fold_constants
+from converters.coreml.passes.linear import fuse_linear
+from converters.coreml.passes.norms import fuse_norms
+from converters.coreml.passes.places import join_indexing
+from converters.coreml.passes.pools import fuse_pools, split_repeats
+from converters.coreml.passes.slices import slice_constant_gathers
+from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    drop_dead,
+    drop_empty,
+    drop_identities,
+    # Before folding, which would write a broadcast constant out in full.
+    drop_broadcasts,
+    fold_constants,
+    fuse_pools,
+    split_repeats,
+    slice_constant_gathers,
+    join_indexing,
+    dequantise_tables,
+    merge_equal,
+    fuse_norms,
+    fuse_activations,
+    fuse_linear,
+    fuse_attention,
+    drop_dead,
+)
+
+
+def run_passes(graph: Graph) -> Graph:
+    """The graph through every pass, its rules checked after each."""
+    for step in PASSES:
+        graph = step(graph).check(step.__name__)
+    return graph

@@ -1,0 +1,37 @@
+"""Constant folding: what doesn't depend on the inputs is computed once, by MLX."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+
+from converters.coreml.graph import Array, Graph, Node
+from converters.coreml.interpret import evaluate
+from converters.coreml.ops import OPS
+
+FREE = 1 << 20
+"""Numbers that a folded constant may have, whatever it is made from."""
+GROWTH = 16
+"""Above that, how much larger than its sources it may be: unpacked 4-bit weights are, a broadcast scalar is not worth
+its bytes."""
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """The graph with nodes over constants alone replaced by what they compute."""
+    constants: dict[str, Array] = dict(graph.constants)
+    nodes = []
+    for node in graph.nodes:
+        if not _foldable(node, constants):
+            nodes.append(node)
+            continue
+        arrays = evaluate(node, *(mx.array(constants[name]) for name in node.inputs))
+        for tensor, array in zip(node.outputs, arrays, strict=True):
+            constants[tensor.name] = np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+    return graph.with_nodes(nodes, constants)
+
+
+def _foldable(node: Node, constants: dict[str, Array]) -> bool:
+    if node.op not in OPS or not all(name in constants for name in node.inputs):
+        return False
+    made = sum(t.size for t in node.outputs)
+    return made <= max(FREE, GROWTH * sum(constants[name].size for name in node.inputs))

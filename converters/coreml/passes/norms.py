@@ -1,0 +1,66 @@
+"""Layer norm and RMS norm, put together again from sums, squares and roots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from converters.coreml.graph import Graph, Node
+from converters.coreml.passes.match import Any, Build, Const, Op, Pattern, number, rewrite
+
+SUM = 2
+X, EPS, SHARE = Any("x"), Const("eps"), Const("share")
+
+
+def _mean(of: Pattern, name: str) -> Op:
+    return Op("Multiply", (Op("Reduce", (of,), name=name), SHARE))
+
+
+_CENTRED = Op("Subtract", (X, _mean(X, "sum")), name="centred")
+_LAYER = Op(
+    "Multiply",
+    (_CENTRED, Op("Sqrt", (Op("Add", (_mean(Op("Square", (_CENTRED,)), "squares"), EPS)),), args=(True,))),
+)
+_RMS = Op("Multiply", (X, Op("Sqrt", (Op("Add", (_mean(Op("Square", (X,)), "squares"), EPS)),), args=(True,))))
+_SCALED = {name: Op("Multiply", (Op(name, (X,), name="norm"), Const("weight"))) for name in ("LayerNorm", "RMSNorm")}
+_SHIFTED = Op("Add", (Op("LayerNorm", (X, Const("weight")), name="norm"), Const("bias")))
+
+
+def fuse_norms(graph: Graph) -> Graph:
+    """The graph with nodes LayerNorm(x[, weight[, bias]]) and RMSNorm(x[, weight]), args (axes, eps)."""
+    graph = rewrite(graph, _LAYER, _norm("LayerNorm"))
+    graph = rewrite(graph, _RMS, _norm("RMSNorm"))
+    for pattern in _SCALED.values():
+        graph = rewrite(graph, pattern, _with("weight"))
+    return rewrite(graph, _SHIFTED, _with("bias"))
+
+
+def _norm(op: str) -> Build:
+    def build(graph: Graph, node: Node, b: Mapping[str, str]) -> Node | None:
+        shape = graph.tensors[b["x"]].shape
+        sums = [graph.producers[b[name]] for name in ("sum", "squares") if name in b]
+        axes = tuple(sums[0].args[1])
+        count = np.prod([shape[a] for a in axes])
+        eps = graph.constants[b["eps"]]
+        if any(s.args[0] != SUM or tuple(s.args[1]) != axes for s in sums) or eps.size != 1:
+            return None
+        if graph.constants[b["share"]].size != 1 or not np.isclose(number(graph, b["share"]) * count, 1, rtol=1e-3):
+            return None
+        return Node(op, (b["x"],), node.outputs, (axes, float(eps.item())), node.scope)
+
+    return build
+
+
+def _with(name: str) -> Build:
+    def build(graph: Graph, node: Node, b: Mapping[str, str]) -> Node | None:
+        norm, array = graph.producers[b["norm"]], graph.constants[b[name]]
+        axes, shape = norm.args[0], node.out.shape
+        trailing = tuple(range(len(shape) - len(axes), len(shape)))
+        # MIL's scale and shift have the normalised axes' shape alone.
+        if tuple(axes) != trailing or array.shape != tuple(shape[a] for a in axes):
+            return None
+        return replace(norm, inputs=(*norm.inputs, b[name]), outputs=node.outputs, scope=node.scope)
+
+    return build

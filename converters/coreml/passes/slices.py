@@ -1,0 +1,25 @@
+"""One row picked by a constant is a slice: ``x[0]`` and ``qkv[1]`` arrive as gathers, which run nowhere as fast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from converters.coreml.graph import Graph, Node
+
+
+def slice_constant_gathers(graph: Graph) -> Graph:
+    """The graph with a Slice for each Gather of constant scalars."""
+    return graph.with_nodes(_sliced(graph, node) if node.op == "Gather" else node for node in graph.nodes)
+
+
+def _sliced(graph: Graph, node: Node) -> Node:
+    source, *places = node.inputs
+    if any(name not in graph.constants or graph.constants[name].ndim for name in places):
+        return node
+    axes, sizes = node.args
+    shape = graph.tensors[source].shape
+    begin = [0] * len(shape)
+    for axis, name in zip(axes, places, strict=True):
+        begin[axis] = int(graph.constants[name]) % shape[axis]
+    end = tuple(b + size for b, size in zip(begin, sizes, strict=True))
+    return replace(node, op="Slice", inputs=(source,), args=(tuple(begin), end, (1,) * len(shape)))

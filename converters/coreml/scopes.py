@@ -1,0 +1,67 @@
+"""Which module made which tensor: the calls of every ``nn.Module`` while a function is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx.utils import tree_flatten
+
+
+@dataclass
+class Scopes:
+    """The modules called, in the order in which they returned, and the arrays that they returned."""
+
+    returned: list[tuple[str, list[mx.array]]] = field(default_factory=list)
+    stack: list[tuple[str, nn.Module]] = field(default_factory=list)
+
+    def path(self, module: nn.Module) -> str:
+        """``layers.3.query`` for a module that its caller holds under that name; else its class's name."""
+        if not self.stack:
+            return ""
+        name, parent = self.stack[-1]
+        held = {id(child): path for path, child in parent.named_modules()}
+        own = held.get(id(module), type(module).__name__)
+        return ".".join(part for part in (name, own) if part)
+
+
+@contextmanager
+def recorded() -> Iterator[Scopes]:
+    """While open, every ``nn.Module`` notes its calls; a call goes through the class, so classes are wrapped."""
+    scopes, undo = Scopes(), []
+    for cls in _modules(nn.Module):
+        if (call := cls.__dict__.get("__call__")) is not None:
+            undo.append((cls, call))
+            cls.__call__ = _noting(call, scopes)
+    try:
+        yield scopes
+    finally:
+        for cls, call in undo:
+            cls.__call__ = call
+
+
+def _noting(call: Callable[..., Any], scopes: Scopes) -> Callable[..., Any]:
+    def noted(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        path = scopes.path(self)
+        scopes.stack.append((path, self))
+        try:
+            out = call(self, *args, **kwargs)
+        finally:
+            scopes.stack.pop()
+        if path:
+            leaves: Any = tree_flatten(out)
+            scopes.returned.append((path, [leaf for _, leaf in leaves if isinstance(leaf, mx.array)]))
+        return out
+
+    return noted
+
+
+def _modules(cls: Any) -> set[Any]:
+    found = {cls}
+    for sub in cls.__subclasses__():
+        found |= _modules(sub)
+    return found
