@@ -34,14 +34,16 @@ def tree_in(text: str) -> set[str]:
 def test_the_tree_in_the_readme_is_true():
     there = {
         str(f.relative_to(ROOT))
-        for f in (*ROOT.glob("wotd_mlx/**/*"), *ROOT.glob("scripts/*.py"), *ROOT.glob("benchmarks/*.py"))
+        for pattern in ("wotd_mlx/**/*", "converters/**/*", "scripts/*.py", "benchmarks/*.py")
+        for f in ROOT.glob(pattern)
         if f.suffix in (".py", ".tsv") and f.name not in ("__init__.py", "__main__.py")
     }
     assert tree_in((ROOT / "README.md").read_text()) == there
 
 
 def test_no_file_is_over_500_lines():
-    files = [f for pattern in ("wotd_mlx", "tests", "benchmarks", "scripts") for f in (ROOT / pattern).rglob("*.py")]
+    folders = ("wotd_mlx", "converters", "tests", "benchmarks", "scripts")
+    files = [f for folder in folders for f in (ROOT / folder).rglob("*.py")]
     assert [f.name for f in files if len(f.read_text().splitlines()) > 500] == []
 
 
@@ -63,6 +65,13 @@ def test_imports_run_one_way_only():
         for file in (ROOT / "wotd_mlx" / stage).glob("*.py"):
             later = [s for s in (*order[n + 1 :], "cli", "pipeline", "encoder") if f"wotd_mlx.{s}" in file.read_text()]
             assert not later, (file.name, later)
+
+
+def test_converters_know_nothing_of_words():
+    for file in (ROOT / "converters").rglob("*.py"):
+        imported = re.findall(r"^\s*(?:from|import) (wotd_mlx\S*)", file.read_text(), re.MULTILINE)
+        # The bare package is what loads a fast BLAS.
+        assert set(imported) <= {"wotd_mlx"}, file.name
 
 
 def test_the_wheel_installs_and_its_command_runs_from_another_folder(finished, tmp_path):
@@ -91,7 +100,11 @@ def test_the_wheel_installs_and_its_command_runs_from_another_folder(finished, t
         check=True, capture_output=True, text=True, cwd=tmp_path,
     ).stdout  # fmt: skip
     assert str(site) in where
-    for file in ("py.typed", "words/data/builtin.tsv", "words/data/lexicon.tsv"):
+    for file in ("py.typed", "words/data/builtin.tsv", "words/data/lexicon.tsv", "export/WOTDKit/Package.swift"):
         assert (site / "wotd_mlx" / file).exists()
+    assert (site / "converters" / "py.typed").exists()
     command = [binaries / "wotd-mlx", "encode", "--run", finished.run, "--json", "forsooth"]
     assert b'"id"' in subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout
+    command = [binaries / "wotd-mlx", "export", "encoder", "--run", finished.run, "--out", "box", "--json"]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    assert (tmp_path / "box" / "Encoder.mlpackage").is_dir()

@@ -153,13 +153,14 @@ class SemanticEncoder:
             return [SemanticID(row) for row in self.student.encode(texts).tolist()], None
         vectors = self.embed(texts)
         found = self.encode_vectors(vectors)
-        ids = [self._own.get(text, number) for text, number in zip(texts, found, strict=True)]
+        ids = [self.own_ids.get(text, number) for text, number in zip(texts, found, strict=True)]
         if self.model.detail is None or not ids:
             return ids, None
         return ids, np.asarray(self.model.encode_detail(mx.array(vectors), mx.array(ids, mx.int32))).tolist()
 
     @cached_property
-    def _own(self) -> dict[str, SemanticID]:
+    def own_ids(self) -> dict[str, SemanticID]:
+        """The IDs of the words of the run's corpora, different for each where the training could make them so."""
         words = self.run.read_json(self.run.semantic_ids)["words"]
         return {text: SemanticID(number) for text, number in words.items()}
 
@@ -209,12 +210,12 @@ class SemanticEncoder:
 
     def names(self) -> list[CodeName]:
         """A name and example words for every code of every coordinate, from all words of the run."""
-        words, vectors = self._words
+        words, vectors = self.words
         ids = np.asarray(self.model.encode(mx.array(vectors)))
         return name_codes(self.model, words, vectors, ids, self.config.attributes)
 
     @cached_property
-    def _words(self) -> tuple[tuple[Word, ...], Vectors]:
+    def words(self) -> tuple[tuple[Word, ...], Vectors]:
         """The run's words and their embeddings (N, D)."""
         from wotd_mlx.words.jsonl import read_jsonl
 
@@ -225,7 +226,7 @@ class SemanticEncoder:
         """The run's words and a FAISS index of their vectors."""
         import faiss
 
-        words, vectors = self._words
+        words, vectors = self.words
         index = faiss.IndexFlatIP(self.dims)
         index.add(vectors)
         return [word.text for word in words], index

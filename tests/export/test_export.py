@@ -1,0 +1,240 @@
+"""What `wotd-mlx export` leaves: whole boxes, true manifests, fixtures that the package keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tokenizers import Tokenizer
+
+from converters import coreml
+from tests.conftest import small_config
+from tests.tolerances import close
+from wotd_mlx import train_wotd_pipeline
+from wotd_mlx.cli import main
+from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export import targets
+from wotd_mlx.export.box import ExportConfig, export
+from wotd_mlx.export.fixtures import COUNT, ODD_TEXTS
+from wotd_mlx.schemas import WotdError
+
+
+@pytest.fixture(autouse=True)
+def _few_words(monkeypatch):
+    monkeypatch.setattr(targets, "CHECKED", 40)
+
+
+@pytest.fixture(scope="module")
+def coder(finished):
+    return SemanticEncoder.load(finished.run)
+
+
+@pytest.fixture(scope="module")
+def box(coder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("boxes") / "box"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "CHECKED", 250)
+        return out, export(coder, "text-encoder", out, ExportConfig("float32"))
+
+
+def read(folder, name="manifest.json"):
+    return json.loads((folder / name).read_text())
+
+
+def test_box_holds_all_that_an_app_needs(box):
+    out, made = box
+    assert sorted(p.name for p in out.iterdir()) == [
+        *("TextEncoder.mlpackage", "WOTDKit", "fixtures.json", "manifest.json", "tokenizer.json", "words.f32")
+    ]
+    assert (out / "WOTDKit" / "Package.swift").is_file()
+    assert made.package == out / "TextEncoder.mlpackage"
+    assert made.bytes == sum(f.stat().st_size for f in made.package.rglob("*") if f.is_file())
+
+
+def test_manifest_is_true(box, coder):
+    out, made = box
+    manifest = read(out)
+    assert manifest["kind"] == "text-encoder"
+    assert manifest["inputs"] == [
+        {"name": "token_ids", "shape": [1, 16], "dtype": "int32"},
+        {"name": "mask", "shape": [1, 16], "dtype": "int32"},
+    ]
+    assert {o["name"]: o["shape"] for o in manifest["outputs"]} == {"id": [1, 4], "vector": [1, 32]}
+    assert manifest["codes"]["levels"] == [8, 8, 8, 5]
+    assert [c["name"] for c in manifest["codes"]["coordinates"]] == ["style", "complexity", "era", "variation"]
+    assert [len(c["codes"]) for c in manifest["codes"]["coordinates"]] == [8, 8, 8, 5]
+    assert manifest["verification"]["codes_equal"] == made.report.codes_equal
+    assert manifest["verification"]["outputs"]["vector"]["psnr_db"] == round(made.report.psnr_db["vector"], 2)
+    for row in manifest["codes"]["coordinates"][0]["codes"]:
+        assert row["label"] == coder.labels([[row["code"], 0, 0, 0]])[0]["style"]
+
+
+def test_every_file_has_its_hash(box):
+    out, _ = box
+    hashes = read(out)["sha256"]
+    files = {f.relative_to(out).as_posix() for f in out.rglob("*") if f.is_file() and "WOTDKit" not in f.parts} - {
+        "manifest.json"
+    }
+    assert set(hashes) == files
+    for name, digest in hashes.items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+
+
+def test_fixtures_are_what_the_package_gives(box):
+    out, made = box
+    fixtures = read(out, "fixtures.json")
+    assert len(fixtures["cases"]) == COUNT + len(ODD_TEXTS)
+    same = 0
+    for case in fixtures["cases"]:
+        inputs = {"token_ids": np.array([case["tokens"]]), "mask": np.array([case["mask"]])}
+        got = coreml.run(made.package, inputs) if case["text"] in ODD_TEXTS[:12] else None
+        if got is None:
+            continue
+        close(got["vector"][0], np.array(case["vector"]), "sum_order")
+        same += got["id"][0].tolist() == case["id"]
+    assert same == 12
+
+
+def test_fixtures_hold_what_the_tokenizer_makes(box):
+    out, _ = box
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding(length=16)
+    for case in read(out, "fixtures.json")["cases"]:
+        encoded = tokenizer.encode(case["text"])
+        assert (case["tokens"], case["mask"]) == (encoded.ids, encoded.attention_mask)
+
+
+def test_odd_texts_are_odd():
+    assert "" in ODD_TEXTS
+    assert max(map(len, ODD_TEXTS)) >= 5000
+    assert {"日本語", "😀", "İstanbul", "\x00", "[SEP]"} < set(ODD_TEXTS)
+
+
+def test_words_come_with_vectors_and_their_own_ids(box, coder):
+    out, _ = box
+    words = read(out)["words"]
+    vectors = np.fromfile(out / words["file"], "<f4").reshape(-1, words["dimensions"])
+    assert len(vectors) == len(words["texts"]) == len(coder.own_ids)
+    close(np.linalg.norm(vectors, axis=1), np.ones(len(vectors)), "sum_order")
+    close(vectors[:5], coder.embed(words["texts"][:5]), "embedding")
+    assert [tuple(i) for i in words["ids"]] == [tuple(i) for i in coder.encode(words["texts"])]
+
+
+@pytest.mark.parametrize("name", ["encoder", "decoder"])
+def test_other_targets(coder, tmp_path, name):
+    made = export(coder, name, tmp_path / "box")
+    fixtures = read(tmp_path / "box", "fixtures.json")["cases"]
+    assert read(tmp_path / "box")["kind"] == name
+    for case in fixtures[:5]:
+        if name == "encoder":
+            got = coreml.run(made.package, {"vector": np.array([case["vector"]], np.float32)})
+            assert got["id"][0].tolist() == case["id"]
+        else:
+            got = coreml.run(made.package, {"id": np.array([case["id"]])})
+            close(got["vector"][0], coder.decode([case["id"]])[0], "executor_half")
+
+
+def test_encoder_agrees_with_the_run(coder, tmp_path):
+    made = export(coder, "encoder", tmp_path / "box", ExportConfig("float32"))
+    words, vectors = coder.words
+    for row in range(0, len(words), 97):
+        got = coreml.run(made.package, {"vector": vectors[row : row + 1]})
+        assert tuple(got["id"][0]) == coder.encode_vectors(vectors[row : row + 1])[0]
+
+
+@pytest.mark.parametrize("kind", ["rvq", "hvq"])
+def test_other_codes(checkpoint, tmp_path, kind):
+    run = train_wotd_pipeline(small_config(checkpoint, kind=kind), tmp_path / "run")
+    coder = SemanticEncoder.load(run.run)
+    for name in ("encoder", "decoder"):
+        made = export(coder, name, tmp_path / name, ExportConfig("float32"))
+        assert made.report.codes_equal == 1
+        assert made.report.psnr_db >= 90
+
+
+def test_detail_leaves_with_the_id(checkpoint, tmp_path):
+    from dataclasses import replace
+
+    config = small_config(checkpoint)
+    run = train_wotd_pipeline(replace(config, codes=replace(config.codes, detail=20)), tmp_path / "run")
+    coder = SemanticEncoder.load(run.run)
+    made = export(coder, "encoder", tmp_path / "encoder", ExportConfig("float32"))
+    _, vectors = coder.words
+    ids = coder.model.encode(mx.array(vectors[:1]))
+    detail = coder.model.encode_detail(mx.array(vectors[:1]), ids)
+    got = coreml.run(made.package, {"vector": vectors[:1]})
+    assert got["detail"].tolist() == np.asarray(detail).tolist()
+    back = export(coder, "decoder", tmp_path / "decoder", ExportConfig("float32"))
+    got = coreml.run(back.package, {"id": np.asarray(ids), "detail": np.asarray(detail)})
+    close(got["vector"], coder.model.decode_detail(ids, detail), "sum_order")
+
+
+def test_existing_folder_is_kept(coder, tmp_path):
+    out = tmp_path / "box"
+    out.mkdir()
+    (out / "mine").write_text("precious")
+    with pytest.raises(WotdError, match=r"exists; choose another --out, or replace it with --force"):
+        export(coder, "encoder", out)
+    assert (out / "mine").read_text() == "precious"
+    export(coder, "encoder", out, ExportConfig(force=True))
+    assert not (out / "mine").exists()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_failure_leaves_nothing(coder, tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wotd_mlx.export.box._fill", broken)
+    with pytest.raises(KeyboardInterrupt):
+        export(coder, "encoder", tmp_path / "box")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_too_far_is_refused(coder, tmp_path, monkeypatch):
+    monkeypatch.setitem(coreml.verify.__globals__["GATES_DB"], "float16", 500.0)
+    with pytest.raises(
+        WotdError, match=r"vector has .* dB; float16 asks for 500.*The worst tensor inside is .*--force"
+    ):
+        export(coder, "text-encoder", tmp_path / "box")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "says"),
+    [
+        ("student", 16, "can't export 'student'; expected one of encoder, text-encoder"),
+        ("text-encoder", 999, "4 to 64"),
+    ],
+)
+def test_wrong_wishes(coder, tmp_path, name, length, says):
+    with pytest.raises(WotdError, match=says):
+        export(coder, name, tmp_path / "box", ExportConfig(length=length))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_prints_one_object(finished, tmp_path):
+    argv = ["export", "encoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--json"]
+    result = CliRunner().invoke(main, argv)
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)
+    assert set(row) == {"package", "bytes", "psnr_db", "codes_equal"}
+    assert row["package"] == str(tmp_path / "box" / "Encoder.mlpackage")
+    assert (row["psnr_db"], row["codes_equal"]) == (None, 1.0)
+    again = CliRunner().invoke(main, argv)
+    assert again.exit_code == 1
+    assert "error: " in again.output
+
+
+def test_command_reads_for_people(finished, tmp_path):
+    argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--precision", "float32"]
+    result = CliRunner().invoke(main, argv)
+    assert result.exit_code == 0, result.output
+    assert "40 words by reference" in result.output or "40 words by coreml" in result.output
+    assert "dB" in result.output
+    assert "not expected on the Neural Engine: " in result.output

@@ -1,0 +1,93 @@
+"""``wotd-mlx export``: a part of a run as a Core ML package, with what an app needs beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from wotd_mlx.cli.options import as_json, print_json, run_folder
+
+
+@click.command("export")
+@click.argument("target", metavar="text-encoder|encoder|decoder")
+@run_folder
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the box.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float16", "float32", "int8", "palette6", "palette4"]),
+    default="float16",
+    show_default=True,
+    help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where they change IDs.",
+)
+@click.option(
+    "--length",
+    type=int,
+    default=16,
+    show_default=True,
+    metavar="TOKENS",
+    help="Tokens of a text encoder, fixed: 16 for words, 64 or 128 for text.",
+)
+@click.option(
+    "--minimum-target",
+    type=click.Choice(["iOS17", "iOS18", "iOS26"]),
+    default="iOS17",
+    show_default=True,
+    help="The oldest system that must run it: iOS 17 is macOS 14, iOS 18 macOS 15.",
+)
+@click.option("--layers", is_flag=True, help="Compare every tensor inside too, and print how far each is off.")
+@click.option("--force", is_flag=True, help="Replace DIR, and keep a package that is too far from its source.")
+@as_json
+def command(
+    target: str,
+    run: str,
+    out: Path,
+    precision: str,
+    length: int,
+    minimum_target: str,
+    layers: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Export a part of a run to Core ML, for an iPhone or Mac app.
+
+    Every export is compared with the run on 1,000 of its words before it is kept: by Core ML itself on a Mac, by a
+    reference executor elsewhere.
+
+    \b
+    text-encoder  token ids and mask → ID, detail, vector; with tokenizer, labels, fixtures and a Swift package
+    encoder       an embedding → its ID
+    decoder       an ID → the vector that it stands for
+
+    \b
+    Examples:
+      wotd-mlx export text-encoder --out build/box
+      wotd-mlx export text-encoder --length 64 --precision int8 --out build/sentences
+      wotd-mlx export encoder --precision float32 --out build/encoder
+    """
+    from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.export.box import ExportConfig, export
+
+    config = ExportConfig(precision, minimum_target, length, layers, force)
+    made = export(SemanticEncoder.load(run), target, out, config)
+    worst = float(made.report.psnr_db)
+    if as_json:
+        db = None if worst == float("inf") else round(worst, 2)
+        row = {"package": str(made.package), "bytes": made.bytes, "psnr_db": db}
+        print_json({**row, "codes_equal": made.report.codes_equal})
+        return
+    click.echo(f"{made.package}  {made.bytes / 1e6:.1f} MB, {made.report.examples:,} words by {made.report.engine}:")
+    for name, deviation in made.report.outputs.items():
+        error = f"largest error {deviation.max_abs_error:.2g}, {deviation.psnr_db:.1f} dB"
+        click.echo(f"  {name:10} {error if deviation.is_float else f'equal in {deviation.equal:.2%}'}")
+    off: Counter[str] = Counter()
+    for found in made.off_engine:
+        off[found.op] += found.count
+    listed = ", ".join(f"{op} ×{count}" for op, count in off.most_common(6)) + (" …" if len(off) > 6 else "")
+    click.echo(
+        f"  not expected on the Neural Engine: {off.total()} of {made.operations} operations"
+        + (f" ({listed}); manifest.json says why" if off else "")
+    )
+    for deviation in made.report.layers:
+        click.echo(f"  {deviation.psnr_db:7.1f} dB  {deviation.scope:40} {deviation.name}")

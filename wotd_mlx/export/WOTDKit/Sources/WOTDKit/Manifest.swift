@@ -1,0 +1,142 @@
+import Foundation
+
+/// `manifest.json` of a box. Keys that are not named here are ignored.
+public struct Manifest: Codable, Sendable {
+    /// The format that this package reads.
+    public static let supportedFormat: Int = 1
+
+    public struct Port: Codable, Sendable {
+        public let name: String
+        public let shape: [Int]
+        public let dtype: String
+    }
+
+    public struct Tokenizer: Codable, Sendable {
+        public let file: String
+        public let maxLength: Int
+        public let padID: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case file
+            case maxLength = "max_length"
+            case padID = "pad_id"
+        }
+    }
+
+    public struct Code: Codable, Sendable {
+        public let code: Int
+        /// Made from the words under the code; every code has one.
+        public let name: String
+        /// Given by a person or not at all.
+        public let label: String?
+        public let words: [String]?
+    }
+
+    public struct Coordinate: Codable, Sendable {
+        public let name: String
+        public let codes: [Code]
+    }
+
+    public struct Codes: Codable, Sendable {
+        public let kind: String
+        public let levels: [Int]
+        public let coordinates: [Coordinate]?
+    }
+
+    public struct Words: Codable, Sendable {
+        public let file: String
+        public let dimensions: Int
+        public let texts: [String]
+        public let ids: [SemanticID]
+    }
+
+    public struct Embedding: Codable, Sendable {
+        public let id: String
+        public let dimensions: Int
+        public let licence: String?
+    }
+
+    public let format: Int
+    public let kind: String
+    public let name: String
+    public let packageFile: String
+    public let precision: String?
+    public let minimumDeploymentTarget: String?
+    public let inputs: [Port]
+    public let outputs: [Port]
+    public let tokenizer: Tokenizer?
+    public let codes: Codes?
+    public let words: Words?
+    public let embedding: Embedding?
+    public let licence: String?
+    public let sha256: [String: String]?
+
+    enum CodingKeys: String, CodingKey {
+        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, embedding, licence, sha256
+        case packageFile = "package"
+        case minimumDeploymentTarget = "minimum_deployment_target"
+    }
+
+    /// Reads a manifest's JSON; throws `WOTDError` where it is of another format or lacks something.
+    public static func read(data: Data) throws -> Manifest {
+        let manifest: Manifest
+        do {
+            manifest = try JSONDecoder().decode(Manifest.self, from: data)
+        } catch {
+            throw WOTDError("manifest.json can't be read: \(error)")
+        }
+        if manifest.format != supportedFormat {
+            throw WOTDError("manifest.json has format \(manifest.format), expected \(supportedFormat)")
+        }
+        return manifest
+    }
+
+    /// Reads `manifest.json` in a box folder.
+    public static func read(box: URL) throws -> Manifest {
+        let file: URL = box.appendingPathComponent("manifest.json")
+        let data: Data
+        do {
+            data = try Data(contentsOf: file)
+        } catch {
+            throw WOTDError("no manifest.json in \(box.path): \(error.localizedDescription)")
+        }
+        return try read(data: data)
+    }
+
+    /// What each of an ID's codes is called: its label, else its name, else its number.
+    public func labels(_ id: SemanticID) -> [CodeLabel] {
+        let coordinates: [Coordinate] = codes?.coordinates ?? []
+        var labels: [CodeLabel] = []
+        for (position, number) in id.numbers.enumerated() {
+            var name: String = "coordinate \(position + 1)"
+            var value: String = String(number)
+            if position < coordinates.count {
+                let coordinate: Coordinate = coordinates[position]
+                name = coordinate.name
+                if let code = coordinate.codes.first(where: { $0.code == number }) {
+                    value = code.label ?? code.name
+                }
+            }
+            labels.append(CodeLabel(name: name, value: value))
+        }
+        return labels
+    }
+
+    /// A short name for the package's contents, from its files' checksums (FNV-1a); nil where none are listed.
+    func packageKey() -> String? {
+        let sums: [String: String] = sha256 ?? [:]
+        let inside: String = packageFile + "/"
+        let names: [String] = sums.keys.filter { $0 == packageFile || $0.hasPrefix(inside) }.sorted()
+        if names.isEmpty {
+            return nil
+        }
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for name in names {
+            let line: String = name + "=" + (sums[name] ?? "") + "\n"
+            for byte in line.utf8 {
+                hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+            }
+        }
+        return String(hash, radix: 16)
+    }
+}

@@ -1,0 +1,78 @@
+import Foundation
+import XCTest
+
+@testable import WOTDKit
+
+final class ManifestTests: XCTestCase {
+    private static let text: String = #"""
+        {"format": 1, "kind": "text-encoder", "name": "TextEncoder", "package": "TextEncoder.mlpackage",
+         "precision": "float16", "minimum_deployment_target": "iOS17", "added later": [1, {"a": null}],
+         "inputs": [{"name": "token_ids", "shape": [1, 16], "dtype": "int32"},
+                    {"name": "mask", "shape": [1, 16], "dtype": "int32"}],
+         "outputs": [{"name": "id", "shape": [1, 2], "dtype": "int32", "range": [0, 7]}],
+         "tokenizer": {"file": "tokenizer.json", "max_length": 16, "pad_id": 0},
+         "codes": {"kind": "hvq", "levels": [2, 2], "coordinates": [
+            {"name": "style", "codes": [
+                {"code": 1, "name": "plain: dog\u00b7cat", "label": null, "words": ["dog", "cat"]},
+                {"code": 0, "name": "classical: locket\u00b7bailiff", "label": "classical", "words": []}]}]},
+         "words": {"file": "words.f32", "dimensions": 2, "texts": ["dog", "cat"], "ids": [[1, 0], [1, 1]]},
+         "embedding": {"id": "some/model", "dimensions": 384, "licence": "Apache-2.0"},
+         "licence": "MIT", "verification": {"any": {"thing": [true, 1.5, "x"]}},
+         "sha256": {"tokenizer.json": "00", "TextEncoder.mlpackage/Manifest.json": "ab"}}
+        """#
+
+    private func manifest(replacing old: String = "", with new: String = "") throws -> Manifest {
+        var text: String = ManifestTests.text
+        if !old.isEmpty {
+            text = text.replacingOccurrences(of: old, with: new)
+        }
+        return try Manifest.read(data: Data(text.utf8))
+    }
+
+    func testReadsWhatItKnowsAndIgnoresTheRest() throws {
+        let manifest: Manifest = try self.manifest()
+        XCTAssertEqual(manifest.kind, "text-encoder")
+        XCTAssertEqual(manifest.inputs.map { $0.name }, ["token_ids", "mask"])
+        XCTAssertEqual(manifest.tokenizer?.maxLength, 16)
+        XCTAssertEqual(manifest.words?.ids, [SemanticID([1, 0]), SemanticID([1, 1])])
+        XCTAssertEqual(manifest.codes?.levels, [2, 2])
+    }
+
+    func testLabelsAreLabelThenNameThenNumber() throws {
+        let manifest: Manifest = try self.manifest()
+        let labelled: [CodeLabel] = manifest.labels(SemanticID([0, 1]))
+        XCTAssertEqual(labelled.map { $0.value }, ["classical", "1"])
+        XCTAssertEqual(labelled.map { $0.name }, ["style", "coordinate 2"])
+        XCTAssertEqual(manifest.labels(SemanticID([1, 0])).first?.value, "plain: dog\u{B7}cat")
+        XCTAssertEqual(manifest.labels(SemanticID([7, 0])).first?.value, "7")
+    }
+
+    func testAnotherFormatIsRefused() {
+        XCTAssertThrowsError(try manifest(replacing: "\"format\": 1", with: "\"format\": 2")) { (error: Error) in
+            XCTAssertTrue(error.localizedDescription.contains("format 2"))
+        }
+        XCTAssertThrowsError(try Manifest.read(data: Data("[]".utf8)))
+        XCTAssertThrowsError(try Manifest.read(box: URL(fileURLWithPath: "/nowhere/at/all")))
+    }
+
+    func testAnEncoderOfVectorsHasNoTokenizer() throws {
+        let line: String = "\"tokenizer\": {\"file\": \"tokenizer.json\", \"max_length\": 16, \"pad_id\": 0},"
+        let manifest: Manifest = try self.manifest(replacing: line, with: "")
+        XCTAssertNil(manifest.tokenizer)
+    }
+
+    func testThePackageKeyFollowsThePackagesFilesOnly() throws {
+        let key: String? = try manifest().packageKey()
+        XCTAssertNotNil(key)
+        XCTAssertEqual(key, try manifest(replacing: "\"00\"", with: "\"01\"").packageKey())
+        XCTAssertNotEqual(key, try manifest(replacing: "\"ab\"", with: "\"cd\"").packageKey())
+        XCTAssertNil(try manifest(replacing: "TextEncoder.mlpackage/", with: "Other/").packageKey())
+    }
+
+    func testAnIDIsAnArrayInJSONAndInPrint() throws {
+        let id = SemanticID([2, 1, 3, 0])
+        XCTAssertEqual(id.description, "[2,1,3,0]")
+        XCTAssertEqual(String(decoding: try JSONEncoder().encode(id), as: UTF8.self), "[2,1,3,0]")
+        XCTAssertEqual(try JSONDecoder().decode(SemanticID.self, from: Data("[2, 1, 3, 0]".utf8)), id)
+    }
+}

@@ -1,0 +1,152 @@
+"""The app box: a package and all that an app needs beside it, made whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters import coreml
+from converters.coreml import neural_engine
+from converters.coreml.executor import Executor
+from wotd_mlx.codes.metrics import unit
+from wotd_mlx.embed.models import find_model, resolve
+from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export.fixtures import fixtures
+from wotd_mlx.export.manifest import FORMAT, manifest
+from wotd_mlx.export.targets import Target, find_target
+from wotd_mlx.progress import progress
+from wotd_mlx.schemas import WotdError
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """How to export.
+
+    Args:
+        precision: ``float16``, ``float32``, or ``int8``, ``palette6``, ``palette4`` for compressed weights.
+        target: the oldest system that must run it, ``iOS17`` or newer.
+        length: tokens that a text encoder takes.
+        layers: compare every tensor inside too.
+        force: replace the folder, and keep a package that is further from its source than its precision allows.
+    """
+
+    precision: str = "float16"
+    target: str = "iOS17"
+    length: int = 16
+    layers: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made and how well it agrees with its source."""
+
+    package: Path
+    bytes: int
+    report: coreml.Report
+    operations: int
+    off_engine: list[neural_engine.Row]
+    """Operations that the Neural Engine is not expected to take, with the public source for that."""
+
+
+def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | None = None) -> Exported:
+    """Write one target of a run, with its manifest and fixtures, into the new folder ``out``.
+
+    Args:
+        name: ``encoder`` (vector → ID), ``text-encoder`` (token ids → ID, detail, vector) or ``decoder`` (ID → vector).
+
+    Raises:
+        WotdError: ``out`` exists, the target can't be converted, or it is below the gate of its precision.
+    """
+    config = config or ExportConfig()
+    if out.exists() and not config.force:
+        raise WotdError(f"{out} exists; choose another --out, or replace it with --force")
+    found = find_target(coder, name, config.length)
+    with _appearing(out) as folder:
+        package = folder / f"{found.package}.mlpackage"
+        report = _convert(found, package, config)
+        off_engine = neural_engine.report(package)
+        _fill(folder, coder, found, config, manifest(coder, name, package, report, off_engine))
+        size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
+        operations = sum(n for op, n in Executor(package).op_counts().items() if op != "const")
+    return Exported(out / package.name, size, report, operations, off_engine)
+
+
+def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Report:
+    with progress(f"checking on {len(found.examples):,} words", len(found.examples)) as advance:
+        try:
+            return coreml.convert(
+                found.function,
+                found.examples,
+                package,
+                config.precision,
+                config.target,
+                force=config.force,
+                float32=found.float32,
+                layers=config.layers,
+                progress=advance,
+            )
+        except coreml.GateError as error:
+            raise WotdError(f"{error}: --precision float32, or --force") from error
+        except coreml.ConversionError as error:
+            raise WotdError(str(error)) from error
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``out`` when all went well; whatever was there before goes then, not earlier."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
+        folder = Path(temporary) / "box"
+        folder.mkdir()
+        yield folder
+        if out.exists():
+            out.rename(Path(temporary) / "replaced")
+        folder.rename(out)
+
+
+def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportConfig, manifest: dict[str, Any]) -> None:
+    """All that lies beside the package."""
+    manifest |= {"precision": config.precision, "minimum_deployment_target": config.target}
+    cases: dict[str, Any] = {"format": FORMAT}
+    if found.name == "text-encoder":
+        model = find_model(coder.config.embedding)
+        shutil.copyfile(resolve(model) / "tokenizer.json", folder / "tokenizer.json")
+        manifest["tokenizer"] = {"file": "tokenizer.json", "max_length": config.length, "pad_id": 0}
+        shutil.copytree(Path(__file__).parent / "WOTDKit", folder / "WOTDKit", ignore=shutil.ignore_patterns(".*"))
+        cases["max_length"] = config.length
+    if found.name != "decoder":
+        manifest["words"] = _write_words(coder, folder / "words.f32")
+    _write_json(folder / "fixtures.json", {**cases, "cases": fixtures(coder, found, config.length)})
+    manifest["sha256"] = {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and "WOTDKit" not in file.parts
+    }
+    _write_json(folder / "manifest.json", manifest)
+
+
+def _write_words(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
+    """The words of the run's corpora with their IDs, and their vectors, which an app compares with: float32,
+    little-endian, a row a word, unit length."""
+    words, vectors = coder.words
+    rows = [row for row, word in enumerate(words) if word.text in coder.own_ids]
+    file.write_bytes(unit(vectors[rows]).astype("<f4").tobytes())
+    texts = [words[row].text for row in rows]
+    return {
+        "file": file.name,
+        "dimensions": coder.dims,
+        "texts": texts,
+        "ids": [list(coder.own_ids[text]) for text in texts],
+    }
+
+
+def _write_json(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=True, separators=(",", ":")) + "\n", encoding="ascii")

@@ -1,0 +1,58 @@
+"""``manifest.json``: what a package takes and gives, what its codes mean, how well it was found to agree."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from converters.coreml.executor import Value, load_package
+from converters.coreml.neural_engine import Row
+from converters.coreml.verify import Report
+from wotd_mlx.embed.models import find_model
+from wotd_mlx.encoder import SemanticEncoder
+
+FORMAT = 1
+
+
+def manifest(
+    coder: SemanticEncoder, kind: str, package: Path, report: Report, off_engine: list[Row], **more: Any
+) -> dict[str, Any]:
+    """The manifest of a package of this kind, its files' hashes aside."""
+    saved, model = load_package(package), find_model(coder.config.embedding)
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "name": package.stem,
+        "package": package.name,
+        "made_by": f"wotd-mlx {version('wotd-mlx')}",
+        "inputs": [_described(value) for value in saved.inputs],
+        "outputs": [_described(value) for value in saved.outputs],
+        "codes": {
+            "kind": coder.config.codes.kind,
+            "levels": list(coder.levels),
+            "coordinates": _coordinates(coder),
+        },
+        "embedding": {"id": model.id, "dimensions": coder.dims, "licence": model.licence},
+        "licence": "MIT",
+        "verification": {**report.as_json(), "codes_equal": report.codes_equal},
+        "neural_engine": [asdict(row) for row in off_engine],
+        **more,
+    }
+
+
+def _described(value: Value) -> dict[str, Any]:
+    return {"name": value.name, "shape": list(value.shape or ()), "dtype": value.dtype.replace("fp", "float")}
+
+
+def _coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
+    """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words that show it."""
+    order = list(dict.fromkeys(name.coordinate for name in coder.names()))
+    rows: dict[str, list[dict[str, Any]]] = {coordinate: [] for coordinate in order}
+    for name in coder.names():
+        number = [0] * len(coder.levels)
+        number[order.index(name.coordinate)] = name.code
+        label = coder.labels([number])[0].get(name.coordinate)
+        rows[name.coordinate].append({"code": name.code, "name": name.name, "label": label, "words": list(name.words)})
+    return [{"name": coordinate, "codes": codes} for coordinate, codes in rows.items()]

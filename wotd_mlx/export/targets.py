@@ -1,0 +1,149 @@
+"""What can be exported: MLX functions of fixed shape, with real inputs to check them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.embed.bert import Bert, load_bert
+from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
+from wotd_mlx.embed.forms import EXACT
+from wotd_mlx.embed.models import find_model, resolve
+from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.schemas import WotdError
+
+Example = dict[str, mx.array]
+
+LENGTHS = (16, 64, 128)
+"""Tokens that a text encoder takes: words fit into 16, sentences into 64 or 128."""
+CHECKED = 1000
+"""Words of the run that every export is compared on."""
+
+
+class VectorEncoder(nn.Module):
+    """vector (1, D) -> id (1, Q), and detail (1, M) where the codes have one."""
+
+    def __init__(self, codes: Autoencoder):
+        super().__init__()
+        self.codes = codes
+
+    def __call__(self, vector: mx.array) -> dict[str, mx.array]:
+        ids = self.codes.encode(vector)
+        if self.codes.detail is None:
+            return {"id": ids}
+        return {"id": ids, "detail": self.codes.detail(vector - self.codes.decode(ids))}
+
+
+class TextEncoder(nn.Module):
+    """token_ids (1, L), mask (1, L) -> id (1, Q), vector (1, D) of unit length, detail (1, M) where there is one."""
+
+    def __init__(self, bert: Bert, codes: Autoencoder):
+        super().__init__()
+        self.bert, self.encoder = bert, VectorEncoder(codes)
+
+    def __call__(self, token_ids: mx.array, mask: mx.array) -> dict[str, mx.array]:
+        vector = self.bert(token_ids, mask.astype(mx.float32))
+        return {**self.encoder(vector), "vector": vector}
+
+
+class Decoder(nn.Module):
+    """id (1, Q) -> the vector (1, D) that it stands for; with detail (1, M), where there is one, a nearer one."""
+
+    def __init__(self, codes: Autoencoder):
+        super().__init__()
+        self.codes = codes
+
+    def __call__(self, id: mx.array, detail: mx.array | None = None) -> dict[str, mx.array]:
+        vector = self.codes.decode(id)
+        if detail is not None and self.codes.detail is not None:
+            vector = vector + self.codes.detail.decode(detail)
+        return {"vector": vector}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing to export.
+
+    ``float32`` names the modules that compute in float32 even where all else is float16: an ID is the nearest of
+    thousands of entries, and two that are nearly as near swap places in float16.
+    """
+
+    name: str
+    package: str
+    function: Callable[..., dict[str, mx.array]]
+    float32: tuple[str, ...]
+    texts: tuple[str, ...]
+    examples: tuple[Example, ...]
+
+
+def find_target(coder: SemanticEncoder, name: str, length: int) -> Target:
+    """The target of that name, over a run.
+
+    Raises:
+        WotdError: an unknown name, or a length that the embedding model doesn't take.
+    """
+    if name not in TARGETS:
+        raise WotdError(f"can't export {name!r}; expected one of {', '.join(TARGETS)}")
+    return TARGETS[name](coder, length)
+
+
+def tokens(coder: SemanticEncoder, texts: Sequence[str], length: int) -> list[Example]:
+    """Each text as token_ids and mask (1, L), cut and padded to ``length``: what an app's tokenizer must give too."""
+    if not isinstance(coder.embedder, BertEmbedder):
+        raise WotdError(f"{coder.config.embedding} is no BERT of this package; only those can be exported")
+    tokenizer = Tokenizer.from_str(coder.embedder.tokenizer.to_str())
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length)
+    encoded = tokenizer.encode_batch([without_surrogates(text) for text in texts])
+    return [
+        {"token_ids": mx.array([e.ids], mx.uint32), "mask": mx.array([e.attention_mask], mx.int32)} for e in encoded
+    ]
+
+
+def _encoder(coder: SemanticEncoder, _: int) -> Target:
+    texts, vectors = _sample(coder)
+    examples = tuple({"vector": mx.array(v[None])} for v in vectors)
+    return Target("encoder", "Encoder", VectorEncoder(coder.model), ("codes",), texts, examples)
+
+
+def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
+    texts, _ = _sample(coder)
+    model = find_model(coder.config.embedding)
+    # The exact forms, whatever runs fastest on this machine: they are what Core ML has operations for.
+    config, bert = load_bert(resolve(model), model.pooling, EXACT)
+    if not 4 <= length <= config.max_position_embeddings:
+        most = config.max_position_embeddings
+        raise WotdError(f"length {length} is not possible; {model.id} takes 4 to {most} tokens: try 16, 64 or 128")
+    function = TextEncoder(bert, coder.model)
+    return Target("text-encoder", "TextEncoder", function, ("encoder",), texts, tuple(tokens(coder, texts, length)))
+
+
+def _decoder(coder: SemanticEncoder, _: int) -> Target:
+    texts, vectors = _sample(coder)
+    ids = coder.model.encode(mx.array(vectors))
+    examples = [{"id": row[None]} for row in ids]
+    if coder.model.detail is not None:
+        detail = coder.model.encode_detail(mx.array(vectors), ids)
+        examples = [{**e, "detail": row[None]} for e, row in zip(examples, detail, strict=True)]
+    return Target("decoder", "Decoder", Decoder(coder.model), (), texts, tuple(examples))
+
+
+def _sample(coder: SemanticEncoder) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Up to :data:`CHECKED` of the run's words, evenly over its corpora, and their vectors."""
+    words, vectors = coder.words
+    rows = np.unique(np.linspace(0, len(words) - 1, min(CHECKED, len(words))).round().astype(int))
+    return tuple(words[row].text for row in rows), vectors[rows]
+
+
+TARGETS: dict[str, Callable[[SemanticEncoder, int], Target]] = {
+    "encoder": _encoder,
+    "text-encoder": _text_encoder,
+    "decoder": _decoder,
+}
