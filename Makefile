@@ -34,9 +34,10 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (an hour)
+bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (two hours)
 	$(BIN)/wotd-mlx train --student
 	$(BIN)/wotd-mlx train --codes fsq --out runs/fsq
+	$(BIN)/wotd-mlx train --levels 32,32,32,32 --out runs/20bits
 	for file in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 
 clean:  ## remove the virtual environment

@@ -1,7 +1,7 @@
 """Every export of a run at every precision: bytes, agreement with MLX on 1,000 words, and what the gate says.
 
-    make train && wotd-mlx train --codes fsq --out runs/fsq
-    python -m benchmarks.bench_export [--runs runs/default runs/fsq] [--markdown]
+    make train && wotd-mlx train --levels 32,32,32,32 --out runs/20bits && wotd-mlx train --codes fsq --out runs/fsq
+    python -m benchmarks.bench_export [--runs runs/default …] [--markdown]
 
 Computed by the reference executor where there is no Core ML. Rows are written as they come; with ``--markdown`` the
 table of the last run is printed and nothing is measured.
@@ -27,9 +27,14 @@ from wotd_mlx.progress import progress
 
 FILE = RESULTS / "export.json"
 PRECISIONS = ("float32", "float16", "int8", "palette6", "palette4")
-PLAN = [("text-encoder", 16, p) for p in PRECISIONS]
-PLAN += [("text-encoder", length, "float16") for length in (64, 128)]
-PLAN += [(name, 16, p) for name in ("encoder", "decoder") for p in ("float32", "float16")]
+SHORT = [("text-encoder", 16, p) for p in PRECISIONS[:3]]
+SHORT += [(name, 16, p) for name in ("encoder", "decoder") for p in PRECISIONS[:2]]
+FULL = [
+    *SHORT,
+    *(("text-encoder", 16, p) for p in PRECISIONS[3:]),
+    *(("text-encoder", n, "float16") for n in (64, 128)),
+]
+"""The first run has every length and palette, which take long; the others what tells their codes apart."""
 
 
 def measure(coder: SemanticEncoder, name: str, length: int, precision: str) -> dict[str, Any]:
@@ -84,18 +89,18 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Measure all of :data:`PLAN` on each run; write benchmarks/results/export.json."""
+    """Measure :data:`FULL` on the first run, :data:`SHORT` on the others; write benchmarks/results/export.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", default=["runs/default", "runs/fsq"])
+    parser.add_argument("--runs", nargs="+", default=["runs/default", "runs/20bits", "runs/fsq"])
     parser.add_argument("--markdown", action="store_true", help="print the table of the last run")
     args = parser.parse_args()
     if args.markdown:
         print(markdown(json.loads(FILE.read_text())["rows"]))
         return
     rows = []
-    for run in args.runs:
+    for position, run in enumerate(args.runs):
         coder = SemanticEncoder.load(run)
-        for name, length, precision in PLAN:
+        for name, length, precision in SHORT if position else FULL:
             rows.append({"codes": coder.config.codes.kind, **measure(coder, name, length, precision)})
             write_results("export", {"rows": rows})
             print(rows[-1])

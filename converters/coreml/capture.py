@@ -152,7 +152,7 @@ def _graph(events: list[dict[str, Any]], names: list[str], scopes: Scopes) -> Gr
     _refuse_dtypes(inputs, constants, nodes)
     scoped = _scoped(nodes, outputs[len(names) :], scopes)
     graph = Graph(tuple(inputs), dict(zip(names, outputs, strict=False)), constants, tuple(scoped))
-    return _refuse_random(_with_names(graph, keywords).check("capture"))
+    return _refuse_random(graph.named(keywords).check("capture"))
 
 
 def _tensor(row: tuple[str, tuple[int, ...], mx.Dtype]) -> Tensor:
@@ -229,19 +229,4 @@ def _named(graph: Graph) -> Graph:
                 new[source] = name(node.scope, "const")
         for tensor in node.outputs:
             new[tensor.name] = name(node.scope, node.op)
-    return _with_names(graph, new).check("naming")
-
-
-def _with_names(graph: Graph, new: Mapping[str, str]) -> Graph:
-    def tensor(t: Tensor) -> Tensor:
-        return Tensor(new.get(t.name, t.name), t.shape, t.dtype)
-
-    return Graph(
-        tuple(tensor(t) for t in graph.inputs),
-        {public: new.get(name, name) for public, name in graph.outputs.items()},
-        {new.get(name, name): array for name, array in graph.constants.items()},
-        tuple(
-            Node(n.op, tuple(new.get(i, i) for i in n.inputs), tuple(map(tensor, n.outputs)), n.args, n.scope)
-            for n in graph.nodes
-        ),
-    )
+    return graph.named(new).check("naming")

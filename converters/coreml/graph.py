@@ -103,6 +103,24 @@ class Graph:
         nodes = tuple(replace(node, inputs=tuple(last(name) for name in node.inputs)) for node in self.nodes)
         return replace(self, nodes=nodes, outputs={public: last(name) for public, name in self.outputs.items()})
 
+    def named(self, new: Mapping[str, str]) -> Graph:
+        """The tensors in ``new`` under other names, everywhere."""
+
+        def name(old: str) -> str:
+            return new.get(old, old)
+
+        def tensor(t: Tensor) -> Tensor:
+            return replace(t, name=name(t.name))
+
+        return Graph(
+            tuple(map(tensor, self.inputs)),
+            {public: name(old) for public, old in self.outputs.items()},
+            {name(old): array for old, array in self.constants.items()},
+            tuple(
+                replace(n, inputs=tuple(map(name, n.inputs)), outputs=tuple(map(tensor, n.outputs))) for n in self.nodes
+            ),
+        )
+
     def check(self, after: str) -> Graph:
         """Raise where the graph breaks a rule, naming the pass ``after`` which it does; else return it.
 

@@ -218,6 +218,8 @@ def _entered(var: Var, tensor: Tensor) -> Var:
 
 
 def _left(var: Var, tensor: Tensor, public: str) -> Var:
+    if var.name == public:
+        return var
     if not tensor.shape:
         var = mb.expand_dims(x=var, axes=[0])
     if tensor.dtype == "bool":

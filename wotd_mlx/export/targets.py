@@ -122,7 +122,8 @@ def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
         most = config.max_position_embeddings
         raise WotdError(f"length {length} is not possible; {model.id} takes 4 to {most} tokens: try 16, 64 or 128")
     function = TextEncoder(bert, coder.model)
-    return Target("text-encoder", "TextEncoder", function, ("encoder",), texts, tuple(tokens(coder, texts, length)))
+    searches = ("encoder.codes.quantizer", "encoder.codes.detail")
+    return Target("text-encoder", "TextEncoder", function, searches, texts, tuple(tokens(coder, texts, length)))
 
 
 def _decoder(coder: SemanticEncoder, _: int) -> Target:

@@ -86,7 +86,7 @@ def _of(at: Site, part: str) -> Site:
 
 
 @complex_op(
-    *("Reshape", "Flatten", "Unflatten", "Squeeze", "ExpandDims", "Transpose", "Broadcast", "Slice", "Split"),
+    *("Reshape", "Flatten", "Unflatten", "Squeeze", "ExpandDims", "Transpose", "Broadcast", "Slice", "Pick", "Split"),
     *("Concatenate", "Pad", "SliceUpdate", "Full", "Gather", "GatherAxis", "AsStrided", "Select", "Depends"),
     *("Add", "Subtract", "Negative", "Reduce"),
 )

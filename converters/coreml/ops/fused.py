@@ -63,6 +63,15 @@ def rms_norm(at: Site, x: Var, weight: Array | None = None) -> Var:
 
 
 @op(
+    "Length",
+    lambda n, x: mx.linalg.norm(x, axis=list(n.args[0]), keepdims=True),
+    [Case("rows", lambda x: x / mx.linalg.norm(x, axis=-1, keepdims=True), [(2, 4)], ["reduce_l2_norm"])],
+)
+def length(at: Site, x: Var) -> Var:
+    return mb.reduce_l2_norm(x=x, axes=list(at.args[0]), keep_dims=True, name=at.name)
+
+
+@op(
     "GELU",
     lambda n, x: GELU[n.args[0]](x),
     [

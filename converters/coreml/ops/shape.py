@@ -83,6 +83,23 @@ def slice_(at: Site, x: Var) -> Var:
     return mb.slice_by_index(x=x, begin=begin, end=end, stride=stride, end_mask=open_end, name=at.name)
 
 
+@op(
+    "Pick",
+    lambda n, x: x[tuple(slice(b, _end(e, s), s) for b, e, s in zip(*n.args[:3], strict=True))].reshape(n.out.shape),
+    [
+        Case("row", lambda x: x[1] * 2, [(3, 4)], ["slice_by_index"]),
+        Case("both_ends", lambda x: x[0, :, 2] * 2, [(2, 3, 4)], ["slice_by_index"]),
+        Case("kept_ones", lambda x: x[1, None, 1:3] * 2, [(2, 3, 1)], ["slice_by_index"]),
+    ],
+)
+def pick(at: Site, x: Var) -> Var:
+    begin, end, stride, dropped = at.args
+    mask = [axis in dropped for axis in range(x.rank)]
+    return mb.slice_by_index(
+        x=x, begin=list(begin), end=list(end), stride=list(stride), squeeze_mask=mask, name=at.name
+    )
+
+
 def _end(end: int, stride: int) -> int | None:
     return None if stride < 0 and end < 0 else end
 

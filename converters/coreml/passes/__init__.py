@@ -15,8 +15,8 @@ from converters.coreml.passes.linear import fuse_linear
 from converters.coreml.passes.norms import fuse_norms
 from converters.coreml.passes.places import join_indexing
 from converters.coreml.passes.pools import fuse_pools, split_repeats
-from converters.coreml.passes.slices import slice_constant_gathers
-from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal
+from converters.coreml.passes.slices import slice_constant_gathers, squeeze_slices
+from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal, name_outputs
 
 Pass = Callable[[Graph], Graph]
 
@@ -30,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_pools,
     split_repeats,
     slice_constant_gathers,
+    squeeze_slices,
     join_indexing,
     dequantise_tables,
     merge_equal,
@@ -38,6 +39,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_linear,
     fuse_attention,
     drop_dead,
+    name_outputs,
 )
 
 

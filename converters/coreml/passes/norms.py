@@ -1,4 +1,4 @@
-"""Layer norm and RMS norm, put together again from sums, squares and roots."""
+"""Layer norm, RMS norm and the length of vectors, put together again from sums, squares and roots."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ _LAYER = Op(
     (_CENTRED, Op("Sqrt", (Op("Add", (_mean(Op("Square", (_CENTRED,)), "squares"), EPS)),), args=(True,))),
 )
 _RMS = Op("Multiply", (X, Op("Sqrt", (Op("Add", (_mean(Op("Square", (X,)), "squares"), EPS)),), args=(True,))))
+_LENGTH = Op("Sqrt", (Op("Reduce", (Op("Square", (X,)),), name="sum"),), args=(False,))
 _SCALED = {name: Op("Multiply", (Op(name, (X,), name="norm"), Const("weight"))) for name in ("LayerNorm", "RMSNorm")}
 _SHIFTED = Op("Add", (Op("LayerNorm", (X, Const("weight")), name="norm"), Const("bias")))
 
 
 def fuse_norms(graph: Graph) -> Graph:
-    """The graph with nodes LayerNorm(x[, weight[, bias]]) and RMSNorm(x[, weight]), args (axes, eps)."""
+    """The graph with nodes LayerNorm(x[, weight[, bias]]) and RMSNorm(x[, weight]), args (axes, eps), and Length(x),
+    args (axes,)."""
+    graph = rewrite(graph, _LENGTH, _length)
     graph = rewrite(graph, _LAYER, _norm("LayerNorm"))
     graph = rewrite(graph, _RMS, _norm("RMSNorm"))
     for pattern in _SCALED.values():
@@ -51,6 +54,11 @@ def _norm(op: str) -> Build:
         return Node(op, (b["x"],), node.outputs, (axes, float(eps.item())), node.scope)
 
     return build
+
+
+def _length(graph: Graph, node: Node, b: Mapping[str, str]) -> Node | None:
+    kind, axes = graph.producers[b["sum"]].args
+    return Node("Length", (b["x"],), node.outputs, (tuple(axes),), node.scope) if kind == SUM else None
 
 
 def _with(name: str) -> Build:

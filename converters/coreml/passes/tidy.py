@@ -56,6 +56,20 @@ def _forwards(node: Node) -> bool:
     return node.op != "Slice" or all(s > 0 for s in node.args[2])
 
 
+def name_outputs(graph: Graph) -> Graph:
+    """The graph with the public names on what makes the outputs, where one tensor can bear each.
+
+    Not on inputs, on constants, nor on what changes type or rank at a package's edge.
+    """
+    new: dict[str, str] = {}
+    for public, name in graph.outputs.items():
+        tensor = graph.tensors[name]
+        plain = name in graph.producers and tensor.shape and tensor.dtype not in ("bool", "complex64")
+        if plain and name not in new and public not in graph.tensors:
+            new[name] = public
+    return graph.named(new)
+
+
 def merge_equal(graph: Graph) -> Graph:
     """With one node where several compute the same from the same."""
     new: dict[str, str] = {}
