@@ -52,6 +52,14 @@ class PerOutput(float):
     def __getitem__(self, name: str) -> float:
         return self.by_name[name]
 
+    def keys(self) -> Iterable[str]:
+        """The outputs' names."""
+        return self.by_name.keys()
+
+    def values(self) -> Iterable[float]:
+        """What each output has, in the order of :meth:`keys`."""
+        return self.by_name.values()
+
     def items(self) -> Iterable[tuple[str, float]]:
         """(name, value) of every output."""
         return self.by_name.items()
@@ -140,7 +148,8 @@ def runner(package: str | Path, engine: str = "auto") -> Callable[[Mapping[str, 
     else:
         import coremltools as ct
 
-        call = ct.models.MLModel(str(package)).predict
+        # On the CPU, where float32 is float32; how the other units differ is for benchmarks to tell.
+        call = ct.models.MLModel(str(package), compute_units=ct.ComputeUnit.CPU_ONLY).predict
     return lambda inputs: {name: np.asarray(a) for name, a in call({n: edge(a) for n, a in inputs.items()}).items()}
 
 

@@ -41,6 +41,8 @@ def test_report_is_about_the_saved_package(model, tmp_path, precision, floor):
     error = float(np.abs(got["logits"] - np.asarray(want["logits"])).max())
     assert math.isclose(report.max_abs_error["logits"], error, rel_tol=1e-6)
     assert float(report.psnr_db) == report.psnr_db["logits"]
+    assert dict(report.psnr_db) == dict(report.psnr_db.items())
+    assert list(report.psnr_db.values()) == [d.psnr_db for d in report.outputs.values()]
     again = coreml.verify(out, model, X)
     assert again.psnr_db["logits"] == report.psnr_db["logits"]
     assert again.outputs["best"].is_float is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 import mlx.core as mx
 import numpy as np
@@ -232,9 +233,10 @@ def test_command_prints_one_object(finished, tmp_path):
 
 
 def test_command_reads_for_people(finished, tmp_path):
-    argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--precision", "float32"]
+    argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--layers"]
     result = CliRunner().invoke(main, argv)
     assert result.exit_code == 0, result.output
+    assert re.search(r"^ +\d+\.\d dB  codes\.decoder\.up +codes_decoder_up", result.output, re.MULTILINE)
     assert "40 words by reference" in result.output or "40 words by coreml" in result.output
     assert "dB" in result.output
     assert "not expected on the Neural Engine: " in result.output

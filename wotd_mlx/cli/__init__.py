@@ -75,6 +75,6 @@ def main(ctx: click.Context, verbose: bool) -> None:
     handler.setFormatter(_OneLine())
     log = logging.getLogger("wotd_mlx")
     log.handlers = [handler]
-    # A training tells how it goes; the others answer, and speak up only when something is wrong.
-    quiet = logging.INFO if ctx.invoked_subcommand == "train" else logging.WARNING
+    # What takes minutes tells how it goes; the others answer, and speak up only when something is wrong.
+    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export") else logging.WARNING
     log.setLevel(logging.DEBUG if verbose else quiet)
