@@ -186,7 +186,8 @@ def test_malformed_ids_exit_with_1(finished):
 
 def train(checkpoint: Path, out: Path, *more: str) -> list[str]:
     file = out.parent / "c.yaml"
-    file.write_text("codes: {hidden: 16, batch: 64}\n")
+    # No early stop: a training that is to be interrupted must not be done before.
+    file.write_text("codes: {hidden: 16, batch: 64, patience: 100000}\n")
     return ["train", "--config", str(file), "--no-lexicon", "--epochs", "2", "--no-cache", "--embedding",
             str(checkpoint), "--out", str(out), *more]  # fmt: skip
 
