@@ -80,8 +80,9 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         length = f" {row['length']}" if row["length"] else ""
         db = row["psnr_db"].get("vector")
         codes = row["codes_equal"]
+        kind = f"{row['codes']} {'×'.join(map(str, row['levels']))}"
         lines.append(
-            f"| {row['codes']} | {row['target']}{length} | {row['precision']} | {row['bytes'] / 1e6:.1f} "
+            f"| {kind} | {row['target']}{length} | {row['precision']} | {row['bytes'] / 1e6:.1f} "
             f"| {'' if db is None else f'{db:.1f}'} | {'' if codes is None else f'{codes:.1%}'} "
             f"| {row['operations']}, {row['off_neural_engine']} | {'passes' if row['passes'] else 'refused'} |"
         )
@@ -101,7 +102,8 @@ def main() -> None:
     for position, run in enumerate(args.runs):
         coder = SemanticEncoder.load(run)
         for name, length, precision in SHORT if position else FULL:
-            rows.append({"codes": coder.config.codes.kind, **measure(coder, name, length, precision)})
+            codes = {"codes": coder.config.codes.kind, "levels": list(coder.levels)}
+            rows.append(codes | measure(coder, name, length, precision))
             write_results("export", {"rows": rows})
             print(rows[-1])
 

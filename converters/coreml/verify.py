@@ -23,6 +23,8 @@ GATES_DB = {"float32": 90.0, "float16": 50.0, "int8": 35.0, "palette6": 35.0, "p
 CODES_EQUAL = 0.995
 """Share of rows of an integer output that must be equal."""
 ENGINES = ("auto", "reference", "coreml")
+TOGETHER = 64
+"""Examples that MLX computes before the package does: two thread pools that take turns wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -190,18 +192,23 @@ def verify(
         raise ConversionError("there is no example to verify with; give one dict of arrays at least")
     call = runner(package, engine)
     sums: dict[str, _Sum] = {}
-    for inputs in examples:
-        with mx.stream(mx.cpu):
-            expected = named_outputs(fn(**inputs))
-            mx.eval(expected)
-        got = call(inputs)
-        for name, array in expected.items():
-            sums.setdefault(name, _Sum(dtype_name(array.dtype) in FLOATS)).add(edge(array), got[name])
-        if progress:
-            progress(1)
+    for start in range(0, len(examples), TOGETHER):
+        batch = examples[start : start + TOGETHER]
+        for inputs, expected in zip(batch, [_expected(fn, inputs) for inputs in batch], strict=True):
+            got = call(inputs)
+            for name, (array, is_float) in expected.items():
+                sums.setdefault(name, _Sum(is_float)).add(array, got[name])
+            if progress:
+                progress(1)
     inner = _layers(Path(package), fn, examples[0]) if layers else []
     outputs = {name: s.deviation(name) for name, s in sums.items()}
     return Report(Path(package), outputs, len(examples), engine_of(engine), inner)
+
+
+def _expected(fn: Function, inputs: Example) -> dict[str, tuple[Array, bool]]:
+    """What MLX makes of an example, as it would leave a package, and which outputs are floats."""
+    with mx.stream(mx.cpu):
+        return {n: (edge(array), dtype_name(array.dtype) in FLOATS) for n, array in named_outputs(fn(**inputs)).items()}
 
 
 @dataclass
