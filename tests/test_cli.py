@@ -209,7 +209,9 @@ def test_ctrl_c_ends_in_one_line_and_leaves_a_run_that_goes_on(checkpoint, tmp_p
 
     out = tmp_path / "run"
     arguments = [*train(checkpoint, out), "--codes", "fsq", "--epochs", "100000"]
-    command = [sys.executable, "-m", "wotd_mlx.cli", *arguments]
+    # A shell's background jobs ignore the signal, and what they start inherits that.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heed}; from wotd_mlx.cli import main; main()", *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stderr is not None
         while b"embed: done" not in child.stderr.readline():
