@@ -63,7 +63,8 @@ def command(
     \b
     Examples:
       wotd-mlx export text-encoder --out build/box
-      wotd-mlx export text-encoder --length 64 --precision int8 --out build/sentences
+      wotd-mlx export text-encoder --length 64 --out build/sentences
+      wotd-mlx export text-encoder --precision int8 --force --out build/vectors   (where IDs need not be equal)
       wotd-mlx export encoder --precision float32 --out build/encoder
     """
     from wotd_mlx.encoder import SemanticEncoder
