@@ -8,8 +8,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +17,10 @@ import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it come
 # isort: split
 from converters.coreml.capture import Example, Function, capture
 from converters.coreml.errors import ConversionError, GateError, UnsupportedOpsError
+from converters.coreml.files import appearing
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
-from converters.coreml.verify import Deviation, Report, enforce, run, verify
+from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
 
 __all__ = [
     "ConversionError",
@@ -79,18 +78,12 @@ def convert(
         raise ConversionError(f"{out} exists; choose another name, or force it to be overwritten")
     first = example if not isinstance(example, Sequence) else example[0]
     graph = run_passes(check_supported(capture(fn, first)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the rename that publishes it is atomic: a killed export leaves nothing half-written.
-    with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
-        made = Path(folder) / out.name
+    with appearing(out) as made:
         save(graph, made, precision, target, float32)
         report = verify(made, fn, example, progress=progress)
         refused = bool(report.faults(precision)) and not force
         if layers or refused:
-            report = replace(report, layers=verify(made, fn, first, layers=True).layers)
+            report = replace(report, layers=compare_layers(made, graph, first))
         if refused:
             enforce(report, precision)
-        if out.exists():
-            shutil.move(out, Path(folder) / "replaced")
-        made.rename(out)
     return replace(report, package=out)

@@ -143,7 +143,7 @@ def _graph(events: list[dict[str, Any]], names: list[str], scopes: Scopes) -> Gr
             case "outputs":
                 outputs = [name for name, _, _ in event["outputs"]]
             case "constants":
-                constants = {name: _constant(array) for name, array in event["constants"]}
+                constants = {name: as_numpy(array) for name, array in event["constants"]}
             case "primitive":
                 made = tuple(_tensor(row) for row in event["outputs"])
                 nodes.append(
@@ -160,7 +160,8 @@ def _tensor(row: tuple[str, tuple[int, ...], mx.Dtype]) -> Tensor:
     return Tensor(name, tuple(shape), dtype_name(dtype))
 
 
-def _constant(array: mx.array) -> Array:
+def as_numpy(array: mx.array) -> Array:
+    """The same numbers in NumPy, which has no bfloat16: that is widened to float32."""
     return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from converters.coreml.capture import Example, Function, capture, dtype_name, named_outputs
 from converters.coreml.errors import ConversionError, GateError
 from converters.coreml.executor import Executor
-from converters.coreml.graph import FLOATS, Array
+from converters.coreml.graph import FLOATS, Array, Graph
 from converters.coreml.interpret import interpret
+from converters.coreml.passes import run_passes
 
 GATES_DB = {"float32": 90.0, "float16": 50.0, "int8": 35.0, "palette6": 35.0, "palette4": 35.0}
 """PSNR below which an export is refused, by precision."""
@@ -200,7 +201,7 @@ def verify(
                 sums.setdefault(name, _Sum(is_float)).add(array, got[name])
             if progress:
                 progress(1)
-    inner = _layers(Path(package), fn, examples[0]) if layers else []
+    inner = compare_layers(Path(package), run_passes(capture(fn, examples[0])), examples[0]) if layers else []
     outputs = {name: s.deviation(name) for name, s in sums.items()}
     return Report(Path(package), outputs, len(examples), engine_of(engine), inner)
 
@@ -249,11 +250,8 @@ class _Sum:
         return Deviation(name, worst, db, self.equal / max(self.rows, 1), self.is_float, scope)
 
 
-def _layers(package: Path, fn: Function, example: Example) -> list[Deviation]:
-    """Every tensor of the captured function that the package still has, under its own name or as its float16 cast."""
-    from converters.coreml.passes import run_passes
-
-    graph = run_passes(capture(fn, example))
+def compare_layers(package: Path, graph: Graph, example: Example) -> list[Deviation]:
+    """Every tensor of the graph that the package still has, under its own name or as its float16 cast, against MLX."""
     want = interpret(graph, example)
     got = Executor(package).trace({name: edge(array) for name, array in example.items()})
     found = []

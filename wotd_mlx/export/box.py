@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converters import coreml
 from converters.coreml import neural_engine
-from converters.coreml.executor import Executor
+from converters.coreml.executor import load_package
+from converters.coreml.files import appearing
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
@@ -69,13 +67,15 @@ def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | 
     if out.exists() and not config.force:
         raise WotdError(f"{out} exists; choose another --out, or replace it with --force")
     found = find_target(coder, name, config.length)
-    with _appearing(out) as folder:
+    with appearing(out) as folder:
+        folder.mkdir()
         package = folder / f"{found.package}.mlpackage"
         report = _convert(found, package, config)
-        off_engine = neural_engine.report(package)
-        _fill(folder, coder, found, config, manifest(coder, name, package, report, off_engine))
+        saved = load_package(package)
+        off_engine = neural_engine.report(saved)
+        _fill(folder, coder, found, config, manifest(coder, name, package.stem, saved, report, off_engine))
         size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
-        operations = sum(n for op, n in Executor(package).op_counts().items() if op != "const")
+        operations = sum(operation.type != "const" for operation in saved.operations)
     return Exported(out / package.name, size, report, operations, off_engine)
 
 
@@ -97,19 +97,6 @@ def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Repor
             raise WotdError(f"{error}: --precision float32, or --force") from error
         except coreml.ConversionError as error:
             raise WotdError(str(error)) from error
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``out`` when all went well; whatever was there before goes then, not earlier."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
-        folder = Path(temporary) / "box"
-        folder.mkdir()
-        yield folder
-        if out.exists():
-            out.rename(Path(temporary) / "replaced")
-        folder.rename(out)
 
 
 def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportConfig, manifest: dict[str, Any]) -> None:

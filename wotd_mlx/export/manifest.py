@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from converters.coreml.executor import Value, load_package
+from converters.coreml.executor import Package, Value
 from converters.coreml.neural_engine import Row
 from converters.coreml.verify import Report
 from wotd_mlx.embed.models import find_model
@@ -17,15 +16,15 @@ FORMAT = 1
 
 
 def manifest(
-    coder: SemanticEncoder, kind: str, package: Path, report: Report, off_engine: list[Row], **more: Any
+    coder: SemanticEncoder, kind: str, name: str, saved: Package, report: Report, off_engine: list[Row]
 ) -> dict[str, Any]:
-    """The manifest of a package of this kind, its files' hashes aside."""
-    saved, model = load_package(package), find_model(coder.config.embedding)
+    """The manifest of a package of this kind and name, its files' hashes aside."""
+    model = find_model(coder.config.embedding)
     return {
         "format": FORMAT,
         "kind": kind,
-        "name": package.stem,
-        "package": package.name,
+        "name": name,
+        "package": f"{name}.mlpackage",
         "made_by": f"wotd-mlx {version('wotd-mlx')}",
         "inputs": [_described(value) for value in saved.inputs],
         "outputs": [_described(value) for value in saved.outputs],
@@ -38,7 +37,6 @@ def manifest(
         "licence": "MIT",
         "verification": {**report.as_json(), "codes_equal": report.codes_equal},
         "neural_engine": [asdict(row) for row in off_engine],
-        **more,
     }
 
 
@@ -48,9 +46,10 @@ def _described(value: Value) -> dict[str, Any]:
 
 def _coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
     """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words that show it."""
-    order = list(dict.fromkeys(name.coordinate for name in coder.names()))
+    names = coder.names()
+    order = list(dict.fromkeys(name.coordinate for name in names))
     rows: dict[str, list[dict[str, Any]]] = {coordinate: [] for coordinate in order}
-    for name in coder.names():
+    for name in names:
         number = [0] * len(coder.levels)
         number[order.index(name.coordinate)] = name.code
         label = coder.labels([number])[0].get(name.coordinate)

@@ -111,8 +111,8 @@ def _spec_path(path: Path) -> Path:
 
 def load_spec(path: Path) -> tuple[Any, Path]:
     """Parse the model's protobuf; returns it and the folder that ``@model_path`` stands for."""
-    from coremltools.proto import Model_pb2  # type: ignore[import-untyped, unused-ignore]
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
+    from coremltools.proto import Model_pb2
+    from google.protobuf.message import DecodeError
 
     file = _spec_path(path)
     spec = Model_pb2.Model()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
@@ -139,12 +140,12 @@ def sigmoid(at: Site, x: Var) -> Var:
     return mb.sigmoid(x=x, name=at.name)
 
 
-def _direct(name: str, mil: str, function: object, maker: Maker | tuple[int, ...] = (2, 9)) -> None:
+def _direct(name: str, mil: str, function: Callable[..., mx.array], maker: Maker | tuple[int, ...] = (2, 9)) -> None:
     def lower(at: Site, x: Var) -> Var:
         return getattr(mb, mil)(x=x, name=at.name)
 
     lower.__name__ = lower.__qualname__ = mil
-    op(name, plain(function), [Case("floats", function, [maker], [mil])])(lower)  # type: ignore[arg-type]
+    op(name, plain(function), [Case("floats", function, [maker], [mil])])(lower)
 
 
 _direct("Sin", "sin", mx.sin)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import mlx.core as mx
-import numpy as np
 
+from converters.coreml.capture import as_numpy
 from converters.coreml.graph import Array, Graph, Node
 from converters.coreml.interpret import evaluate
 from converters.coreml.ops import OPS
@@ -26,7 +26,7 @@ def fold_constants(graph: Graph) -> Graph:
             continue
         arrays = evaluate(node, *(mx.array(constants[name]) for name in node.inputs))
         for tensor, array in zip(node.outputs, arrays, strict=True):
-            constants[tensor.name] = np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+            constants[tensor.name] = as_numpy(array)
     return graph.with_nodes(nodes, constants)
 
 
