@@ -1,0 +1,119 @@
+"""Hyena's twin: the paper's definition 3.1 in torch, convolutions by ``torch.fft``.
+
+No package has these filters: stripedhyena 0.2.2 sums its long filters of poles and residues, a modal form without a
+network of the position and with one long convolution a block; the authors' own code is no package, and has one long
+convolution, too, where definition 3.1 has two at order 2.
+``tests/parity/test_hyena.py`` holds ours to the definition, written out in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from converters.torch.names import Layout, Rule
+
+TAPS = Layout(lambda w: w[:, 0].T.copy(), lambda w: w.T[:, None].copy())
+"""torch (channels, 1, kernel), ours (kernel, channels)."""
+
+
+class Sine(nn.Module):
+    def __init__(self, width: int, frequency: float) -> None:
+        super().__init__()
+        self.frequency = nn.Parameter(torch.full((width,), frequency))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sin(self.frequency * x)
+
+
+class Operator(nn.Module):
+    """x (B, L, W) -> the same."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.cfg = cfg
+        inner, total = cfg.filter_width, (cfg.order + 1) * cfg.width
+        self.into = nn.Linear(cfg.width, total)
+        self.short = nn.Conv1d(total, total, cfg.reach, groups=total, padding=cfg.reach - 1)
+        sine = Sine(inner, cfg.frequency)
+        layers: list[nn.Module] = [nn.Linear(1 + 2 * cfg.waves, inner)]
+        layers += [nn.Linear(inner, inner) for _ in range(cfg.filter_depth - 2)]
+        self.hidden = nn.ModuleList(layers)
+        self.sine = sine
+        self.last = nn.Linear(inner, cfg.order * cfg.width, bias=False)
+        self.here = nn.Parameter(torch.randn(cfg.order, cfg.width))
+        self.out = nn.Linear(cfg.width, cfg.width)
+
+    def filters(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, W, L), without the weight of the place itself."""
+        cfg, L = self.cfg, x.shape[1]
+        time = torch.arange(L, device=x.device, dtype=torch.float64) / cfg.longest
+        waves = torch.exp(2j * math.pi * time[:, None] * torch.arange(cfg.waves, device=x.device))
+        h = torch.cat([time[:, None], waves.real, waves.imag], dim=1).to(x.dtype)
+        for layer in self.hidden:
+            h = self.sine(layer(h))
+        rates = torch.linspace(math.log(100) / 1.5, math.log(100) / 0.3, cfg.width, device=x.device)
+        window = torch.exp(-rates * time[:, None].to(x.dtype))
+        return (self.last(h).view(L, cfg.order, cfg.width) * window[:, None]).permute(1, 2, 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        L = x.shape[1]
+        z, *gates = self.short(self.into(x).transpose(1, 2))[..., :L].chunk(self.cfg.order + 1, dim=1)
+        for gate, h, here in zip(gates, self.filters(x), self.here, strict=True):
+            spectrum = torch.fft.rfft(z, n=2 * L) * torch.fft.rfft(h, n=2 * L)
+            z = gate * (torch.fft.irfft(spectrum, n=2 * L)[..., :L] + here[:, None] * z)
+        y: torch.Tensor = self.out(z.transpose(1, 2))
+        return y
+
+
+class Block(nn.Module):
+    """x + hyena(norm x), then x + ffn(norm x)."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(cfg.width), nn.LayerNorm(cfg.width)
+        self.mixer = Operator(cfg)
+        self.up = nn.Linear(cfg.width, cfg.expand * cfg.width)
+        self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.mixer(self.norm1(x))
+        y: torch.Tensor = x + self.down(functional.gelu(self.up(self.norm2(x))))
+        return y
+
+
+class Twin(nn.Module):
+    """x (B, L, D) -> (B, L, D)."""
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.embed = nn.Linear(cfg.dims, cfg.width)
+        self.blocks = nn.Sequential(*[Block(cfg) for _ in range(cfg.depth)])
+        self.norm = nn.LayerNorm(cfg.width)
+        self.head = nn.Linear(cfg.width, cfg.dims)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.head(self.norm(self.blocks(self.embed(x))))
+        return y
+
+
+def rules(cfg: Any) -> list[Rule]:
+    """Names of all weights."""
+    both = ("weight", "bias")
+    names = [Rule(f"{end}.{kind}", f"{end}.{kind}") for end in ("embed", "norm", "head") for kind in both]
+    linear = ("norm1", "norm2", "up", "down", "mixer.into", "mixer.out")
+    names += [Rule(f"blocks.{{}}.{part}.{kind}", f"layers.{{}}.{part}.{kind}") for part in linear for kind in both]
+    theirs, ours = "blocks.{}.mixer", "layers.{}.mixer"
+    return [
+        *names,
+        Rule(f"{theirs}.short.weight", f"{ours}.short.weight", TAPS),
+        Rule(f"{theirs}.short.bias", f"{ours}.short.bias"),
+        *[Rule(f"{theirs}.hidden.{{}}.{kind}", f"{ours}.filter.layers.{{}}.{kind}") for kind in both],
+        Rule(f"{theirs}.sine.frequency", f"{ours}.filter.frequency"),
+        Rule(f"{theirs}.last.weight", f"{ours}.filter.out.weight"),
+        Rule(f"{theirs}.here", f"{ours}.filter.here"),
+    ]

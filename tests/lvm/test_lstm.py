@@ -1,0 +1,94 @@
+"""The LSTM and the GRU, which share their mathematics' promises: gradients by hand, memory, one graph to export."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten, tree_map
+
+from tests.tolerances import close
+from wotd_mlx.lvm import build, preset
+
+DIMS = 16
+
+
+@pytest.fixture(params=["lstm", "gru"])
+def model(request):
+    mx.random.seed(0)
+    model = build(request.param, preset(request.param, "tiny", dims=DIMS, width=24, dropout=0.0))
+    mx.eval(model.parameters())
+    return model
+
+
+def vectors(batch: int, length: int) -> mx.array:
+    return mx.random.normal((batch, length, DIMS), key=mx.random.key(1))
+
+
+def test_gradients_by_hand_are_those_of_differentiation(model):
+    """Training takes backpropagation written by hand, evaluation MLX's own, through outputs and states alike."""
+    x, weight = vectors(3, 11), mx.random.normal((3, 11, DIMS), key=mx.random.key(2))
+    _, state = model(vectors(3, 4))
+
+    def loss(parameters, x, state):
+        model.update(parameters)
+        y, after = model(x, state)
+        return (y * weight).mean() + sum((a**2).mean() for _, a in tree_flatten(after))
+
+    gradient = mx.grad(loss, argnums=(0, 1, 2))
+    parameters = tree_map(mx.array, model.trainable_parameters())
+    found = {}
+    for mode in ("train", "eval"):
+        getattr(model, mode)()
+        model.exact = mode == "eval"
+        found[mode] = dict(tree_flatten(gradient(parameters, x, state)))
+        model.update(parameters)
+    assert found["train"].keys() == found["eval"].keys()
+    for name, want in found["eval"].items():
+        close(found["train"][name], want, "twin")
+
+
+def test_the_fast_form_is_the_exact_one(model):
+    x = 3 * vectors(2, 40)
+    model.eval()
+    quick, _ = model(x)
+    model.exact = True
+    close(quick, model(x)[0], "forms")
+
+
+def test_dropout_acts_between_layers_alone(model):
+    """A model of one layer has none, as torch.nn's."""
+    name = type(model).__module__.rpartition(".")[2]
+    single = build(name, preset(name, "tiny", dims=DIMS, width=24, depth=1, dropout=0.9)).train()
+    x = vectors(1, 5)
+    close(single(x)[0], single(x)[0], "exact")
+    double = build(name, preset(name, "tiny", dims=DIMS, width=24, depth=2, dropout=0.9)).train()
+    assert mx.abs(double(x)[0] - double(x)[0]).max().item() > 1e-3
+
+
+def test_an_lstm_whose_forget_gate_is_open_counts():
+    """With i = f = 1 and g = 1 the memory is the number of vectors read, and h tanh of it."""
+    model = build("lstm", preset("lstm", "tiny", dims=DIMS, width=24, depth=1)).eval()
+    layer = model.layers[0]
+    layer.update(tree_map(mx.zeros_like, layer.parameters()))
+    layer.bias_ih = mx.full((4 * 24,), 40.0)
+    _, state = model(vectors(2, 30))
+    close(state[0][1], np.full((2, 24), 30.0), "functions")
+    close(state[0][0], np.ones((2, 24)), "functions")
+
+
+def test_a_gru_whose_update_gate_is_open_forgets_nothing():
+    model = build("gru", preset("gru", "tiny", dims=DIMS, width=24, depth=1)).eval()
+    layer = model.layers[0]
+    layer.update(tree_map(mx.zeros_like, layer.parameters()))
+    layer.bias_hh = mx.concatenate([mx.zeros(24), mx.full((24,), 40.0), mx.zeros(24)])
+    start = mx.random.normal((2, 24))
+    _, state = model(vectors(2, 30), [start])
+    close(state[0], start, "torch")
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_half_precision_stays_half(model, mode):
+    getattr(model, mode)().set_dtype(mx.bfloat16)
+    y, state = model(vectors(2, 6).astype(mx.bfloat16))
+    assert {y.dtype, *(a.dtype for _, a in tree_flatten(state))} == {mx.bfloat16}

@@ -1,0 +1,253 @@
+"""Training: the same curve after a kill, micro-batches that change nothing, a limit that is kept, whole files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from tests.tolerances import close
+from wotd_mlx.lvm import preset
+from wotd_mlx.lvm.data.sentences import Sentences, split_by_article
+from wotd_mlx.lvm.parts.base import named
+from wotd_mlx.lvm.parts.residual import Scalars
+from wotd_mlx.lvm.store import ModelFolder, Settings
+from wotd_mlx.lvm.training import train as training
+from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer
+from wotd_mlx.lvm.training.loop import Trainer
+from wotd_mlx.lvm.training.memory import fit_into
+from wotd_mlx.lvm.training.recipe import Recipe
+from wotd_mlx.lvm.training.windows import batches, cut
+from wotd_mlx.schemas import WotdError
+
+DIMS = 16
+RECIPE = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3, contrastive=0.1, negatives=32, base="gates", ema=0.9)
+PLAIN = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3)
+CONFIGS = {
+    "gru": {"dims": DIMS, "width": 24, "depth": 2, "dropout": 0.1},
+    "lcm": {"dims": DIMS, "width": 64, "depth": 6, "heads": 2, "inner": 128, "dropout": 0.1},
+}
+TIGHT = 4_000_000
+"""Bytes: too few for AdamW on all of the lcm's 250,000 parameters, which would take 7 MB."""
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Forty articles whose vectors walk slowly, so that there is something to learn."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(3, 20, 40)
+    rows = []
+    for length in lengths:
+        steps = rng.normal(size=(length, DIMS)) + 3 * rng.normal(size=DIMS)
+        rows.append(np.cumsum(steps, axis=0))
+    x = np.concatenate(rows)
+    starts = np.cumsum([0, *lengths])
+    texts = tuple(f"sentence {n}" for n in range(len(x)))
+    sentences = Sentences(texts, starts, tuple(map(str, range(40))), ("",) * 40)
+    return sentences, (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def settings(recipe=RECIPE, name="gru") -> Settings:
+    return Settings(name, "tiny", CONFIGS[name], recipe, "vectors.npy", "data.tsv", "digest")
+
+
+def run(folder, data, recipe=RECIPE, name="gru", limit=8 << 30, **more):
+    return list(training.train(settings(recipe, name), *data, folder, limit, **more))
+
+
+def figures(history):
+    return [[v for k, v in vars(e).items() if k not in ("seconds", "peak_bytes")] for e in history]
+
+
+def test_it_learns_and_leaves_whole_files(tmp_path, data):
+    history = run(tmp_path, data)
+    assert [epoch.epoch for epoch in history] == [1, 2, 3]
+    assert history[-1].train_loss < history[0].train_loss
+    folder = ModelFolder(tmp_path, "gru")
+    assert {f.name for f in folder.path.iterdir()} - {".lock"} == {
+        "best_model.safetensors",
+        "final_model.safetensors",
+        "training_history.json",
+        "config.json",
+    }
+    model, found = folder.load()
+    assert found == settings()
+    x = mx.array(data[1][:5])[None]
+    assert model(x)[0].shape == (1, 5, DIMS)
+    assert len(json.loads(folder.history.read_text())) == 3
+
+
+@pytest.mark.parametrize("killed_after", [1, 5, 9])
+@pytest.mark.parametrize(
+    ("trainer", "name", "recipe", "limit"),
+    [(Trainer, "gru", RECIPE, 8 << 30), (LayerwiseTrainer, "lcm", PLAIN, TIGHT)],
+    ids=["all_at_once", "by_blocks"],
+)
+def test_a_killed_training_goes_on_with_the_same_curve(
+    tmp_path, data, monkeypatch, killed_after, trainer, name, recipe, limit
+):
+    whole = run(tmp_path / "whole", data, recipe, name, limit)
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    step, taken = trainer.step, 0
+
+    class Killed(BaseException):
+        pass
+
+    def dying(self, batch):
+        nonlocal taken
+        if not isinstance(self.model, Scalars):
+            taken += 1
+            if taken > killed_after:
+                raise Killed
+        return step(self, batch)
+
+    monkeypatch.setattr(trainer, "step", dying)
+    seen: list[object] = []
+    with pytest.raises(Killed):
+        seen.extend(training.train(settings(recipe, name), *data, tmp_path / "killed", limit))
+    monkeypatch.setattr(trainer, "step", step)
+    seen += run(tmp_path / "killed", data, recipe, name, limit)
+    assert figures(seen) == figures(whole)
+    weights = [named(ModelFolder(tmp_path / which, name).load()[0].parameters()) for which in ("whole", "killed")]
+    for key, weight in weights[0].items():
+        close(weights[1][key].astype(mx.float32), weight.astype(mx.float32), "exact")
+
+
+def test_what_does_not_fit_at_once_is_trained_block_by_block(tmp_path, data, caplog):
+    caplog.set_level("INFO", logger="wotd_mlx")
+    mx.reset_peak_memory()
+    history = run(tmp_path, data, replace(PLAIN, epochs=4), "lcm", TIGHT)
+    assert "AdamW on 0.3M parameters takes 0.01 GB" in caplog.text
+    assert "block by block in bfloat16 with Adafactor" in caplog.text
+    assert history[-1].train_loss < 0.9 * history[0].train_loss
+    assert max(epoch.peak_bytes for epoch in history) < TIGHT
+    model, _ = ModelFolder(tmp_path, "lcm").load()
+    types = {key: weight.dtype for key, weight in named(model.parameters()).items()}
+    assert types.pop("predictor.centre") == types.pop("predictor.spread") == mx.float32
+    assert set(types.values()) == {mx.bfloat16}
+    y, _ = model(mx.array(data[1][:5])[None])
+    assert y.shape == (1, 5, DIMS)
+    assert y.dtype == mx.float32
+
+
+def test_weights_that_do_not_fit_never_stand_in_float32(data):
+    deep = replace(settings(PLAIN, "lcm"), architecture=CONFIGS["lcm"] | {"depth": 24})
+    start = mx.get_active_memory()
+    mx.reset_peak_memory()
+    trainer = training.trainer_for(deep, *data, TIGHT)
+    assert isinstance(trainer, LayerwiseTrainer)
+    assert mx.get_peak_memory() - start < 4 * trainer.model.predictor.size
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "limit", "message"),
+    [
+        ("gru", PLAIN, 100_000, r"AdamW on .* takes .*, the limit is .* no training block by block \(.* raise --mem"),
+        (
+            "lcm",
+            RECIPE,
+            TIGHT,
+            r"block by block has no contrastive, ema, base; leave that out, or raise --memory-limit",
+        ),
+        ("lcm", PLAIN, 500_000, r"block by block it takes 0\.00 GB: raise --memory-limit"),
+        ("lcm", replace(PLAIN, batch=999), TIGHT, r"999 windows of 6 .* block by block.* lower --batch or --context"),
+    ],
+)
+def test_what_fits_in_no_way_is_refused(tmp_path, data, name, recipe, limit, message):
+    with pytest.raises(WotdError, match=message):
+        run(tmp_path, data, recipe, name, limit)
+
+
+def test_a_checkpoint_of_the_other_way_is_refused(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    trained = training.train(settings(PLAIN, "lcm"), *data, tmp_path, TIGHT)
+    next(trained)
+    trained.close()
+    with pytest.raises(WotdError, match="trained under another --memory-limit"):
+        run(tmp_path, data, PLAIN, "lcm")
+
+
+def test_micro_batches_change_nothing(data):
+    sentences, vectors = data
+    recipe = replace(RECIPE, precision="float32")
+    config = replace(preset("gru", "tiny", dims=DIMS), width=24, depth=1, dropout=0.0)
+    results = []
+    for parts in (1, 3):
+        mx.random.seed(0)
+        model = training.untrained(replace(settings(recipe), architecture=vars(config)))
+        trainer = Trainer(model, sentences, vectors, split_by_article(sentences), recipe, parts)
+        batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
+        results.append((trainer.step(batch), named(trainer.parameters)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    for name, weight in results[0][1].items():
+        close(results[1][1][name], weight, "sum_order")
+
+
+def test_recomputed_activations_change_nothing(data):
+    sentences, vectors = data
+    found = []
+    for recomputing in (False, True):
+        mx.random.seed(0)
+        model = training.untrained(settings())
+        model.predictor.recomputing = recomputing
+        trainer = Trainer(model, sentences, vectors, split_by_article(sentences), replace(RECIPE, base="none"))
+        batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
+        trainer.model.train()
+        mx.random.seed(3)
+        found.append(named(trainer.gradients(batch, batch.mask.sum())[1]))
+    for name, gradient in found[0].items():
+        close(found[1][name], gradient, "sum_order")
+
+
+def test_a_memory_limit_is_kept_by_taking_fewer_windows(data, caplog):
+    sentences, vectors = data
+    recipe = replace(RECIPE, batch=64, negatives=512)
+    trainer = Trainer(training.untrained(settings()), sentences, vectors, split_by_article(sentences), recipe)
+    fit_into(trainer, 8 << 30)
+    assert trainer.parts == 1
+    limit = 4_000_000
+    fit_into(trainer, limit)
+    assert trainer.parts > 1
+    batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
+    mx.clear_cache()
+    mx.reset_peak_memory()
+    trainer.step(batch)
+    assert mx.get_peak_memory() <= limit
+    with pytest.raises(WotdError, match=r"one window of 6 vectors takes .* the limit is .* raise --memory-limit"):
+        fit_into(trainer, 100_000)
+
+
+def test_other_settings_and_ended_trainings_are_left_alone(tmp_path, data):
+    run(tmp_path, data)
+    assert run(tmp_path, data) == []
+    with pytest.raises(WotdError, match=r"other settings \(recipe epochs 3, now 4\); give --fresh"):
+        run(tmp_path, data, replace(RECIPE, epochs=4))
+    assert len(run(tmp_path, data, replace(RECIPE, epochs=4), fresh=True)) == 4
+
+
+def test_a_context_longer_than_any_article_and_a_wild_loss_are_refused(tmp_path, data):
+    with pytest.raises(WotdError, match=r"--context 19 is longer than any article.*give --context 18 or less"):
+        training.settings_for("gru", "tiny", replace(RECIPE, context=19), *data, "e", tmp_path / "d.tsv")
+    with pytest.raises(WotdError, match="lower the learning rate"):
+        run(tmp_path, data, replace(RECIPE, learning_rate=1e30, contrastive=0.0, clip=1e30))
+
+
+def test_windows_cover_each_place_once(data):
+    sentences, vectors = data
+    articles = split_by_article(sentences).train
+    for rng in (None, np.random.default_rng(0)):
+        places = np.concatenate([np.arange(a, b) for a, b in cut(sentences, articles, 6, rng)])
+        rows = sentences.rows(articles)
+        last = sentences.starts[articles + 1] - 1
+        np.testing.assert_array_equal(np.sort(places), np.setdiff1d(rows, last))
+    batch = next(batches(sentences, vectors, articles, context=6, batch=8, negatives=16))
+    # A target is never a candidate for itself, nor is a vector of its context.
+    real = batch.mask[..., None] > 0
+    for vector in (batch.target, batch.x, mx.roll(batch.x, 1, axis=1)):
+        same = mx.abs(vector[:, :, None] - batch.candidates).max(axis=-1) < 1e-6
+        within = real & (mx.arange(6)[:, None] > 0)
+        assert not mx.any(same & batch.allowed() & within).item()
+    assert mx.any(batch.allowed()).item()

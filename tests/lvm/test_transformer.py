@@ -1,0 +1,57 @@
+"""The Transformer: its sinusoids, and where dropout acts."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import nn
+from mlx.utils import tree_flatten
+
+from tests.tolerances import close
+from wotd_mlx.lvm import build, preset
+from wotd_mlx.lvm.parts.attention import attend
+from wotd_mlx.lvm.parts.dropped import attend_dropped
+from wotd_mlx.lvm.transformer import sinusoids
+
+
+def test_a_shift_of_place_is_a_rotation():
+    """The product of two places' sinusoids tells their distance alone, as far out as the longest context."""
+    table = np.array(sinusoids(0, 4096, 64), dtype=np.float64)
+    close((table * table).sum(1), np.full(4096, 32.0), "torch")
+    close((table[4000:4090] * table[4006:4096]).sum(1), np.full(90, (table[0] * table[6]).sum()), "torch")
+    close(sinusoids(7, 5, 64), sinusoids(0, 12, 64)[7:], "exact")
+
+
+def test_order_matters():
+    model = build("transformer", preset("transformer", "tiny", dims=24)).eval()
+    x = mx.random.normal((1, 6, 24))
+    swapped = mx.take(x, mx.array([1, 0, 2, 3, 4, 5]), axis=1)
+    assert mx.abs(model(x)[0][:, -1] - model(swapped)[0][:, -1]).max().item() > 1e-3
+
+
+@pytest.mark.parametrize("read", [5, 9])
+def test_attention_with_dropout_is_attention_when_little_is_dropped(read):
+    q = mx.random.normal((2, 3, 5, 8))
+    known = mx.random.normal((2, 3, read, 8)), mx.random.normal((2, 3, read, 8))
+    dropout = nn.Dropout(1e-9)
+    close(attend_dropped(q, known, dropout), attend(q, known), "forms")
+
+
+@pytest.mark.parametrize("name", ["transformer", "distilgpt2"])
+def test_training_drops_and_evaluation_does_not(name):
+    model = build(name, preset(name, "tiny", dims=24))
+    x = mx.random.normal((2, 6, 24))
+    model.train()
+    assert mx.abs(model(x)[0] - model(x)[0]).max().item() > 1e-3
+    model.eval()
+    close(model(x)[0], model(x)[0], "exact")
+
+
+@pytest.mark.parametrize("name", ["transformer", "distilgpt2"])
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_half_precision_stays_half(name, mode):
+    model = getattr(build(name, preset(name, "tiny", dims=24)), mode)()
+    model.set_dtype(mx.bfloat16)
+    y, state = model(mx.random.normal((2, 6, 24)).astype(mx.bfloat16))
+    assert {y.dtype, *(a.dtype for _, a in tree_flatten(state))} == {mx.bfloat16}

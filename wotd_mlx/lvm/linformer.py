@@ -1,0 +1,206 @@
+"""Linformer: attention over a fixed number of slots that hold projections of all keys and values, made causal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+from mlx import nn
+
+from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
+from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
+from wotd_mlx.lvm.parts.gelu import Function, choose
+from wotd_mlx.schemas import WotdError
+
+Slots = tuple[mx.array, mx.array]
+"""Projected keys and values, (B, H, N, W) each."""
+State = tuple[int, Sequence[Slots | None]]
+"""How many vectors were read, and each layer's slots."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shape of the model.
+
+    Args:
+        dims: D, size of the vectors.
+        width: size of what runs through the blocks.
+        depth: number of blocks.
+        heads: H.
+        slots: N, how many keys and values the sequence is projected to (the paper's k).
+        longest: how many vectors can be read; each place has its own rows of the projections.
+        dropout: on the attention's weights and within the feed-forward part.
+        chunk: how many places are compared with one another directly; memory grows with L · chunk.
+    """
+
+    dims: int = 768
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    slots: int = 128
+    longest: int = 4096
+    dropout: float = 0.1
+    chunk: int = 64
+
+
+PRESETS = {
+    "tiny": Config(dims=384, width=256, depth=2, heads=4, slots=32, longest=512),
+    "paper": Config(),
+}
+ABOUT = base.About(
+    title="Linformer, attention over projected keys and values, causal",
+    reference="arXiv 2006.04768",
+    complexity="O(L·N·D)",
+    step_memory="O(1)",
+    published=100_000_000,
+    note="Published for whole sequences; here each place sees the projection of what was read so far.",
+)
+
+
+def slot_attention(
+    queries: mx.array,
+    keys: mx.array,
+    values: mx.array,
+    rows: tuple[mx.array, mx.array],
+    past: Slots | None,
+    chunk: int,
+    dropout: nn.Dropout,
+) -> tuple[mx.array, Slots]:
+    """softmax(q_t K̃_tᵀ / √W) Ṽ_t with K̃_t = Σ_{s≤t} E_sᵀ k_s and Ṽ_t = Σ_{s≤t} F_sᵀ v_s, in chunks of C places.
+
+    K̃_t is never formed for each t: within a chunk q_t K̃_tᵀ is (q kᵀ, the future cut off) E, and what went before the
+    chunk stands in its slots.
+
+    Args:
+        rows: E and F at these places.
+        past: slots after what was read before; None for nothing.
+
+    Shape:
+        queries, keys and values (B, H, L, W), rows (L, N), past (B, H, N, W) -> (B, H, L, W), slots.
+    """
+    L, W = queries.shape[2:]
+    e, f = rows
+    queries = queries * W**-0.5
+    if L == 1:
+        # One place is an outer product, not a matrix product a head.
+        own = e.T * keys, f.T * values
+        after = own if past is None else (past[0] + own[0], past[1] + own[1])
+        return dropout(mx.softmax(queries @ after[0].swapaxes(-1, -2), axis=-1)) @ after[1], after
+
+    long = chunk < L
+    if long:
+        queries, keys, values, e, f = (cut(x, chunk) for x in (queries, keys, values, e, f))
+    own = e.swapaxes(-1, -2) @ keys, f.swapaxes(-1, -2) @ values
+    before = past
+    if long:
+        before = sums_before(own[0], past and past[0]), sums_before(own[1], past and past[1])
+    scores = mx.tril(queries @ keys.swapaxes(-1, -2)) @ e
+    if before is not None:
+        scores = scores + queries @ before[0].swapaxes(-1, -2)
+    weights = dropout(mx.softmax(scores, axis=-1))
+    out = mx.tril(weights @ f.swapaxes(-1, -2)) @ values
+    if before is not None:
+        out = out + weights @ before[1]
+        own = before[0] + own[0], before[1] + own[1]
+    if long:
+        out, own = joined(out, L), (own[0][:, :, -1], own[1][:, :, -1])
+    return out, own
+
+
+def projection(cfg: Config) -> mx.array:
+    """A length projection (longest, N), drawn as linformer's."""
+    bound = cfg.slots**-0.5
+    return mx.random.uniform(-bound, bound, (cfg.longest, cfg.slots))
+
+
+class SelfAttention(nn.Module):
+    """Attention of H heads over N slots; E and F are the layer's own and shared by its heads."""
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        self.cfg = cfg
+        self.query = nn.Linear(cfg.width, cfg.width, bias=False)
+        self.key = nn.Linear(cfg.width, cfg.width, bias=False)
+        self.value = nn.Linear(cfg.width, cfg.width, bias=False)
+        self.out = nn.Linear(cfg.width, cfg.width)
+        self.key_rows = projection(cfg)
+        self.value_rows = projection(cfg)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def __call__(self, x: mx.array, place: int, past: Slots | None) -> tuple[mx.array, Slots]:
+        """x (B, L, D) and slots -> (B, L, D) and the slots after it."""
+        end = place + x.shape[1]
+        rows = self.key_rows[place:end], self.value_rows[place:end]
+        queries, keys, values = (split_heads(part(x), self.cfg.heads) for part in (self.query, self.key, self.value))
+        out, slots = slot_attention(queries, keys, values, rows, past, self.cfg.chunk, self.dropout)
+        return self.out(merge_heads(out)), slots
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then the same with two layers and a GELU."""
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(cfg.width)
+        self.attention = SelfAttention(cfg)
+        self.forward_norm = nn.LayerNorm(cfg.width)
+        self.up = nn.Linear(cfg.width, 4 * cfg.width)
+        self.down = nn.Linear(4 * cfg.width, cfg.width)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def __call__(self, x: mx.array, place: int, past: Slots | None, gelu: Function) -> tuple[mx.array, Slots]:
+        """x (B, L, D) -> (B, L, D) and the slots after it."""
+        seen, slots = self.attention(self.attention_norm(x), place, past)
+        x = x + seen
+        return x + self.down(self.dropout(gelu(self.up(self.forward_norm(x))))), slots
+
+
+class Predictor(base.Predictor):
+    r"""A stack of blocks that attend to N slots instead of L keys.
+
+    .. math:: \mathrm{softmax}(q_t (E_{≤t}^⊤ K_{≤t})^⊤ / \sqrt{W}) \, F_{≤t}^⊤ V_{≤t}
+
+    At its last place this is the published layer; at an earlier one it is that layer on the sequence so far, zeros
+    after it. Places are learned, so ``longest`` vectors can be read.
+
+    Shape:
+        x (B, L, D) -> (B, L, D); the state is constant in size.
+    Attributes:
+        exact: take MLX's own GELU even where the CPU has a faster one; an export sets it.
+    Reference:
+        Wang et al., "Linformer: Self-Attention with Linear Complexity", arXiv 2006.04768, equation 7. Departures: the
+        causal form above, since the published one looks ahead; blocks are pre-norm with a norm before the last
+        layer, as in the linformer package, where the paper has RoBERTa's.
+    """
+
+    def __init__(self, cfg: Config):
+        super().__init__()
+        self.exact = False
+        self.longest = cfg.longest
+        self.embed = nn.Linear(cfg.dims, cfg.width)
+        self.position = nn.Embedding(cfg.longest, cfg.width)
+        self.layers = [Block(cfg) for _ in range(cfg.depth)]
+        self.norm = nn.LayerNorm(cfg.width)
+        self.head = nn.Linear(cfg.width, cfg.dims)
+
+    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """x (B, L, D) -> predictions (B, L, D) and the state.
+
+        Raises:
+            WotdError: more vectors than there are places.
+        """
+        place, past = (0, [None] * len(self.layers)) if state is None else state
+        end = place + x.shape[1]
+        if end > self.longest:
+            raise WotdError(
+                f"linformer got {end} vectors, and reads {self.longest} at most; shorten the context or raise longest"
+            )
+        x = self.embed(x) + self.position.weight[place:end]
+        gelu = choose(self.exact, self.training)
+        after = []
+        for i, block in enumerate(self.layers):
+            x, slots = self.through(block, x, place, past[i], gelu)
+            after.append(slots)
+        return self.head(self.norm(x)), (end, after)

@@ -1,0 +1,81 @@
+"""What the thirteen share: the way they are called, and what is said of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx.utils import tree_flatten
+
+State = Any
+"""A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""
+
+
+def named(tree: Any) -> dict[str, mx.array]:
+    """The arrays of a tree by their dotted names."""
+    found = tree_flatten(tree, destination={})
+    assert isinstance(found, dict)
+    return found
+
+
+@dataclass(frozen=True)
+class About:
+    """What ``wotd-mlx lvm list`` says of a model.
+
+    Args:
+        title: what the architecture is called, in a few words.
+        reference: the paper's arXiv id, or where it was published.
+        complexity: cost of reading L vectors, in the shape alphabet.
+        step_memory: size of the state after L vectors: ``O(1)`` where the paper has a recurrent form, else ``O(L)``.
+        published: parameters in the matrix, or in the paper where the matrix counts what vectors don't need.
+        note: what departs from the paper or the matrix, and why; empty where nothing does.
+    """
+
+    title: str
+    reference: str
+    complexity: str
+    step_memory: str
+    published: int
+    note: str = ""
+
+
+class Predictor(nn.Module):
+    """Base of the thirteen: vectors x (B, L, D) in, the vector expected after each one out.
+
+    A call reads L vectors after what ``state`` has read and gives (B, L, D) and the state after them; without a state
+    it starts afresh. Cutting a sequence anywhere and handing the state on changes nothing. One vector at a time takes
+    the recurrent form of architectures that have one.
+    """
+
+    recomputing = False
+    """Whether layers give up their activations in training; see :meth:`through`."""
+
+    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """x (B, L, D) -> predictions (B, L, D) and the state; place t sees x[:, : t + 1] alone."""
+        raise NotImplementedError
+
+    def through(self, layer: nn.Module, *inputs: Any) -> Any:
+        """``layer(*inputs)``; in training computed again on the way back where ``recomputing`` is set.
+
+        Activations inside a layer are then not kept: memory for time (Chen et al. 2016, arXiv 1604.06174).
+        """
+        if not (self.recomputing and self.training):
+            return layer(*inputs)
+
+        def call(weights: Any, *inputs: Any) -> Any:
+            layer.update(weights)
+            return layer(*inputs)
+
+        return mx.checkpoint(call)(layer.trainable_parameters(), *inputs)
+
+    def step(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """x (B, D) -> (B, D): read one vector."""
+        y, state = self(x[:, None], state)
+        return y[:, 0], state
+
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(weight.size for weight in named(self.parameters()).values())

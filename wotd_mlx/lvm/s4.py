@@ -1,0 +1,112 @@
+"""S4: a linear state space in every channel, which remembers by Legendre polynomials, and gates between the channels.
+
+.. math:: h \\leftarrow h + \\mathrm{glu}(W \\mathrm{gelu}(\\mathrm{ssm}(\\mathrm{norm}\\, h))), \\qquad
+    h \\leftarrow h + \\mathrm{ffn}(\\mathrm{norm}\\, h)
+
+Reference: Gu et al. 2021, "Efficiently modeling long sequences with structured state spaces", arXiv 2111.00396; with
+``kernel="s4d"`` its diagonal form, arXiv 2206.11893. Departures: A = Λ - P P* with Re Λ = -exp(·), so that no training
+step can make a system unstable (the paper: Λ - P Q*; arXiv 2202.09729 makes the same change); C is the parameter and
+C (1 - Āᴸ) is computed for each length, where the paper trains the latter for one length; S4D steps bilinearly as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+from mlx import nn
+
+from wotd_mlx.lvm.parts import base, gelu, tanh
+from wotd_mlx.lvm.parts.state_space import StateSpace
+from wotd_mlx.schemas import WotdError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of the layers.
+
+    Args:
+        dims: D of the vectors. width: H, channels of the residual stream. depth: number of blocks. states: N of a
+            channel, N/2 conjugate pairs. expand: inner width of the feed-forward layers over ``width``.
+        kernel: ``s4``, or ``s4d`` for the diagonal form. shortest_step, longest_step: bounds of Δ at first; a channel
+            remembers some 1/Δ vectors. dropout: of what a layer adds to the stream.
+    """
+
+    dims: int = 768
+    width: int = 768
+    depth: int = 16
+    states: int = 64
+    expand: int = 4
+    kernel: str = "s4"
+    shortest_step: float = 0.001
+    longest_step: float = 0.1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kernel not in ("s4", "s4d"):
+            raise WotdError(f"unknown kernel {self.kernel!r}; expected s4 or s4d")
+        if self.states % 2:
+            raise WotdError(f"S4 keeps its states in pairs: got {self.states} states, expected an even number")
+
+
+PRESETS = {
+    "tiny": Config(
+        dims=384, width=256, depth=4, states=16, expand=2, shortest_step=0.01, longest_step=0.3, dropout=0.1
+    ),
+    "paper": Config(),
+}
+ABOUT = base.About(
+    title="S4, structured state spaces",
+    reference="arXiv 2111.00396",
+    complexity="O(L·log L·D + L·D·N)",
+    step_memory="O(1)",
+    published=100_000_000,
+)
+
+
+class S4Block(nn.Module):
+    """x + glu(ssm(norm x)), then x + ffn(norm x): (B, L, H) -> the same."""
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(cfg.width), nn.LayerNorm(cfg.width)
+        self.ssm = StateSpace(cfg.width, cfg.states, cfg.kernel, (cfg.shortest_step, cfg.longest_step))
+        self.mix = nn.Linear(cfg.width, 2 * cfg.width)
+        self.up = nn.Linear(cfg.width, cfg.expand * cfg.width)
+        self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def __call__(self, x: mx.array, state: mx.array | None, exact: bool) -> tuple[mx.array, mx.array]:
+        """``exact`` as in :class:`Predictor`."""
+        gelu_, tanh_ = gelu.choose(exact, self.training), tanh.choose(exact, self.training)
+        y, state = self.ssm(self.norm1(x), state)
+        kept, gate = mx.split(self.mix(self.dropout(gelu_(y))), 2, axis=-1)
+        # The sigmoid of the gate, by the tanh that a CPU has a fast form of.
+        x = x + self.dropout(0.5 * kept * (1 + tanh_(0.5 * gate)))
+        return x + self.dropout(self.down(gelu_(self.up(self.norm2(x))))), state
+
+
+class Predictor(base.Predictor):
+    """x (B, L, D) -> (B, L, D); the state is each block's (B, H, N).
+
+    Args:
+        exact: take MLX's own GELU and tanh even where the CPU has faster ones; an export sets it.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__()
+        self.exact = False
+        self.embed = nn.Linear(cfg.dims, cfg.width)
+        self.layers = [S4Block(cfg) for _ in range(cfg.depth)]
+        self.norm = nn.LayerNorm(cfg.width)
+        self.head = nn.Linear(cfg.width, cfg.dims)
+
+    def __call__(self, x: mx.array, state: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
+        h = self.embed(x)
+        memories: Sequence[mx.array | None] = state or [None] * len(self.layers)
+        after = []
+        for layer, before in zip(self.layers, memories, strict=True):
+            h, known = self.through(layer, h, before, self.exact)
+            after.append(known)
+        return self.head(self.norm(h)), after
