@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wotd_mlx import files
-from wotd_mlx.files import write_atomically
+from wotd_mlx.files import locked, write_atomically
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import WotdError
 
@@ -78,24 +78,24 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 
 def test_two_processes_cannot_hold_one_folder(tmp_path):
     code = (
-        "import sys; from wotd_mlx.run_folder import RunFolder\n"
-        "with RunFolder(sys.argv[1]).lock(): print('held', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from wotd_mlx.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(WotdError, match="another training is writing to"), RunFolder(tmp_path).lock():
+    with pytest.raises(WotdError, match="another training is writing to"), locked(tmp_path):
         pass
     other.communicate("")
-    with RunFolder(tmp_path).lock():
+    with locked(tmp_path):
         pass
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WotdError, match="can't be made"), RunFolder(tmp_path / "file" / "run").lock():
+    with pytest.raises(WotdError, match="can't be made"), locked(tmp_path / "file" / "run"):
         pass
 
 

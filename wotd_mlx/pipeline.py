@@ -41,6 +41,7 @@ from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import load_model, read_config
+from wotd_mlx.files import locked
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
@@ -84,7 +85,7 @@ class WOTDTrainer:
         """Run each stage that isn't done, under the folder's lock."""
         dims = find_model(self.config.embedding).dims
         backend.set_memory_limit(self.config.memory_limit)
-        with self.run.lock():
+        with locked(self.run.path):
             self._begin(dims)
             run = self.run
             stages = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 log = logging.getLogger("wotd_mlx")
 
@@ -14,18 +15,25 @@ _QUIET_SECONDS = 2.0
 _SECONDS_A_LINE = 5.0
 
 
-@contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields ``advance(n)``; shows nothing in the first two seconds.
+class Advance(Protocol):
+    """Say that ``n`` more are done."""
 
-    On a terminal a bar on stderr; elsewhere a line through the log every five seconds.
+    def __call__(self, n: int, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """Yields ``advance(n, note)``; shows nothing in the first two seconds.
+
+    On a terminal a bar on stderr; elsewhere a line through the log every five seconds. The note, such as the loss so
+    far, stands behind the label.
     """
     with (_bar if sys.stderr.isatty() else _lines)(label, total) as advance:
         yield advance
 
 
 @contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def _bar(label: str, total: int) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -33,8 +41,8 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task, started = bar.add_task(label, total=total), time.monotonic()
 
-    def advance(n: int) -> None:
-        bar.advance(task, n)
+    def advance(n: int, note: str = "") -> None:
+        bar.update(task, advance=n, description=f"{label} {note}".rstrip())
         if not bar.live.is_started and time.monotonic() - started > _QUIET_SECONDS:
             bar.start()
 
@@ -46,14 +54,15 @@ def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def _lines(label: str, total: int) -> Iterator[Advance]:
     done, said = 0, time.monotonic() - _SECONDS_A_LINE + _QUIET_SECONDS
 
-    def advance(n: int) -> None:
+    def advance(n: int, note: str = "") -> None:
         nonlocal done, said
         done += n
         if time.monotonic() - said >= _SECONDS_A_LINE:
             said = time.monotonic()
-            log.info("%s: %s of %s (%.0f %%)", label, f"{done:,}", f"{total:,}", 100 * done / max(total, 1))
+            share = 100 * done / max(total, 1)
+            log.info("%s: %s of %s (%.0f %%)%s", label, f"{done:,}", f"{total:,}", share, note and f"; {note}")
 
     yield advance

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,26 +29,6 @@ class RunFolder:
         self.history = self.path / "codes" / "history.json"
         self.semantic_ids = self.path / "semantic_ids.json"
         self.metrics = self.path / "metrics.json"
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the folder for one training.
-
-        Raises:
-            WotdError: another process holds it, or the folder can't be made.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WotdError(f"the run folder {self.path} can't be made: {error.strerror}") from error
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise WotdError(
-                    f"another training is writing to {self.path}; wait for it, or give this one another --out"
-                ) from error
-            yield
 
     def write_json(self, path: Path, content: Any) -> None:
         """Write ``content`` as JSON: one entry a line for a mapping of lists, so that two runs compare by line."""

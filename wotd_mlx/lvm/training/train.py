@@ -1,0 +1,185 @@
+"""One model's training from data to files: begun, gone on with after a kill, ended with its best and last weights."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.files import locked, write_atomically
+from wotd_mlx.lvm import preset
+from wotd_mlx.lvm.data.sentences import Sentences, Split, split_by_article
+from wotd_mlx.lvm.data.vectors import digest
+from wotd_mlx.lvm.parts.base import named
+from wotd_mlx.lvm.parts.residual import Scalars
+from wotd_mlx.lvm.store import ModelFolder, Settings, read_arrays, untrained, write_arrays
+from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer, materialise
+from wotd_mlx.lvm.training.loop import Epoch, Loop, Progressed, Trainer
+from wotd_mlx.lvm.training.memory import fit_into, goes_by_blocks
+from wotd_mlx.lvm.training.recipe import Recipe
+from wotd_mlx.progress import progress
+from wotd_mlx.schemas import WotdError
+
+log = logging.getLogger("wotd_mlx")
+
+Vectors = NDArray[np.float32]
+
+SAVE_SECONDS = 60.0
+"""What a killed training loses at most."""
+_SCALAR_RATE, _SCALAR_EPOCHS = 0.02, 2
+_NORMALISED_ROWS = 20_000
+"""Sentences from which medians and quartiles are taken."""
+
+
+def settings_for(
+    name: str, size: str, recipe: Recipe, sentences: Sentences, vectors: Vectors, embedding: str, data: Path
+) -> Settings:
+    """What a training is asked for.
+
+    Raises:
+        WotdError: an unknown model or preset, or a context that no article can fill.
+    """
+    config = preset(name, size, dims=vectors.shape[1])
+    longest = int(np.diff(sentences.starts).max()) - 1
+    if recipe.context > longest:
+        raise WotdError(
+            f"--context {recipe.context} is longer than any article of {data}: before its last sentence the longest "
+            f"has {longest}; give --context {longest} or less"
+        )
+    return Settings(name, size, asdict(config), recipe, embedding, str(data), digest(sentences, embedding))
+
+
+def train(
+    settings: Settings, sentences: Sentences, vectors: Vectors, out: Path, memory_limit: int, fresh: bool = False
+) -> Iterator[Epoch]:
+    """Train into ``out/models/NAME/``; yields the epochs that this call trains.
+
+    A training that was killed goes on from its last checkpoint, at most a minute of steps earlier, with the curve of
+    one that never stopped. One that has ended is left as it is.
+
+    Raises:
+        WotdError: the folder holds a training with other settings, or another process writes to it.
+    """
+    folder = ModelFolder(out, settings.name)
+    with locked(folder.path):
+        if fresh:
+            for file in (folder.config, folder.history, folder.best, folder.final, folder.checkpoint):
+                file.unlink(missing_ok=True)
+        if folder.config.exists():
+            _same(folder.settings(), settings, folder)
+        folder.write_settings(settings)
+        if folder.final.exists():
+            log.info("%s is trained already: %s", settings.name, folder.path)
+            return
+        yield from _train(settings, sentences, vectors, folder, memory_limit)
+
+
+def _same(found: Settings, asked: Settings, folder: ModelFolder) -> None:
+    was, now = asdict(found), asdict(asked)
+    was |= {f"recipe {k}": v for k, v in was.pop("recipe").items()}
+    now |= {f"recipe {k}": v for k, v in now.pop("recipe").items()}
+    other = [f"{key} {was[key]!r}, now {now[key]!r}" for key in was if was[key] != now.get(key) and key != "data"]
+    if other:
+        raise WotdError(
+            f"{folder.path} holds a training with other settings ({'; '.join(other[:3])}); "
+            "give --fresh to start over, or another --out"
+        )
+
+
+def _train(
+    settings: Settings, sentences: Sentences, vectors: Vectors, folder: ModelFolder, memory_limit: int
+) -> Iterator[Epoch]:
+    recipe = settings.recipe
+    trainer = trainer_for(settings, sentences, vectors, memory_limit, folder.checkpoint)
+    saved = time.monotonic()
+
+    def save() -> None:
+        nonlocal saved
+        if time.monotonic() - saved >= SAVE_SECONDS:
+            _write_checkpoint(folder, trainer)
+            saved = time.monotonic()
+
+    now = trainer.progressed
+    left = max(0, recipe.epochs - now.epoch + 1) * trainer.steps - now.step
+    with progress(settings.name, left) as advance:
+        for epoch in trainer.epochs(advance, save):
+            if epoch.best:
+                _write_weights(folder.best, trainer)
+            _write_history(folder, now.history)
+            # After the files: killed in between, the epoch is trained and written once more, the same.
+            _write_checkpoint(folder, trainer)
+            saved = time.monotonic()
+            yield epoch
+    _write_weights(folder.final, trainer)
+    folder.checkpoint.unlink(missing_ok=True)
+
+
+def trainer_for(
+    settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, checkpoint: Path | None = None
+) -> Loop:
+    """What trains a model of these settings under a limit: from its beginning, or from a checkpoint that exists.
+
+    Raises:
+        WotdError: the limit is too low for it, or the checkpoint is of another model.
+    """
+    recipe = settings.recipe
+    split = split_by_article(sentences, settings.valid, settings.test)
+    mx.random.seed(recipe.seed)
+    model = untrained(settings)
+    resumed = checkpoint is not None and checkpoint.exists()
+    by_blocks = goes_by_blocks(model, recipe, memory_limit)
+    # Nothing has been computed yet: weights that don't fit in fp32 never stand in it.
+    if not by_blocks:
+        mx.eval(model.parameters())
+    elif not resumed:
+        materialise(model, mx.bfloat16)
+    if recipe.base != "none":
+        model.scalars.update(fit_scalars(sentences, vectors, split, recipe))
+    fit_normaliser = getattr(model.predictor, "fit_normaliser", None)
+    if fit_normaliser is not None:
+        rows = np.random.default_rng(recipe.seed).permutation(sentences.rows(split.train))[:_NORMALISED_ROWS]
+        fit_normaliser(vectors[np.sort(rows)] * model.scale)
+    trainer = (LayerwiseTrainer if by_blocks else Trainer)(model, sentences, vectors, split, recipe)
+    if checkpoint is not None and resumed:
+        arrays, metadata = read_arrays(checkpoint)
+        trainer.resume(arrays, Progressed.from_json(json.loads(metadata["progressed"])))
+        at = trainer.progressed
+        log.info("%s goes on after epoch %d, step %d", settings.name, at.epoch - 1, at.step)
+    fit_into(trainer, memory_limit)
+    return trainer
+
+
+def fit_scalars(sentences: Sentences, vectors: Vectors, split: Split, recipe: Recipe) -> dict[str, Any]:
+    """Weights of :class:`Scalars` under the recipe's loss, by a few hundred steps of Adam on six numbers."""
+    alone = replace(
+        recipe, learning_rate=_SCALAR_RATE, weight_decay=0.0, epochs=_SCALAR_EPOCHS, ema=0.9, warmup=0, seed=recipe.seed
+    )
+    trainer = Trainer(Scalars(), sentences, vectors, split, alone)
+    with progress("fitting scalars", trainer.steps * _SCALAR_EPOCHS) as advance:
+        for _ in trainer.epochs(advance, lambda: None):
+            pass
+    kept: dict[str, Any] = trainer.kept
+    return kept
+
+
+def _write_weights(path: Path, trainer: Loop) -> None:
+    """All weights of the model, frozen ones too, with what training keeps for the others."""
+    with trainer.showing_kept():
+        write_arrays(path, named(trainer.model.parameters()))
+
+
+def _write_checkpoint(folder: ModelFolder, trainer: Loop) -> None:
+    """Arrays and counters in one file, so that they can't be of two different moments."""
+    write_arrays(folder.checkpoint, trainer.arrays(), {"progressed": json.dumps(asdict(trainer.progressed))})
+
+
+def _write_history(folder: ModelFolder, history: list[Epoch]) -> None:
+    write_atomically(folder.history, (json.dumps([asdict(epoch) for epoch in history], indent=1) + "\n").encode())
