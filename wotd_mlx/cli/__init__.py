@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -12,20 +13,28 @@ import click
 
 from wotd_mlx.schemas import WotdError
 
-COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "export", "status")
+COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "export", "lvm", "status")
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are modules of their own, so that ``--help`` loads neither MLX nor numpy."""
+    """A group whose commands are modules of one package, so that ``--help`` loads neither MLX nor numpy."""
+
+    def __init__(self, *args: Any, package: str = "wotd_mlx.cli", names: Sequence[str] = COMMANDS, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.package, self.names = package, names
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.names:
             return None
-        command: click.Command = import_module(f"wotd_mlx.cli.{cmd_name}").command
+        command: click.Command = import_module(f"{self.package}.{cmd_name}").command
         return command
+
+
+class Main(LazyGroup):
+    """The program: errors and exit codes."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run; what goes wrong becomes one line on stderr and exit code 1 (wrong usage: click's own 2)."""
@@ -59,7 +68,7 @@ class _OneLine(logging.Formatter):
         return f"warning: {text}" if record.levelno >= logging.WARNING else text
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="wotd-mlx")
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 @click.pass_context
@@ -76,5 +85,5 @@ def main(ctx: click.Context, verbose: bool) -> None:
     log = logging.getLogger("wotd_mlx")
     log.handlers = [handler]
     # What takes minutes tells how it goes; the others answer, and speak up only when something is wrong.
-    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export") else logging.WARNING
+    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export", "lvm") else logging.WARNING
     log.setLevel(logging.DEBUG if verbose else quiet)

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.options import as_json, print_json, run_folder
+from wotd_mlx.cli.options import as_json, print_json
 
 
 @click.command("export")
-@click.argument("target", metavar="text-encoder|encoder|decoder")
-@run_folder
+@click.argument("target", metavar="text-encoder|encoder|decoder|lvm:NAME")
+@click.option(
+    "--run",
+    metavar="DIR",
+    help="What `wotd-mlx train` made [default: runs/default], or `wotd-mlx lvm train` [default: artifacts/lvm].",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the box.")
 @click.option(
     "--precision",
@@ -30,6 +34,12 @@ from wotd_mlx.cli.options import as_json, print_json, run_folder
     help="Tokens of a text encoder, fixed: 16 for words, 64 or 128 for text.",
 )
 @click.option(
+    "--context",
+    type=click.IntRange(min=1),
+    metavar="5|16|ANY",
+    help="Vectors that an lvm predictor takes, fixed  [default: as many as it was trained with]",
+)
+@click.option(
     "--minimum-target",
     type=click.Choice(["iOS17", "iOS18", "iOS26"]),
     default="iOS17",
@@ -41,24 +51,26 @@ from wotd_mlx.cli.options import as_json, print_json, run_folder
 @as_json
 def command(
     target: str,
-    run: str,
+    run: str | None,
     out: Path,
     precision: str,
     length: int,
+    context: int | None,
     minimum_target: str,
     layers: bool,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Export a part of a run to Core ML, for an iPhone or Mac app.
+    """Export a part of a run, or a predictor, to Core ML, for an iPhone or Mac app.
 
-    Every export is compared with the run on 1,000 of its words before it is kept: by Core ML itself on a Mac, by a
-    reference executor elsewhere.
+    Every export is compared with its source on 1,000 words of the run, or 200 contexts, before it is kept: by Core ML
+    itself on a Mac, by a reference executor elsewhere.
 
     \b
     text-encoder  token ids and mask → ID, detail, vector; with tokenizer, labels, fixtures and a Swift package
     encoder       an embedding → its ID
     decoder       an ID → the vector that it stands for
+    lvm:NAME      the last vectors, oldest first → the next one, by a predictor of `wotd-mlx lvm list`
 
     \b
     Examples:
@@ -66,19 +78,31 @@ def command(
       wotd-mlx export text-encoder --length 64 --out build/sentences
       wotd-mlx export text-encoder --precision int8 --force --out build/vectors   (where IDs need not be equal)
       wotd-mlx export encoder --precision float32 --out build/encoder
+      wotd-mlx export lvm:gru --context 16 --out build/gru
     """
-    from wotd_mlx.encoder import SemanticEncoder
     from wotd_mlx.export.box import ExportConfig, export
 
-    config = ExportConfig(precision, minimum_target, length, layers, force)
-    made = export(SemanticEncoder.load(run), target, out, config)
+    config = ExportConfig(precision, minimum_target, length, context, layers, force)
+    kind, _, model = target.partition(":")
+    if kind == "lvm":
+        from wotd_mlx.export.predictor import export_predictor
+
+        made = export_predictor(Path(run or "artifacts/lvm"), model, out, config)
+    else:
+        from wotd_mlx.encoder import SemanticEncoder
+
+        if context is not None:
+            raise click.UsageError(f"--context goes with lvm:NAME; {target} takes no context")
+        made = export(SemanticEncoder.load(run or "runs/default"), target, out, config)
     worst = float(made.report.psnr_db)
     if as_json:
         db = None if worst == float("inf") else round(worst, 2)
         row = {"package": str(made.package), "bytes": made.bytes, "psnr_db": db}
-        print_json({**row, "codes_equal": made.report.codes_equal})
+        print_json({**row, "codes_equal": made.report.codes_equal if kind != "lvm" else None})
         return
-    click.echo(f"{made.package}  {made.bytes / 1e6:.1f} MB, {made.report.examples:,} words by {made.report.engine}:")
+    click.echo(
+        f"{made.package}  {made.bytes / 1e6:.1f} MB, {made.report.examples:,} {made.checked} by {made.report.engine}:"
+    )
     for name, deviation in made.report.outputs.items():
         error = f"largest error {deviation.max_abs_error:.2g}, {deviation.psnr_db:.1f} dB"
         click.echo(f"  {name:10} {error if deviation.is_float else f'equal in {deviation.equal:.2%}'}")

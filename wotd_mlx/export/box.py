@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from converters import coreml
 from converters.coreml import neural_engine
-from converters.coreml.executor import load_package
+from converters.coreml.executor import Package, load_package
 from converters.coreml.files import appearing
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.embed.models import find_model, resolve
@@ -31,6 +32,7 @@ class ExportConfig:
         precision: ``float16``, ``float32``, or ``int8``, ``palette6``, ``palette4`` for compressed weights.
         target: the oldest system that must run it, ``iOS17`` or newer.
         length: tokens that a text encoder takes.
+        context: vectors that a predictor takes; None for as many as it was trained with.
         layers: compare every tensor inside too.
         force: replace the folder, and keep a package that is further from its source than its precision allows.
     """
@@ -38,6 +40,7 @@ class ExportConfig:
     precision: str = "float16"
     target: str = "iOS17"
     length: int = 16
+    context: int | None = None
     layers: bool = False
     force: bool = False
 
@@ -52,6 +55,8 @@ class Exported:
     operations: int
     off_engine: list[neural_engine.Row]
     """Operations that the Neural Engine is not expected to take, with the public source for that."""
+    checked: str = "words"
+    """What it was compared on."""
 
 
 def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | None = None) -> Exported:
@@ -64,23 +69,46 @@ def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | 
         WotdError: ``out`` exists, the target can't be converted, or it is below the gate of its precision.
     """
     config = config or ExportConfig()
+    refuse_existing(out, config)
+    found = find_target(coder, name, config.length)
+
+    def fill(folder: Path, saved: Package, report: coreml.Report, off_engine: list[neural_engine.Row]) -> None:
+        _fill(folder, coder, found, config, manifest(coder, name, found.package, saved, report, off_engine))
+
+    return packed(found, out, config, fill)
+
+
+def refuse_existing(out: Path, config: ExportConfig) -> None:
+    """Raise WotdError where there is something at ``out`` that isn't to be replaced."""
     if out.exists() and not config.force:
         raise WotdError(f"{out} exists; choose another --out, or replace it with --force")
-    found = find_target(coder, name, config.length)
+
+
+def packed(
+    found: Target,
+    out: Path,
+    config: ExportConfig,
+    fill: Callable[[Path, Package, coreml.Report, list[neural_engine.Row]], None],
+) -> Exported:
+    """Make the folder ``out`` with a target's verified package and what ``fill`` puts beside it: whole, or not at all.
+
+    Raises:
+        WotdError: the target can't be converted, or it is below the gate of its precision.
+    """
     with appearing(out) as folder:
         folder.mkdir()
         package = folder / f"{found.package}.mlpackage"
         report = _convert(found, package, config)
         saved = load_package(package)
         off_engine = neural_engine.report(saved)
-        _fill(folder, coder, found, config, manifest(coder, name, package.stem, saved, report, off_engine))
+        fill(folder, saved, report, off_engine)
         size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
         operations = sum(operation.type != "const" for operation in saved.operations)
-    return Exported(out / package.name, size, report, operations, off_engine)
+    return Exported(out / package.name, size, report, operations, off_engine, found.unit)
 
 
 def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Report:
-    with progress(f"checking on {len(found.examples):,} words", len(found.examples)) as advance:
+    with progress(f"checking on {len(found.examples):,} {found.unit}", len(found.examples)) as advance:
         try:
             return coreml.convert(
                 found.function,
@@ -101,7 +129,6 @@ def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Repor
 
 def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportConfig, manifest: dict[str, Any]) -> None:
     """All that lies beside the package."""
-    manifest |= {"precision": config.precision, "minimum_deployment_target": config.target}
     cases: dict[str, Any] = {"format": FORMAT}
     if found.name == "text-encoder":
         model = find_model(coder.config.embedding)
@@ -111,13 +138,19 @@ def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportCon
         cases["max_length"] = config.length
     if found.name != "decoder":
         manifest["words"] = _write_words(coder, folder / "words.f32")
-    _write_json(folder / "fixtures.json", {**cases, "cases": fixtures(coder, found, config.length)})
+    write_json(folder / "fixtures.json", {**cases, "cases": fixtures(coder, found, config.length)})
+    seal(folder, manifest, config)
+
+
+def seal(folder: Path, manifest: dict[str, Any], config: ExportConfig) -> None:
+    """Write the manifest, with how the package was made and the hash of each file beside it."""
+    manifest |= {"precision": config.precision, "minimum_deployment_target": config.target}
     manifest["sha256"] = {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
         if file.is_file() and "WOTDKit" not in file.parts
     }
-    _write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest)
 
 
 def _write_words(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
@@ -135,5 +168,6 @@ def _write_words(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
     }
 
 
-def _write_json(file: Path, content: Any) -> None:
+def write_json(file: Path, content: Any) -> None:
+    """Write one line of JSON."""
     file.write_text(json.dumps(content, ensure_ascii=True, separators=(",", ":")) + "\n", encoding="ascii")

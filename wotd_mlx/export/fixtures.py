@@ -6,6 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from numpy.typing import NDArray
 
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export.targets import Example, Target, tokens
@@ -40,13 +41,18 @@ def fixtures(coder: SemanticEncoder, target: Target, length: int) -> list[dict[s
     if target.name == "text-encoder":
         texts += ODD_TEXTS
         examples += tokens(coder, ODD_TEXTS, length)
-    return [_case(target, text, example) for text, example in zip(texts, examples, strict=True)]
+    return [{"text": text, **case(target, example)} for text, example in zip(texts, examples, strict=True)]
 
 
-def _case(target: Target, text: str, example: Example) -> dict[str, Any]:
+def case(target: Target, example: Example) -> dict[str, Any]:
+    """Inputs and outputs of one example as lists, without the batch's axis; floats to 7 decimals."""
     with mx.stream(mx.cpu):
         values = {**example, **target.function(**example)}
-    rows = {name: np.asarray(array)[0].tolist() for name, array in values.items()}
+    rows = {name: _listed(np.asarray(array)[0]) for name, array in values.items()}
     if "token_ids" in rows:
         rows["tokens"] = rows.pop("token_ids")
-    return {"text": text} | {k: [round(n, 7) if isinstance(n, float) else n for n in row] for k, row in rows.items()}
+    return rows
+
+
+def _listed(array: NDArray[Any]) -> Any:
+    return (array.astype(np.float64).round(7) if array.dtype.kind == "f" else array).tolist()

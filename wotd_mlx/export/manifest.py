@@ -21,6 +21,19 @@ def manifest(
     """The manifest of a package of this kind and name, its files' hashes aside."""
     model = find_model(coder.config.embedding)
     return {
+        **common(kind, name, saved, report, off_engine),
+        "codes": {
+            "kind": coder.config.codes.kind,
+            "levels": list(coder.levels),
+            "coordinates": _coordinates(coder),
+        },
+        "embedding": {"id": model.id, "dimensions": coder.dims, "licence": model.licence},
+    }
+
+
+def common(kind: str, name: str, saved: Package, report: Report, off_engine: list[Row]) -> dict[str, Any]:
+    """What is said of every package."""
+    return {
         "format": FORMAT,
         "kind": kind,
         "name": name,
@@ -28,12 +41,6 @@ def manifest(
         "made_by": f"wotd-mlx {version('wotd-mlx')}",
         "inputs": [_described(value) for value in saved.inputs],
         "outputs": [_described(value) for value in saved.outputs],
-        "codes": {
-            "kind": coder.config.codes.kind,
-            "levels": list(coder.levels),
-            "coordinates": _coordinates(coder),
-        },
-        "embedding": {"id": model.id, "dimensions": coder.dims, "licence": model.licence},
         "licence": "MIT",
         "verification": {**report.as_json(), "codes_equal": report.codes_equal},
         "neural_engine": [asdict(row) for row in off_engine],

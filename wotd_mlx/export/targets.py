@@ -81,6 +81,8 @@ class Target:
     float32: tuple[str, ...]
     texts: tuple[str, ...]
     examples: tuple[Example, ...]
+    unit: str = "words"
+    """What an example is, in the plural."""
 
 
 def find_target(coder: SemanticEncoder, name: str, length: int) -> Target:
@@ -90,7 +92,7 @@ def find_target(coder: SemanticEncoder, name: str, length: int) -> Target:
         WotdError: an unknown name, or a length that the embedding model doesn't take.
     """
     if name not in TARGETS:
-        raise WotdError(f"can't export {name!r}; expected one of {', '.join(TARGETS)}")
+        raise WotdError(f"can't export {name!r}; expected one of {', '.join(TARGETS)}, lvm:NAME")
     return TARGETS[name](coder, length)
 
 

@@ -1,0 +1,217 @@
+import json
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from tests.lvm.evaluation.small import D, articles, trained, vectors
+from tests.tolerances import close
+from wotd_mlx.lvm.data.sentences import split_by_article
+from wotd_mlx.lvm.evaluation import evaluate as module
+from wotd_mlx.lvm.evaluation import scores
+from wotd_mlx.lvm.evaluation.evaluate import evaluate
+from wotd_mlx.lvm.evaluation.predict import BEFORE, predict
+from wotd_mlx.lvm.store import ModelFolder, write_arrays
+from wotd_mlx.schemas import WotdError
+
+BASELINES = ["copy-last", "mean of context", "five scalars", "ridge"]
+LENGTHS = (12, 9, 14, 30, 8, 26, 11, 10, 9, 13)
+TOPICS = ("arts", "", "history", "arts", "history", "", "arts", "arts", "history", "")
+
+
+@pytest.fixture
+def data():
+    return articles(*LENGTHS, topics=TOPICS)
+
+
+@pytest.fixture
+def x(data):
+    return vectors(len(data))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two models; both add to the scalars."""
+    trained(tmp_path, "gru")
+    trained(tmp_path, "lstm", context=4)
+    return tmp_path
+
+
+def results(out):
+    found = module.Results(out)
+    return [json.loads(path.read_text()) for path in (found.validation, found.retrieval, found.benchmarks)]
+
+
+def test_the_three_files(folder, data, x):
+    ood = articles(9, 7)
+    evaluate(folder, ["gru", "lstm"], data, x, (ood, vectors(16, seed=4)), ood_file="other.txt", seconds=0)
+    validation, retrieval, benchmarks = results(folder)
+
+    rows = [*BASELINES, "scalars", "gru", "lstm"]
+    split = split_by_article(data, 0.3, 0.2)
+    assert validation["data"] == {
+        "file": "wiki.tsv",
+        "sentences": sum(LENGTHS),
+        "articles": 10,
+        "embedding": "some-embedding",
+        "dims": D,
+        "split": {"train": 5, "valid": 3, "test": 2},
+        "ood": "other.txt",
+    }
+    # The longest context of any model, for every row.
+    assert validation["context"] == benchmarks["context"] == 6
+    assert list(validation["rows"]) == list(retrieval["rows"]) == rows
+    for name, row in validation["rows"].items():
+        assert row["kind"] == ("model" if name in ("gru", "lstm") else "baseline")
+        for part in ("train", "valid", "test"):
+            assert row[part]["count"] == len(data.rows(getattr(split, part), BEFORE))
+        assert row["ood"]["count"] == 4 + 2
+        assert row["gap"] == pytest.approx(row["valid"]["mse"] - row["train"]["mse"], abs=1e-8)
+        assert set(retrieval["rows"][name]) == {"valid", "test", "ood"}
+        for part in retrieval["rows"][name].values():
+            assert set(part) == {"context", "newest5"}
+            # Sixth vectors are candidates only where the newest five are left out.
+            assert part["newest5"]["mean_reciprocal_rank"] <= part["context"]["mean_reciprocal_rank"]
+
+    gru = validation["rows"]["gru"]
+    assert (gru["epochs"], gru["best_epoch"], gru["seconds"], gru["training_peak_bytes"]) == (2, 1, 5.0, 2000)
+    model = ModelFolder(folder, "gru")
+    assert gru["bytes"] == model.best.stat().st_size
+    assert gru["parameters"] == model.load()[0].predictor.size
+    for key in ("by_length", "by_topic", "by_similarity"):
+        assert sum(bucket["count"] for bucket in gru[key]) == gru["valid"]["count"]
+    assert sum(gru["histogram"]["counts"]) == gru["valid"]["count"]
+    assert len(gru["failures"]) == 10
+    assert {"title", "context", "wanted", "got", "cosine", "rank"} == set(gru["failures"][0])
+
+    assert (retrieval["candidates"], retrieval["ood_candidates"]) == (sum(LENGTHS), 16)
+    assert set(retrieval["confusion"]) == {"gru", "lstm"}
+    assert set(benchmarks["rows"]) == {"gru", "lstm"}
+    expected = {"latency_ms", "step_ms", "throughput_per_s", "peak_bytes", "parameters", "bytes"}
+    assert set(benchmarks["rows"]["gru"]) == expected
+
+
+def test_a_row_is_what_the_parts_say(folder, data, x):
+    evaluate(folder, ["gru"], data, x, context=7, seconds=0)
+    validation, retrieval, _ = results(folder)
+    split = split_by_article(data, 0.3, 0.2)
+    targets = data.rows(split.valid, BEFORE)
+    wanted = predict(ModelFolder(folder, "gru").load()[0], data, x, targets, 7)
+    assert validation["rows"]["gru"]["valid"] == scores.summary(scores.measure(wanted, x, targets))
+    assert validation["rows"]["copy-last"]["valid"] == scores.summary(scores.measure(x[targets - 1], x, targets))
+    assert validation["rows"]["gru"]["ood"] is None
+    assert set(retrieval["rows"]["gru"]) == {"valid", "test"}
+
+
+def test_what_is_measured_does_not_teach_the_baselines(folder, data, x, monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "baselines", lambda *given: seen.append(given[2]) or {})
+    evaluate(folder, ["gru"], data, x, seconds=0)
+    split = split_by_article(data, 0.3, 0.2)
+    close(seen[0], split.train, "ids")
+    assert not set(seen[0]) & {*split.valid, *split.test}
+
+
+def test_other_text_is_ranked_among_itself(folder, data, x):
+    """Each other sentence is as the one before it, but for a little: copying finds it there, and not in the data."""
+    ood = articles(7)
+    theirs = np.eye(D, dtype=np.float32)[np.arange(7)]
+    theirs[6] = (theirs[5] + 0.1 * theirs[6]) / np.linalg.norm(theirs[5] + 0.1 * theirs[6])
+    # In the data the copy would meet fifty vectors that equal it.
+    x[:50] = theirs[5]
+    evaluate(folder, ["gru"], data, x, (ood, theirs), seconds=0)
+    found = results(folder)[1]["rows"]["copy-last"]["ood"]["context"]
+    # Sentence 6 is first; sentence 5 and sentence 6's candidates are all as far from sentence 4: two of them.
+    assert found["mean_reciprocal_rank"] == pytest.approx((1 + 1 / 1.5) / 2, abs=1e-6)
+
+
+def test_no_names_means_all_that_were_trained(folder, data, x):
+    evaluate(folder, [], data, x, seconds=0)
+    assert list(results(folder)[2]["rows"]) == ["lstm", "gru"]
+
+
+def test_models_that_stand_alone_have_no_starting_point(tmp_path, data, x):
+    trained(tmp_path, "gru", base="none")
+    evaluate(tmp_path, ["gru"], data, x, seconds=0)
+    assert list(results(tmp_path)[0]["rows"]) == [*BASELINES, "gru"]
+    # One that adds to scalars brings their row.
+    trained(tmp_path, "lstm")
+    evaluate(tmp_path, ["gru", "lstm"], data, x, seconds=0)
+    assert list(results(tmp_path)[0]["rows"]) == [*BASELINES, "scalars", "gru", "lstm"]
+
+
+def refused(match, out, data, x, *rest, names=("gru",), **more):
+    with pytest.raises(WotdError, match=match):
+        evaluate(out, names, data, x, *rest, seconds=0, **more)
+    assert not (out / "evaluation").exists()
+
+
+def test_vectors_of_another_width(folder, data, x):
+    wide = vectors(len(data), dims=24)
+    refused("gru predicts vectors of 16 numbers, the data's have 24; embed the data with some-", folder, data, wide)
+    other = articles(9), vectors(9, dims=24)
+    refused("other text's vectors have 24 numbers, the data's 16", folder, data, x, other)
+
+
+def test_vectors_that_are_not_finite(folder, data, x):
+    x[20, 3] = np.nan
+    refused("vector 20 of 142 is not finite", folder, data, x)
+
+
+def test_weights_that_are_not_finite(folder, data, x):
+    model = ModelFolder(folder, "gru")
+    weights = dict(mx.load(str(model.best)))
+    weights["predictor.head.bias"] = mx.full(weights["predictor.head.bias"].shape, float("nan"))
+    write_arrays(model.best, weights)
+    refused("not finite .* train again", folder, data, x)
+
+
+def test_a_context_longer_than_any_article(folder, data, x):
+    refused("a context of 30 vectors; expected 1 to 29", folder, data, x, context=30)
+    refused("a context of -1 vectors", folder, data, x, context=-1)
+
+
+def test_no_model(tmp_path, data, x):
+    refused("no trained model under", tmp_path, data, x, names=())
+    refused(r"no .*config.json; make it with `wotd-mlx lvm train gru`", tmp_path, data, x)
+    refused("unknown model 'grue'; expected one of lstm", tmp_path, data, x, names=("grue",))
+
+
+def test_weights_cut_short(folder, data, x):
+    best = ModelFolder(folder, "gru").best
+    best.write_bytes(best.read_bytes()[:-40])
+    refused("cut short", folder, data, x)
+
+
+def test_a_history_that_is_none(folder, data, x):
+    ModelFolder(folder, "gru").history.write_text('[{"epoch": 1}]')
+    refused(r"training_history.json is no list of epochs \(KeyError", folder, data, x)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"embedding": "another"}, "embedding 'another' and 'some-embedding'"),
+        ({"valid": 0.1}, "valid 0.1 and 0.3"),
+        ({"digest": "x"}, r"data \(digest\) 'x' and 'digest'"),
+    ],
+)
+def test_models_that_saw_other_articles(folder, data, x, change, match):
+    model = ModelFolder(folder, "lstm")
+    model.write_settings(replace(model.settings(), **change))
+    refused(f"lstm and gru were trained differently: {match}", folder, data, x, names=("gru", "lstm"))
+
+
+def test_other_data_than_the_models_were_trained_on(folder, data, x):
+    refused("not what the models .* were trained on", folder, data, x, digest="other")
+    evaluate(folder, ["gru"], data, x, digest="digest", seconds=0)
+
+
+def test_nothing_to_measure(folder):
+    data = articles(30, 4, 4, 4, 30, 30)
+    # Articles of four sentences have no target.
+    split = module.Split(np.array([0, 4, 5]), np.array([1, 2]), np.array([3]))
+    refused("nothing to measure in part valid", folder, data, vectors(102), split=split)
+    with pytest.raises(WotdError, match="part ood"):
+        module._parts(articles(9, 9, 9), vectors(27), split_by_article(articles(9, 9, 9)), (articles(3), vectors(3)))

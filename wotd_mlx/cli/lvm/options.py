@@ -1,0 +1,16 @@
+"""What the commands of ``lvm`` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+out = click.option(
+    "--out",
+    default="artifacts/lvm",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where models, figures and plots lie.",
+)

@@ -1,0 +1,103 @@
+"""``wotd-mlx lvm train``: one predictor, or all of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT, GIB
+from wotd_mlx.cli.lvm.options import out
+from wotd_mlx.cli.options import as_json, device, print_json
+from wotd_mlx.config import TrainingConfig
+
+log = logging.getLogger("wotd_mlx")
+
+
+@click.command("train")
+@click.argument("name", metavar="NAME|all")
+@click.option("--data", required=True, type=click.Path(path_type=Path), metavar="FILE|DIR", help="Sentences in order.")
+@click.option(
+    "--embedding",
+    default=TrainingConfig.embedding,
+    show_default=True,
+    metavar="ID|DIR|FILE.npy",
+    help="Embedding model, or its vectors.",
+)
+@click.option("--preset", "size", type=click.Choice(["tiny", "paper"]), default="tiny", show_default=True, help="Size.")
+@out
+@click.option("--context", type=click.IntRange(1), help="Vectors that a model reads at most.")
+@click.option("--epochs", type=click.IntRange(1), help="Most passes over the training articles.")
+@click.option("--batch", type=click.IntRange(1), help="Windows a step of the optimiser.")
+@click.option("--learning-rate", type=float, help="Of the optimiser; falls where the loss stays on a plateau.")
+@click.option(
+    "--contrastive", type=click.FloatRange(0), help="Weight of the contrastive loss beside the squared error."
+)
+@click.option(
+    "--base", type=click.Choice(["none", "added", "gates"]), help="How a model uses fitted weights of its context."
+)
+@click.option(
+    "--context-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of vectors hidden in training."
+)
+@click.option("--noise", type=click.FloatRange(0), help="Deviation of noise on the vectors read in training.")
+@click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of what is computed.")
+@click.option("--seed", type=int, help="Of weights, order and dropout.")
+@click.option("--memory-limit", type=click.FloatRange(0.1), metavar="GB", help="Picks micro-batches. [default: 8]")
+@click.option("--fresh", is_flag=True, help="Start over where a training lies already.")
+@device
+@as_json
+def command(
+    name: str,
+    data: Path,
+    embedding: str,
+    size: str,
+    out: Path,
+    memory_limit: float | None,
+    fresh: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train predictors of the next sentence's vector.
+
+    The data is a table with tabs and the columns article_id and sentence (sent_idx, title and topic where known), in
+    reading order; or a text file, or a folder of them. Articles are split into training, validation and test as wholes.
+    Interrupted trainings go on where they were when the same command is given again.
+
+    \b
+    Examples:
+      wotd-mlx lvm train gru --data sentences.tsv
+      wotd-mlx lvm train all --data sentences.tsv --preset tiny
+      wotd-mlx lvm train mamba2 --data sentences.tsv --preset paper --embedding BAAI/bge-base-en-v1.5
+      wotd-mlx lvm train lstm --data sentences.tsv --context 16 --epochs 3 --out artifacts/short
+    """
+    from wotd_mlx.lvm import NAMES, architecture
+    from wotd_mlx.lvm.data.sentences import read_sentences
+    from wotd_mlx.lvm.data.vectors import sentence_vectors
+    from wotd_mlx.lvm.training.recipe import RECIPES
+    from wotd_mlx.lvm.training.train import settings_for, train
+
+    names = NAMES if name == "all" else (name,)
+    for each in names:
+        architecture(each)
+    sentences = read_sentences(data)
+    vectors = sentence_vectors(sentences, embedding, out / "embeddings")
+    limit = int(memory_limit * GIB) if memory_limit else DEFAULT_MEMORY_LIMIT
+    chosen = {key: value for key, value in given.items() if value is not None}
+    for each in names:
+        recipe = replace(RECIPES[size], **chosen)
+        settings = settings_for(each, size, recipe, sentences, vectors, embedding, data)
+        for epoch in train(settings, sentences, vectors, out, limit, fresh):
+            if as_json:
+                print_json({"name": each, **asdict(epoch)})
+            else:
+                click.echo(
+                    f"{each} epoch {epoch.epoch}: loss {epoch.train_loss:.4f} in training, {epoch.valid_loss:.4f} in "
+                    f"validation, cosine {epoch.valid_cosine:.4f}, margin {epoch.valid_margin:+.4f}, "
+                    f"{epoch.seconds:.0f} s" + (", best" if epoch.best else "")
+                )
+    if not as_json:
+        click.echo(f"Next: wotd-mlx lvm evaluate --out {out}")

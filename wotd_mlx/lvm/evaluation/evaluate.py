@@ -1,0 +1,307 @@
+"""All trained models of a folder and what they have to beat, on the same targets with the same context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wotd_mlx.files import write_atomically
+from wotd_mlx.lvm import architecture
+from wotd_mlx.lvm.data.sentences import Rows, Sentences, Split, split_by_article
+from wotd_mlx.lvm.data.vectors import check
+from wotd_mlx.lvm.evaluation import retrieval, scores
+from wotd_mlx.lvm.evaluation.baselines import baselines
+from wotd_mlx.lvm.evaluation.failures import worst
+from wotd_mlx.lvm.evaluation.latency import benchmark, machine
+from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, Vectors, predict, silenced
+from wotd_mlx.lvm.evaluation.projection import places, project
+from wotd_mlx.lvm.parts.residual import NextVector
+from wotd_mlx.lvm.store import ModelFolder, Settings, read_json, trained_models
+from wotd_mlx.progress import progress
+from wotd_mlx.schemas import WotdError
+
+TRAINING_SAMPLE = 4000
+"""Training targets, drawn once, on which the gap between training and validation is measured."""
+STARTING_POINT = "scalars"
+"""The row of what was fitted before training, to which the models add."""
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of an evaluation."""
+
+    out: Path
+
+    @property
+    def validation(self) -> Path:
+        return self.out / "evaluation" / "validation_results.json"
+
+    @property
+    def retrieval(self) -> Path:
+        return self.out / "evaluation" / "retrieval_results.json"
+
+    @property
+    def benchmarks(self) -> Path:
+        return self.out / "evaluation" / "inference_benchmarks.json"
+
+
+class Part(NamedTuple):
+    """Targets of one kind, and the sentences that they are among."""
+
+    sentences: Sentences
+    vectors: Vectors
+    targets: Rows
+
+
+def evaluate(
+    out: Path,
+    names: Sequence[str],
+    data: Sentences,
+    vectors: Vectors,
+    ood: tuple[Sentences, Vectors] | None = None,
+    *,
+    ood_file: str | None = None,
+    context: int | None = None,
+    split: Split | None = None,
+    digest: str | None = None,
+    seconds: float = 2.0,
+) -> Results:
+    """Measure the models under ``out`` beside the baselines, and write the three JSON files.
+
+    Args:
+        names: models, in the order of the tables; empty for all whose training has ended.
+        data: the N sentences that they were trained on.
+        vectors: (N, D), theirs.
+        ood: sentences of another kind and their vectors; each is ranked among these alone.
+        ood_file: what the results call them.
+        context: vectors that every row of the tables sees; by default the most that a model was trained with.
+        split: the parts of the articles; by default they are dealt as the models' settings say.
+        digest: of the data, to be that of each training; not compared where it isn't given.
+        seconds: about how long each timing of a model may take.
+
+    Raises:
+        WotdError: no model, or an unknown one; models of different data, splits or embeddings; another D than theirs;
+            vectors that aren't finite; a context longer than any article; a part without a target.
+    """
+    names = list(dict.fromkeys(names)) or trained_models(out)
+    for name in names:
+        architecture(name)
+    settings = {name: ModelFolder(out, name).settings() for name in names}
+    common = _agreed(out, settings, vectors.shape[-1], digest, split is not None)
+    check(vectors, len(data), "the sentences' vectors")
+    context = _context(context or max(s.recipe.context for s in settings.values()), data)
+    split = split or split_by_article(data, common.valid, common.test)
+    parts = _parts(data, vectors, split, ood)
+    similarity = scores.similarity_to_training(vectors, parts["valid"].targets, data.rows(split.train))
+
+    fitted = baselines(data, vectors, split.train, context)
+    if base := _starting_point(out, settings, context):
+        fitted[STARTING_POINT] = base
+    table = _Table(parts, similarity, context, len(names))
+    with progress("evaluating", len(fitted) + 2 * len(names) + 1) as advance:
+        for name, forecast in fitted.items():
+            table.add(name, forecast)
+            advance(1)
+        for name in names:
+            table.add_model(out, name, seconds, advance)
+        projection = table.projection()
+        advance(1)
+
+    described = {
+        "file": common.data,
+        "sentences": len(data),
+        "articles": data.articles,
+        "embedding": common.embedding,
+        "dims": vectors.shape[1],
+        "split": {"train": len(split.train), "valid": len(split.valid), "test": len(split.test)},
+        "ood": ood_file or "other text" if ood else None,
+    }
+    ranked = {"candidates": len(data), "ood_candidates": len(ood[0]) if ood else None, "rows": table.retrieval}
+    results = Results(out)
+    _write(results.validation, {"data": described, "context": context, "rows": table.validation})
+    _write(results.retrieval, {**ranked, "confusion": table.confusion, "projection": projection})
+    _write(results.benchmarks, {"machine": machine(), "context": context, "rows": table.benchmarks})
+    return results
+
+
+class _Table:
+    """The rows so far, in the form of the three files."""
+
+    def __init__(self, parts: Mapping[str, Part], similarity: scores.Numbers, context: int, models: int):
+        self.parts, self.similarity, self.context = parts, similarity, context
+        self.validation: dict[str, Any] = {}
+        self.retrieval: dict[str, Any] = {}
+        self.confusion: dict[str, Any] = {}
+        self.benchmarks: dict[str, Any] = {}
+        self._places = places(len(parts["valid"].targets), models)
+        self._projected: dict[str, Vectors] = {}
+
+    def add(self, name: str, forecast: Forecast, about: Mapping[str, Any] | None = None) -> None:
+        """Measure a baseline, or a model where something is said ``about`` it."""
+        row: dict[str, Any] = {"kind": "baseline" if about is None else "model", "ood": None}
+        self.retrieval[name] = {}
+        for key, part in self.parts.items():
+            predictions = forecast(*part)
+            figures = scores.measure(predictions, part.vectors, part.targets)
+            row[key] = scores.summary(figures)
+            if key == "train":
+                continue
+            ranks = retrieval.rank(predictions, part.sentences, part.vectors, part.targets, self.context)
+            self.retrieval[name][key] = {
+                "context": retrieval.summary(ranks.context),
+                "newest5": retrieval.summary(ranks.newest),
+            }
+            if key == "valid" and about is not None:
+                row |= {**about, **self._closer(figures, ranks, part)}
+                self.confusion[name] = self._confusion(ranks, part)
+                self._projected[name] = predictions[self._places]
+        row["gap"] = round(row["valid"]["mse"] - row["train"]["mse"], 9)
+        self.validation[name] = row
+
+    def add_model(self, out: Path, name: str, seconds: float, advance: Advance) -> None:
+        """Measure a trained model, then how fast it is."""
+        folder = ModelFolder(out, name)
+        # One model at a time: its arrays are gone before the next one's come.
+        model, settings = folder.load()
+        size = {"parameters": model.predictor.size, "bytes": folder.best.stat().st_size}
+        self.add(name, _forecast(model, self.context), {**size, **_trained(folder)})
+        advance(1)
+        measured = benchmark(model, settings.architecture["dims"], self.context, seconds)
+        self.benchmarks[name] = {**measured, **size}
+        advance(1)
+
+    def projection(self) -> dict[str, Any] | None:
+        """Targets and all models' predictions in one plane, or None."""
+        part = self.parts["valid"]
+        return project(part.vectors[part.targets[self._places]], self._projected)
+
+    def _closer(self, figures: scores.Figures, ranks: retrieval.Ranks, part: Part) -> dict[str, Any]:
+        return {
+            "by_length": scores.by_length(figures, part.sentences, part.targets),
+            "by_topic": scores.by_topic(figures, part.sentences, part.targets),
+            "by_similarity": scores.by_similarity(figures, self.similarity),
+            "histogram": scores.histogram(figures.cosine),
+            "failures": worst(figures, ranks, part.sentences, part.targets),
+        }
+
+    def _confusion(self, ranks: retrieval.Ranks, part: Part) -> dict[str, Any]:
+        topics, article = part.sentences.topics, part.sentences.article
+        wanted, got = ([topics[n] for n in article[rows]] for rows in (part.targets, ranks.nearest))
+        return retrieval.confusion(wanted, got)
+
+
+def _forecast(model: NextVector, context: int) -> Forecast:
+    return lambda sentences, vectors, targets: predict(model, sentences, vectors, targets, context)
+
+
+def _starting_point(out: Path, settings: Mapping[str, Settings], context: int) -> Forecast | None:
+    """What the first model that has one begins at, with nothing added; None where all models stand alone."""
+    for name, own in settings.items():
+        if own.recipe.base != "none":
+            return _forecast(silenced(ModelFolder(out, name).load()[0]), context)
+    return None
+
+
+def _trained(folder: ModelFolder) -> dict[str, Any]:
+    """What ``training_history.json`` says.
+
+    Raises:
+        WotdError: it is missing or no history.
+    """
+    history = read_json(folder.history)
+    try:
+        best = [epoch["epoch"] for epoch in history if epoch["best"]]
+        return {
+            "epochs": len(history),
+            "best_epoch": best[-1] if best else len(history),
+            "seconds": round(sum(epoch["seconds"] for epoch in history), 3),
+            "training_peak_bytes": max((epoch["peak_bytes"] for epoch in history), default=0),
+        }
+    except (KeyError, TypeError) as error:
+        raise WotdError(
+            f"{folder.history} is no list of epochs ({type(error).__name__}: {error}); train again into another folder"
+        ) from error
+
+
+def _agreed(out: Path, settings: Mapping[str, Settings], dims: int, digest: str | None, split_given: bool) -> Settings:
+    """What the models have in common: a table of models that saw other articles would compare nothing."""
+    if not settings:
+        raise WotdError(f"no trained model under {out / 'models'}; make one with `wotd-mlx lvm train gru`")
+    shared: dict[str, dict[str, Any]] = {
+        name: {"data (digest)": s.digest, "embedding": s.embedding} for name, s in settings.items()
+    }
+    if not split_given:
+        for name, s in settings.items():
+            shared[name] |= {"valid": s.valid, "test": s.test}
+    first = next(iter(settings))
+    for name, own in shared.items():
+        if different := [key for key, value in own.items() if value != shared[first][key]]:
+            pairs = ", ".join(f"{key} {own[key]!r} and {shared[first][key]!r}" for key in different)
+            raise WotdError(
+                f"{name} and {first} were trained differently: {pairs}; evaluate them apart, or train one of them again"
+            )
+    if digest is not None and digest != settings[first].digest:
+        raise WotdError(
+            f"the data is not what the models under {out} were trained on (digest {digest}, expected "
+            f"{settings[first].digest}): validation articles may have been trained on; give {settings[first].data}"
+        )
+    for name, s in settings.items():
+        if s.architecture["dims"] != dims:
+            raise WotdError(
+                f"{name} predicts vectors of {s.architecture['dims']} numbers, the data's have {dims}; embed the data "
+                f"with {s.embedding}, which the model was trained on"
+            )
+    return settings[first]
+
+
+def _context(context: int, data: Sentences) -> int:
+    longest = int(np.diff(data.starts).max())
+    if not 1 <= context < longest:
+        raise WotdError(
+            f"a context of {context} vectors; expected 1 to {longest - 1}, as the longest article has {longest} "
+            "sentences"
+        )
+    return context
+
+
+def _parts(data: Sentences, vectors: Vectors, split: Split, ood: tuple[Sentences, Vectors] | None) -> dict[str, Part]:
+    """Targets to measure on, by the results' names for them.
+
+    Raises:
+        WotdError: one has no target, or other text whose vectors don't fit.
+    """
+    training = data.rows(split.train, BEFORE)
+    if len(training) > TRAINING_SAMPLE:
+        training = np.sort(np.random.default_rng(0).choice(training, TRAINING_SAMPLE, replace=False))
+    parts = {
+        "valid": Part(data, vectors, data.rows(split.valid, BEFORE)),
+        "test": Part(data, vectors, data.rows(split.test, BEFORE)),
+        "train": Part(data, vectors, training),
+    }
+    if ood:
+        other, theirs = ood
+        check(theirs, len(other), "the other text's vectors")
+        if theirs.shape[1] != vectors.shape[1]:
+            raise WotdError(
+                f"the other text's vectors have {theirs.shape[1]} numbers, the data's {vectors.shape[1]}; embed both "
+                "with the same model"
+            )
+        parts["ood"] = Part(other, theirs, other.rows(np.arange(other.articles), BEFORE))
+    for key, part in parts.items():
+        if not len(part.targets):
+            raise WotdError(
+                f"nothing to measure in part {key}: none of its articles has more than {BEFORE} sentences; "
+                "give longer ones, or a larger share"
+            )
+    return parts
+
+
+def _write(path: Path, results: Mapping[str, Any]) -> None:
+    write_atomically(path, (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -1,0 +1,87 @@
+"""What a model expects after each context: windows read in batches that stay small, whatever the data's size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.lvm.data.sentences import Rows, Sentences
+from wotd_mlx.lvm.parts.base import Predictor, State
+from wotd_mlx.lvm.parts.residual import NextVector
+from wotd_mlx.schemas import WotdError
+
+Vectors = NDArray[np.float32]
+Forecast = Callable[[Sentences, Vectors, Rows], Vectors]
+"""Anything that stands in a table: sentences, their vectors (N, D) and M target rows -> predictions (M, D)."""
+
+BEFORE = 5
+"""Sentences of its article that stand before a target, at least."""
+_NUMBERS = 1 << 20
+_MOST_WINDOWS = 512
+
+
+class Windows(NamedTuple):
+    """Contexts of B targets, oldest vector first."""
+
+    rows: Rows
+    """(B, L); after a window's last place its newest row is repeated, so that a target's own vector is never there."""
+    length: Rows
+    """(B,) real places of each."""
+
+
+def windows(sentences: Sentences, targets: Rows, context: int) -> Windows:
+    """The last min(context, place) rows before each target; L is the longest of them."""
+    length = np.minimum(context, sentences.place[targets])
+    rows = (targets - length)[:, None] + np.arange(length.max(initial=1))
+    return Windows(np.minimum(rows, targets[:, None] - 1), length)
+
+
+def predict(
+    model: NextVector, sentences: Sentences, vectors: Vectors, targets: Rows, context: int, numbers: int = _NUMBERS
+) -> Vectors:
+    """Predictions (M, D) of M target rows, each from the ``context`` vectors before it or as many as there are.
+
+    Args:
+        numbers: most numbers that the windows of a batch hold, B·L·D: what bounds the memory.
+
+    Raises:
+        WotdError: a prediction that isn't finite.
+    """
+    D = vectors.shape[1]
+    found = np.empty((len(targets), D), np.float32)
+    batch = min(_MOST_WINDOWS, max(1, numbers // (context * D)))
+    # Windows of like length side by side: little is padded.
+    order = np.argsort(np.minimum(context, sentences.place[targets]), kind="stable")
+    for start in range(0, len(targets), batch):
+        chosen = order[start : start + batch]
+        rows, length = windows(sentences, targets[chosen], context)
+        y, _ = model(mx.array(vectors[rows]))
+        newest = y[mx.arange(len(chosen)), mx.array(length - 1)]
+        found[chosen] = np.asarray(newest.astype(mx.float32))
+    if not np.isfinite(found).all():
+        wrong = targets[np.flatnonzero(~np.isfinite(found).all(axis=1))]
+        raise WotdError(
+            f"the prediction for sentence {wrong[0]} is not finite ({len(wrong)} of {len(targets)} such); "
+            "the weights are damaged or diverged: train again"
+        )
+    return found
+
+
+class _Silent(Predictor):
+    """A predictor that adds nothing."""
+
+    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+        """x (B, L, D) -> zeros (B, L, D)."""
+        return mx.zeros_like(x), None
+
+
+def silenced(model: NextVector) -> NextVector:
+    """The same model with nothing added to the starting point that was fitted for it; changes ``model`` itself."""
+    model.predictor = _Silent()
+    # Gates have a bias of their own, which steers the weights whatever the predictor says.
+    model.pop("gates", None)
+    return model
