@@ -191,7 +191,12 @@ def lanes() -> int:
 
 def jit_available() -> bool:
     """Whether ``mx.compile`` fuses here: always on a GPU; on a CPU MLX calls the system's C++ compiler."""
-    return not on_cpu() or sys.platform == "darwin" or shutil.which("g++") is not None
+    return not on_cpu() or sys.platform == "darwin" or _has_compiler()
+
+
+@cache
+def _has_compiler() -> bool:
+    return shutil.which("g++") is not None
 
 
 def select_device(name: str = "auto") -> mx.Device:

@@ -10,6 +10,7 @@ import pytest
 from mlx import nn
 
 from tests.tolerances import close
+from wotd_mlx import fusing
 from wotd_mlx.embed import forms
 
 FAR = np.concatenate([np.linspace(-8, 8, 20_001), [-1e4, -100, -30, 0.0, 30, 100, 1e4]]).astype(np.float32)
@@ -46,5 +47,5 @@ def test_a_fused_form_serves_every_stream():
 
 
 def test_without_a_compiler_the_forms_still_work(monkeypatch):
-    monkeypatch.setattr(forms, "jit_available", lambda: False)
+    monkeypatch.setattr(fusing, "jit_available", lambda: False)
     close(forms.CPU.gelu(mx.array(FAR)), forms.power_gelu(mx.array(FAR)), "gelu")

@@ -8,7 +8,8 @@ import pytest
 
 from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
-from wotd_mlx.lvm.parts.ssd import CausalConv, segment_products, ssd
+from wotd_mlx.lvm.parts.short_conv import ShortConv
+from wotd_mlx.lvm.parts.ssd import segment_products, ssd
 
 B, L, H, W, N = 2, 21, 3, 4, 5
 
@@ -60,7 +61,7 @@ def test_segment_products():
 
 
 def test_the_convolution_is_causal_and_goes_on():
-    conv = CausalConv(2, 4)
+    conv = ShortConv(2, 4)
     x = mx.random.normal((1, 9, 2), key=mx.random.key(0))
     padded = np.concatenate([np.zeros((3, 2)), np.array(x[0])])
     want = [(np.array(conv.weight) * padded[t : t + 4]).sum(axis=0) for t in range(9)]

@@ -8,9 +8,9 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Activations
 from wotd_mlx.lvm.parts.attention import KeysValues, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.dropped import attend_dropped
-from wotd_mlx.lvm.parts.tanh import Tanh, choose, gelu
 from wotd_mlx.schemas import WotdError
 
 _DEVIATION = 0.02
@@ -93,11 +93,11 @@ class Block(nn.Module):
             layer.weight = _DEVIATION * residuals**-0.5 * mx.random.normal(layer.weight.shape)
             layer.bias = mx.zeros(layer.bias.shape)
 
-    def __call__(self, x: mx.array, tanh: Tanh, past: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
+    def __call__(self, x: mx.array, act: Activations, past: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
         """Read L places after those of ``past``."""
         mixed, known = self.attention(self.norm1(x), past)
         x = x + self.dropout(mixed)
-        return x + self.dropout(self.down(gelu(self.up(self.norm2(x)), tanh))), known
+        return x + self.dropout(self.down(act.tanh_gelu(self.up(self.norm2(x))))), known
 
 
 class Predictor(base.Predictor):
@@ -107,8 +107,6 @@ class Predictor(base.Predictor):
         cfg: sizes. Dropout acts on the input, on attention's weights and after both parts of a block, as in GPT-2.
     Shape:
         x (B, L, D) -> (B, L, D); the state is the keys and values of each block.
-    Attributes:
-        exact: take MLX's own tanh even where the CPU has a faster one; an export sets it.
     Reference:
         Radford et al. 2019, section 2.3, and Sanh et al. 2019, arXiv 1910.01108. The linear layers replace the table
         of tokens, which a published checkpoint shares between its two ends.
@@ -116,7 +114,6 @@ class Predictor(base.Predictor):
 
     def __init__(self, cfg: Config):
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.positions = _DEVIATION * mx.random.normal((cfg.longest, cfg.width))
         self.layers = [Block(cfg) for _ in range(cfg.depth)]
@@ -138,10 +135,10 @@ class Predictor(base.Predictor):
                 f"a context of {end} vectors is longer than distilgpt2's {longest} learned positions; "
                 "shorten it, or build the model with a larger `longest`"
             )
-        tanh = choose(self.exact, self.training)
+        act = self.act
         x = self.dropout(self.embed(x) + self.positions[start:end])
         after = []
         for block, past in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, known = self.through(block, x, tanh, past)
+            x, known = self.through(block, x, act, past)
             after.append(known)
         return self.head(self.norm(x)), after

@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
-from wotd_mlx.lvm.parts.tanh import Tanh, choose, fast
+from wotd_mlx.lvm.parts.activations import Function, choose
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class GRU(nn.Module):
         self.bias_ih = mx.random.uniform(-bound, bound, (3 * width,))
         self.bias_hh = mx.random.uniform(-bound, bound, (3 * width,))
 
-    def __call__(self, x: mx.array, h: mx.array, tanh: Tanh) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, h: mx.array, tanh: Function) -> tuple[mx.array, mx.array]:
         """Read L vectors from the state h; see the class for shapes."""
         D, L, B = x.shape
         W = h.shape[0]
@@ -82,7 +82,7 @@ class GRU(nn.Module):
         return h, h[:, -1]
 
 
-def _recur(known: mx.array, new: mx.array, back: mx.array, h: mx.array, tanh: Tanh) -> tuple[mx.array, ...]:
+def _recur(known: mx.array, new: mx.array, back: mx.array, h: mx.array, tanh: Function) -> tuple[mx.array, ...]:
     """What W_h h is added to (3W, L, B), n's part of x (W, L, B), W_h (3W, W), h (W, B) -> all h (W, L, B), and L
     times r and z (2W, B), the product that r scales, and n."""
     W, L, _ = new.shape
@@ -124,11 +124,9 @@ def _backwards(primals: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, .
 
 
 @cache
-def _trained(tanh: Tanh) -> Any:
+def _trained(tanh: Function) -> Any:
     """The recurrence with its gradients by hand."""
-    # The custom function has its own slopes, so its tanh needs none.
-    inner = mx.tanh if tanh is mx.tanh else fast
-    function = mx.custom_function(lambda known, new, back, h: _recur(known, new, back, h, inner))
+    function = mx.custom_function(lambda known, new, back, h: _recur(known, new, back, h, tanh))
     function.vjp(_backwards)
     return function
 
@@ -140,15 +138,12 @@ class Predictor(base.Predictor):
         cfg: sizes; dropout acts between layers, as in torch.nn.GRU.
     Shape:
         x (B, L, D) -> (B, L, D); the state has h (B, W) of each layer.
-    Attributes:
-        exact: take MLX's own tanh even where the CPU has a faster one; an export sets it.
     Reference:
         Cho et al. 2014, arXiv 1406.1078.
     """
 
     def __init__(self, cfg: Config):
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [GRU(cfg.width, cfg.width) for _ in range(cfg.depth)]
         self.dropout = nn.Dropout(cfg.dropout)
@@ -156,7 +151,8 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        tanh = choose(self.exact, self.training)
+        # In training too the plain one: the recurrence has its slopes by hand.
+        tanh = choose(self.exact, training=False).tanh
         x = self.embed(x.swapaxes(0, 1)).transpose(2, 0, 1)
         W, _, B = x.shape
         read = state or [mx.zeros((B, W), x.dtype)] * len(self.layers)

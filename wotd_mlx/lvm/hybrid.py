@@ -15,6 +15,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.rotary import rotate
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
@@ -98,7 +99,10 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(cfg.width, narrow, bias=False)
         self.o_proj = nn.Linear(cfg.width, cfg.width, bias=False)
 
-    def __call__(self, x: mx.array, past: KeysValues | None) -> tuple[mx.array, KeysValues]:
+    def __call__(
+        self, x: mx.array, past: KeysValues | None, silu: Function | None = None
+    ) -> tuple[mx.array, KeysValues]:
+        """``silu`` is for the other mixer."""
         cfg = self._cfg
         offset = 0 if past is None else past[0].shape[2]
         queries = split_heads(self.q_proj(x), cfg.heads)
@@ -118,8 +122,8 @@ class GatedMLP(nn.Module):
         self.up_proj = nn.Linear(width, hidden, bias=False)
         self.down_proj = nn.Linear(hidden, width, bias=False)
 
-    def __call__(self, x: mx.array) -> mx.array:
-        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+    def __call__(self, x: mx.array, silu: Function) -> mx.array:
+        return self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
 
 
 class HybridLayer(nn.Module):
@@ -139,10 +143,10 @@ class HybridLayer(nn.Module):
         self.mlp = GatedMLP(cfg.width, cfg.hidden)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: LayerState | None) -> tuple[mx.array, LayerState]:
-        y, state = self.mixer(self.mixer_norm(x), state)
+    def __call__(self, x: mx.array, state: LayerState | None, silu: Function) -> tuple[mx.array, LayerState]:
+        y, state = self.mixer(self.mixer_norm(x), state, silu)
         x = x + self.dropout(y)
-        return x + self.dropout(self.mlp(self.mlp_norm(x))), state
+        return x + self.dropout(self.mlp(self.mlp_norm(x), silu)), state
 
 
 class Predictor(base.Predictor):
@@ -156,9 +160,9 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[LayerState] | None = None) -> tuple[mx.array, list[LayerState]]:
-        h = self.embed(x)
+        h, silu = self.embed(x), self.act.silu
         after: list[LayerState] = []
         for i, layer in enumerate(self.layers):
-            h, known = self.through(layer, h, state[i] if state else None)
+            h, known = self.through(layer, h, state[i] if state else None, silu)
             after.append(known)
         return self.head(self.norm(h)), after

@@ -23,7 +23,8 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.lvm.parts import base, gelu
+from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.convolution import convolve
 from wotd_mlx.lvm.parts.short_conv import ShortConv
 
@@ -135,34 +136,27 @@ class HyenaBlock(nn.Module):
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: HyenaState | None, exact: bool) -> tuple[mx.array, HyenaState]:
-        """``exact`` as in :class:`Predictor`."""
+    def __call__(self, x: mx.array, state: HyenaState | None, gelu: Function) -> tuple[mx.array, HyenaState]:
         y, state = self.mixer(self.norm1(x), state)
         x = x + self.dropout(y)
-        inner = gelu.choose(exact, self.training)(self.up(self.norm2(x)))
-        return x + self.dropout(self.down(inner)), state
+        return x + self.dropout(self.down(gelu(self.up(self.norm2(x))))), state
 
 
 class Predictor(base.Predictor):
-    """x (B, L, D) -> (B, L, D); the state is each block's (short past, what its long convolutions have read).
-
-    Args:
-        exact: take MLX's own GELU even where the CPU has a faster one; an export sets it.
-    """
+    """x (B, L, D) -> (B, L, D); the state is each block's (short past, what its long convolutions have read)."""
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [HyenaBlock(cfg) for _ in range(cfg.depth)]
         self.norm = nn.LayerNorm(cfg.width)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[HyenaState] | None = None) -> tuple[mx.array, list[HyenaState]]:
-        h = self.embed(x)
+        h, gelu = self.embed(x), self.act.gelu
         memories: Sequence[HyenaState | None] = state or [None] * len(self.layers)
         after = []
         for layer, before in zip(self.layers, memories, strict=True):
-            h, known = self.through(layer, h, before, self.exact)
+            h, known = self.through(layer, h, before, gelu)
             after.append(known)
         return self.head(self.norm(h)), after

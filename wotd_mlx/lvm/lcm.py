@@ -10,6 +10,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base, diffusion
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.blocks import Block, Stage
 from wotd_mlx.lvm.parts.rotary import rotate
@@ -112,10 +113,12 @@ class DecoderLayer(nn.Module):
         self.feed = SwiGLU(cfg.width, cfg.inner)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, h: mx.array, state: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
+    def __call__(
+        self, h: mx.array, state: KeysValues | None = None, silu: Function | None = None
+    ) -> tuple[mx.array, KeysValues]:
         y, state = self.attention(self.attention_norm(h), state)
         h = h + self.dropout(y)
-        return h + self.dropout(self.feed(self.feed_norm(h))), state
+        return h + self.dropout(self.feed(self.feed_norm(h), silu)), state
 
 
 class TwoTower(nn.Module):
@@ -142,7 +145,12 @@ class TwoTower(nn.Module):
         self._noises = mx.array(draws.astype("float32"))
 
     def __call__(
-        self, contexts: mx.array, past: list[KeysValues] | None, head: nn.Linear, noises: mx.array | None = None
+        self,
+        contexts: mx.array,
+        past: list[KeysValues] | None,
+        head: nn.Linear,
+        noises: mx.array | None = None,
+        silu: Function | None = None,
     ) -> tuple[mx.array, list[KeysValues]]:
         """contexts (B, L, W) -> the vectors after them (B, L, D), and keys and values of all contexts.
 
@@ -157,7 +165,7 @@ class TwoTower(nn.Module):
 
         def predict(x: mx.array, t: int, given: bool) -> mx.array:
             seen, mask = (known, None) if given else (free, mx.ones((1, 1, L, 1), mx.bool_))
-            y: mx.array = head(self.denoiser(x, mx.array([[t]]), seen, mask))
+            y: mx.array = head(self.denoiser(x, mx.array([[t]]), seen, mask, silu))
             return y
 
         y = diffusion.sample(
@@ -219,17 +227,6 @@ class Predictor(base.Predictor):
         self.freeze(keys=["centre", "spread"], recurse=False)
         return self
 
-    @property
-    def exact(self) -> bool:
-        """Whether MLX's own tanh is taken even where the CPU has a faster one; an export sets it."""
-        return all(module.exact for module in self.modules() if isinstance(module, SwiGLU))
-
-    @exact.setter
-    def exact(self, on: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, SwiGLU):
-                module.exact = on
-
     def fit_normaliser(self, x: mx.array) -> None:
         """Set centre and spread from x (N, D): the median, and the interquartile range of each of the D.
 
@@ -251,11 +248,11 @@ class Predictor(base.Predictor):
 
     def contexts(self, x: mx.array, state: list[KeysValues] | None = None) -> tuple[mx.array, list[KeysValues]]:
         """x (B, L, D) -> the decoder's outputs (B, L, W) and what it has read."""
-        h = self.embed(self.normalise(x))
+        h, silu = self.embed(self.normalise(x)), self.act.silu
         past = [None] * len(self.layers) if state is None else state
         known = []
         for layer, read in zip(self.layers, past, strict=True):
-            h, read = layer(h, read)  # noqa: PLW2901
+            h, read = layer(h, read, silu)  # noqa: PLW2901
             known.append(read)
         return self.norm(h), known
 
@@ -269,7 +266,7 @@ class Predictor(base.Predictor):
             return self.denormalise(self.head(h)), state
         read, seen = (None, None) if state is None else state
         h, read = self.contexts(x, read)
-        y, seen = self.tower(h, seen, self.head, noises)
+        y, seen = self.tower(h, seen, self.head, noises, self.act.silu)
         return self.denormalise(y), (read, seen)
 
     def draw(self, x: mx.array, key: mx.array, state: Any = None) -> tuple[mx.array, Any]:

@@ -9,9 +9,9 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
-from wotd_mlx.lvm.parts.gelu import Function, choose
 from wotd_mlx.schemas import WotdError
 
 Slots = tuple[mx.array, mx.array]
@@ -167,8 +167,6 @@ class Predictor(base.Predictor):
 
     Shape:
         x (B, L, D) -> (B, L, D); the state is constant in size.
-    Attributes:
-        exact: take MLX's own GELU even where the CPU has a faster one; an export sets it.
     Reference:
         Wang et al., "Linformer: Self-Attention with Linear Complexity", arXiv 2006.04768, equation 7. Departures: the
         causal form above, since the published one looks ahead; blocks are pre-norm with a norm before the last
@@ -177,7 +175,6 @@ class Predictor(base.Predictor):
 
     def __init__(self, cfg: Config):
         super().__init__()
-        self.exact = False
         self.longest = cfg.longest
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.position = nn.Embedding(cfg.longest, cfg.width)
@@ -198,7 +195,7 @@ class Predictor(base.Predictor):
                 f"linformer got {end} vectors, and reads {self.longest} at most; shorten the context or raise longest"
             )
         x = self.embed(x) + self.position.weight[place:end]
-        gelu = choose(self.exact, self.training)
+        gelu = self.act.gelu
         after = []
         for i, block in enumerate(self.layers):
             x, slots = self.through(block, x, place, past[i], gelu)

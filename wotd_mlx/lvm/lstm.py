@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
-from wotd_mlx.lvm.parts.tanh import Tanh, choose, fast
+from wotd_mlx.lvm.parts.activations import Function, choose
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class LSTM(nn.Module):
         self.bias_ih = mx.random.uniform(-bound, bound, (4 * width,))
         self.bias_hh = mx.random.uniform(-bound, bound, (4 * width,))
 
-    def __call__(self, x: mx.array, h: mx.array, c: mx.array, tanh: Tanh) -> tuple[mx.array, mx.array, mx.array]:
+    def __call__(self, x: mx.array, h: mx.array, c: mx.array, tanh: Function) -> tuple[mx.array, mx.array, mx.array]:
         """Read L vectors from the state (h, c); see the class for shapes."""
         D, L, B = x.shape
         W = h.shape[0]
@@ -76,7 +76,7 @@ class LSTM(nn.Module):
         return h, h[:, -1], c
 
 
-def _recur(z: mx.array, back: mx.array, h: mx.array, c: mx.array, tanh: Tanh) -> tuple[mx.array, ...]:
+def _recur(z: mx.array, back: mx.array, h: mx.array, c: mx.array, tanh: Function) -> tuple[mx.array, ...]:
     """z (4W, L, B), W_h (4W, W), h and c (W, B) -> all h (W, L, B), the last c, and L times gates, c and tanh c."""
     L = z.shape[1]
     states, kept = [], []
@@ -119,11 +119,9 @@ def _backwards(primals: Any, cotangents: Any, outputs: Any) -> tuple[mx.array, .
 
 
 @cache
-def _trained(tanh: Tanh) -> Any:
+def _trained(tanh: Function) -> Any:
     """The recurrence with its gradients by hand."""
-    # The custom function has its own slopes, so its tanh needs none.
-    inner = mx.tanh if tanh is mx.tanh else fast
-    function = mx.custom_function(lambda z, back, h, c: _recur(z, back, h, c, inner))
+    function = mx.custom_function(lambda z, back, h, c: _recur(z, back, h, c, tanh))
     function.vjp(_backwards)
     return function
 
@@ -135,15 +133,12 @@ class Predictor(base.Predictor):
         cfg: sizes; dropout acts between layers, as in torch.nn.LSTM.
     Shape:
         x (B, L, D) -> (B, L, D); the state has h and c (B, W) of each layer.
-    Attributes:
-        exact: take MLX's own tanh even where the CPU has a faster one; an export sets it.
     Reference:
         Hochreiter & Schmidhuber 1997; with forget gates, Gers et al. 2000.
     """
 
     def __init__(self, cfg: Config):
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [LSTM(cfg.width, cfg.width) for _ in range(cfg.depth)]
         self.dropout = nn.Dropout(cfg.dropout)
@@ -151,7 +146,8 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        tanh = choose(self.exact, self.training)
+        # In training too the plain one: the recurrence has its slopes by hand.
+        tanh = choose(self.exact, training=False).tanh
         x = self.embed(x.swapaxes(0, 1)).transpose(2, 0, 1)
         W, _, B = x.shape
         read = state or [(mx.zeros((B, W), x.dtype),) * 2] * len(self.layers)

@@ -14,6 +14,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
 
@@ -69,8 +70,8 @@ class Mamba2Block(nn.Module):
         )
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: SSDState | None) -> tuple[mx.array, SSDState]:
-        y, state = self.mixer(self.norm(x), state)
+    def __call__(self, x: mx.array, state: SSDState | None, silu: Function) -> tuple[mx.array, SSDState]:
+        y, state = self.mixer(self.norm(x), state, silu)
         return x + self.dropout(y), state
 
 
@@ -85,9 +86,9 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[SSDState] | None = None) -> tuple[mx.array, list[SSDState]]:
-        h = self.embed(x)
+        h, silu = self.embed(x), self.act.silu
         after: list[SSDState] = []
         for i, layer in enumerate(self.layers):
-            h, known = self.through(layer, h, state[i] if state else None)
+            h, known = self.through(layer, h, state[i] if state else None, silu)
             after.append(known)
         return self.head(self.norm(h)), after

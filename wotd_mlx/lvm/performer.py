@@ -9,9 +9,9 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
-from wotd_mlx.lvm.parts.gelu import Function, choose
 from wotd_mlx.lvm.parts.rotary import rotate
 
 State = tuple[int, Sequence[mx.array | None]]
@@ -189,8 +189,6 @@ class Predictor(base.Predictor):
 
     Shape:
         x (B, L, D) -> (B, L, D); the state is constant in size.
-    Attributes:
-        exact: take MLX's own GELU even where the CPU has a faster one; an export sets it.
     Reference:
         Choromanski et al., "Rethinking Attention with Performers", arXiv 2009.14794: positive features (lemma 1),
         orthogonal ones (section 3.2), prefix sums (appendix B.1). Departures: ε is added to keys' features without a
@@ -201,7 +199,6 @@ class Predictor(base.Predictor):
 
     def __init__(self, cfg: Config):
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [Block(cfg) for _ in range(cfg.depth)]
         self.norm = nn.LayerNorm(cfg.width)
@@ -212,7 +209,7 @@ class Predictor(base.Predictor):
         place, past = (0, [None] * len(self.layers)) if state is None else state
         L = x.shape[1]
         x = self.embed(x)
-        gelu = choose(self.exact, self.training)
+        gelu = self.act.gelu
         after = []
         for i, block in enumerate(self.layers):
             x, sums = self.through(block, x, place, past[i], gelu)

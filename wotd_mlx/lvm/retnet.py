@@ -11,6 +11,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Activations
 from wotd_mlx.lvm.parts.base import About, State
 
 EPS = 1e-6
@@ -144,7 +145,9 @@ class MultiScaleRetention(nn.Module):
             layer.weight = start(layer.weight, 2**-2.5)
         self.out.weight = start(self.out.weight, 1.0)
 
-    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
+    def __call__(
+        self, x: mx.array, state: mx.array | None, places: dict[int, Tables], act: Activations
+    ) -> tuple[mx.array, mx.array]:
         B, L, _ = x.shape
         H, chunk = self.cfg.heads, self.cfg.chunk
         queries, keys, values = (part(x).reshape(B, L, H, -1) for part in (self.query, self.key, self.value))
@@ -158,7 +161,7 @@ class MultiScaleRetention(nn.Module):
         assert state is not None
         y = rows[0] if len(rows) == 1 else mx.concatenate(rows, axis=2)
         y = mx.fast.layer_norm(y, None, None, EPS).transpose(0, 2, 1, 3).reshape(B, L, -1)
-        return self.out(nn.silu(self.gate(x)) * y), state
+        return self.out(act.silu(self.gate(x)) * y), state
 
 
 class RetNetLayer(nn.Module):
@@ -173,10 +176,12 @@ class RetNetLayer(nn.Module):
         self.down = nn.Linear(cfg.widen * cfg.width, cfg.width)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
-        y, state = self.retention(self.retention_norm(x), state, places)
+    def __call__(
+        self, x: mx.array, state: mx.array | None, places: dict[int, Tables], act: Activations
+    ) -> tuple[mx.array, mx.array]:
+        y, state = self.retention(self.retention_norm(x), state, places, act)
         x = x + self.dropout(y)
-        return x + self.dropout(self.down(nn.gelu(self.up(self.feed_norm(x))))), state
+        return x + self.dropout(self.down(act.gelu(self.up(self.feed_norm(x))))), state
 
 
 class Predictor(base.Predictor):
@@ -203,9 +208,9 @@ class Predictor(base.Predictor):
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         chunk, L = self.cfg.chunk, x.shape[1]
         places = {length: tables(self.cfg, length) for length in {min(L, chunk), (L - 1) % chunk + 1}}
-        x = self.embed(x)
+        x, act = self.embed(x), self.act
         after = []
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, now = self.through(layer, x, before, places)
+            x, now = self.through(layer, x, before, places, act)
             after.append(now)
         return self.head(self.norm(x)), after

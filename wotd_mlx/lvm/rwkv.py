@@ -9,6 +9,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Activations
 from wotd_mlx.lvm.parts.base import About, State
 from wotd_mlx.lvm.parts.delta_rule import delta_rule
 
@@ -137,7 +138,9 @@ class TimeMix(nn.Module):
         self.bonus = mx.full((cfg.heads, N), -0.04)
         self.norm = HeadNorm(cfg.heads, N, ((1 + layer) / cfg.depth) ** 0.7)
 
-    def __call__(self, x: mx.array, first: mx.array | None, state: State | None) -> tuple[mx.array, mx.array, State]:
+    def __call__(
+        self, x: mx.array, first: mx.array | None, state: State | None, act: Activations
+    ) -> tuple[mx.array, mx.array, State]:
         B, L, W = x.shape
         H, N = self.bonus.shape
         memory, last = state or (None, None)
@@ -145,13 +148,13 @@ class TimeMix(nn.Module):
         mixed = {name: x + change * share for name, share in self.mix.items()}
 
         r, k, v = self.receptance(mixed["receptance"]), self.key(mixed["key"]), self.value(mixed["value"])
-        fall = mx.sigmoid(self.decay.up(mx.tanh(self.decay.down(mixed["decay"])))) * -FALL
-        rate = mx.sigmoid(self.rate.up(self.rate.down(mixed["rate"])))
-        gate = self.gate.up(mx.sigmoid(self.gate.down(mixed["gate"])))
+        fall = act.sigmoid(self.decay.up(act.tanh(self.decay.down(mixed["decay"])))) * -FALL
+        rate = act.sigmoid(self.rate.up(self.rate.down(mixed["rate"])))
+        gate = self.gate.up(act.sigmoid(self.gate.down(mixed["gate"])))
         if first is None:
             first = v
         else:
-            v = v + (first - v) * mx.sigmoid(self.lean.up(self.lean.down(mixed["value"])))
+            v = v + (first - v) * act.sigmoid(self.lean.up(self.lean.down(mixed["value"])))
 
         removal = (k * self.removal_key).reshape(B, L, H, N)
         removal = removal * mx.rsqrt((removal * removal).sum(axis=-1, keepdims=True) + 1e-12)
@@ -186,9 +189,11 @@ class Block(nn.Module):
         self.time_mix, self.channel_mix = TimeMix(cfg, layer), ChannelMix(cfg, layer)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, first: mx.array | None, state: State | None) -> tuple[mx.array, mx.array, State]:
+    def __call__(
+        self, x: mx.array, first: mx.array | None, state: State | None, act: Activations
+    ) -> tuple[mx.array, mx.array, State]:
         of_time, of_channels = state or (None, None)
-        y, first, of_time = self.time_mix(self.time_norm(x), first, of_time)
+        y, first, of_time = self.time_mix(self.time_norm(x), first, of_time, act)
         x = x + self.dropout(y)
         y, of_channels = self.channel_mix(self.channel_norm(x), of_channels)
         return x + self.dropout(y), first, (of_time, of_channels)
@@ -216,8 +221,8 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
-        x, first, after = self.first_norm(self.embed(x)), None, []
+        x, first, after, act = self.first_norm(self.embed(x)), None, [], self.act
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, first, now = self.through(layer, x, first, before)
+            x, first, now = self.through(layer, x, first, before, act)
             after.append(now)
         return self.head(self.norm(x)), after

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.lvm.parts import base, gelu, tanh
+from wotd_mlx.lvm.parts import base
+from wotd_mlx.lvm.parts.activations import Activations
 from wotd_mlx.lvm.parts.state_space import StateSpace
 from wotd_mlx.schemas import WotdError
 
@@ -77,36 +78,28 @@ class S4Block(nn.Module):
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: mx.array | None, exact: bool) -> tuple[mx.array, mx.array]:
-        """``exact`` as in :class:`Predictor`."""
-        gelu_, tanh_ = gelu.choose(exact, self.training), tanh.choose(exact, self.training)
+    def __call__(self, x: mx.array, state: mx.array | None, act: Activations) -> tuple[mx.array, mx.array]:
         y, state = self.ssm(self.norm1(x), state)
-        kept, gate = mx.split(self.mix(self.dropout(gelu_(y))), 2, axis=-1)
-        # The sigmoid of the gate, by the tanh that a CPU has a fast form of.
-        x = x + self.dropout(0.5 * kept * (1 + tanh_(0.5 * gate)))
-        return x + self.dropout(self.down(gelu_(self.up(self.norm2(x))))), state
+        kept, gate = mx.split(self.mix(self.dropout(act.gelu(y))), 2, axis=-1)
+        x = x + self.dropout(kept * act.sigmoid(gate))
+        return x + self.dropout(self.down(act.gelu(self.up(self.norm2(x))))), state
 
 
 class Predictor(base.Predictor):
-    """x (B, L, D) -> (B, L, D); the state is each block's (B, H, N).
-
-    Args:
-        exact: take MLX's own GELU and tanh even where the CPU has faster ones; an export sets it.
-    """
+    """x (B, L, D) -> (B, L, D); the state is each block's (B, H, N)."""
 
     def __init__(self, cfg: Config) -> None:
         super().__init__()
-        self.exact = False
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [S4Block(cfg) for _ in range(cfg.depth)]
         self.norm = nn.LayerNorm(cfg.width)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
-        h = self.embed(x)
+        h, act = self.embed(x), self.act
         memories: Sequence[mx.array | None] = state or [None] * len(self.layers)
         after = []
         for layer, before in zip(self.layers, memories, strict=True):
-            h, known = self.through(layer, h, before, self.exact)
+            h, known = self.through(layer, h, before, act)
             after.append(known)
         return self.head(self.norm(h)), after

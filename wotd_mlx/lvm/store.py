@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import mlx.core as mx
 
@@ -65,9 +65,15 @@ class ModelFolder:
         Raises:
             WotdError: missing or damaged, or it has keys of another version.
         """
-        raw = read_json(self.config)
-        if not isinstance(raw, Mapping) or raw.keys() != {f.name for f in fields(Settings)}:
+        raw, kinds = read_json(self.config), get_type_hints(Settings)
+        if not isinstance(raw, Mapping) or raw.keys() != kinds.keys():
             raise WotdError(f"{self.config} is no training's config.json; train into another folder")
+        for key, kind in kinds.items():
+            if kind in (str, float) and type(raw[key]) is not kind:
+                raise WotdError(
+                    f"{self.config}: {key} is {raw[key]!r}, expected {kind.__name__}; train again with --fresh"
+                )
+        from_dict(architecture(raw["name"]).Config, raw["architecture"], f"{self.config}: architecture")
         return Settings(**{**raw, "recipe": from_dict(Recipe, raw["recipe"], f"{self.config}: recipe")})
 
     def load(self, which: Path | None = None) -> tuple[NextVector, Settings]:

@@ -21,6 +21,7 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from wotd_mlx.lvm.parts.activations import Function, choose
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 
@@ -121,11 +122,6 @@ def guided(given: mx.array, free: mx.array, scale: float, rescale: float) -> mx.
     return noise
 
 
-def _silu(x: mx.array) -> mx.array:
-    # MLX's own arrives compiled, and can't be exported.
-    return x * mx.sigmoid(x)
-
-
 class TimeEmbedding(nn.Module):
     """Steps t, any shape -> (…, D): sines and cosines of falling frequency, then two linear layers."""
 
@@ -135,10 +131,10 @@ class TimeEmbedding(nn.Module):
         self.outlet = nn.Linear(width, width)
         self._frequencies = mx.array(np.exp(-math.log(10000) * np.arange(frequencies) / frequencies).astype("float32"))
 
-    def __call__(self, t: mx.array) -> mx.array:
+    def __call__(self, t: mx.array, silu: Function) -> mx.array:
         angles = t[..., None].astype(mx.float32) * self._frequencies
         waves = mx.concatenate([mx.cos(angles), mx.sin(angles)], axis=-1)
-        y: mx.array = self.outlet(_silu(self.inlet(waves)))
+        y: mx.array = self.outlet(silu(self.inlet(waves)))
         return y
 
 
@@ -192,12 +188,19 @@ class DenoiserLayer(nn.Module):
         self.modulation.bias = mx.zeros_like(self.modulation.bias)
         self.dropout = nn.Dropout(dropout)
 
-    def __call__(self, h: mx.array, time: mx.array, known: KeysValues, mask: mx.array | None) -> mx.array:
+    def __call__(
+        self,
+        h: mx.array,
+        time: mx.array,
+        known: KeysValues,
+        mask: mx.array | None,
+        silu: Function | None = None,
+    ) -> mx.array:
         """time (…, D), the embedded step after its activation; broadcast against h (B, L, D)."""
         branches: list[Callable[[mx.array], mx.array]] = [
             lambda x: self.own_out(self.own_value(x)),
             lambda x: self.attention(x, known, mask),
-            self.feed,
+            lambda x: self.feed(x, silu),
         ]
         changes = mx.split(self.modulation(time), 9, axis=-1)
         for i, branch in enumerate(branches):
@@ -230,16 +233,24 @@ class Denoiser(nn.Module):
         new = [layer.attention.known(contexts) for layer in self.layers]
         return new if past is None else [extend(p, *n) for p, n in zip(past, new, strict=True)]
 
-    def __call__(self, x: mx.array, t: mx.array, known: list[KeysValues], mask: mx.array | None = None) -> mx.array:
+    def __call__(
+        self,
+        x: mx.array,
+        t: mx.array,
+        known: list[KeysValues],
+        mask: mx.array | None = None,
+        silu: Function | None = None,
+    ) -> mx.array:
         """x (B, L, inputs), t broadcast to (B, L) -> (B, L, D).
 
         Without a mask, the vectors follow the last L contexts, each one its own: the k-th of L sees all but the last
         L − k. A mask (B or 1, 1, L, keys) is True where a vector may look.
         """
         h = self.inlet(x)
-        time = _silu(self.time(t))
+        silu = silu or choose(exact=False, training=self.training).silu
+        time = silu(self.time(t, silu))
         for layer, keys_values in zip(self.layers, known, strict=True):
-            h = layer(h, time, keys_values, mask)
+            h = layer(h, time, keys_values, mask, silu)
         y: mx.array = self.norm(h)
         return y
 

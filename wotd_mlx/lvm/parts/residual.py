@@ -33,10 +33,11 @@ class Scalars(nn.Module):
         B, L, D = x.shape
         weights = self.weights if gates is None else self.weights * (1 + gates)
         if state is None:
-            state = mx.zeros((B, NEWEST - 1, D), x.dtype), mx.zeros((B, D), x.dtype), mx.array(0.0, x.dtype)
+            # Sum and count in float32: in bfloat16 no count would pass 256.
+            state = mx.zeros((B, NEWEST - 1, D), x.dtype), mx.zeros((B, D)), mx.array(0.0)
         newest, total, read = state
         known = mx.concatenate([newest, x], axis=1)
-        sums = total[:, None] + mx.cumsum(x, axis=1)
+        sums = total[:, None] + mx.cumsum(x.astype(mx.float32), axis=1)
         y = weights[..., NEWEST:] * sums / (read + mx.arange(1, L + 1))[:, None]
         for k in range(NEWEST):
             start = NEWEST - 1 - k

@@ -7,6 +7,9 @@ import math
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.lvm.parts.activations import Function
+from wotd_mlx.lvm.parts.short_conv import ShortConv
+
 SSDState = tuple[mx.array, mx.array]
 """The convolution's last inputs (B, kernel − 1, ·), and the memory (B, N, H, W) in fp32."""
 
@@ -80,29 +83,6 @@ def _chunks(x: mx.array, size: int) -> mx.array:
     return x.reshape(B, -1, size, *rest)
 
 
-class CausalConv(nn.Module):
-    """Each channel's last ``kernel`` inputs, weighted: y_t = Σ_k w_k x_(t − kernel + 1 + k) + bias.
-
-    Shape:
-        x (B, L, C), past (B, kernel − 1, C) or None for zeros -> (B, L, C) and the past after the last place.
-    """
-
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        bound = kernel**-0.5
-        self.weight = mx.random.uniform(-bound, bound, (kernel, channels))
-        self.bias = mx.zeros(channels)
-
-    def __call__(self, x: mx.array, past: mx.array | None) -> tuple[mx.array, mx.array]:
-        (B, L, C), kernel = x.shape, self.weight.shape[0]
-        x = mx.concatenate([mx.zeros((B, kernel - 1, C), x.dtype) if past is None else past, x], axis=1)
-        # A few fused passes; MLX's grouped convolution takes ten times as long on a CPU.
-        y = self.bias
-        for k in range(kernel):
-            y = y + self.weight[k] * x[:, k : k + L]
-        return y, x[:, L:]
-
-
 class SSDMixer(nn.Module):
     r"""Mamba-2's mixer: a gate z, a short convolution, the state-space dual, a gated RMS norm.
 
@@ -128,7 +108,7 @@ class SSDMixer(nn.Module):
         self._heads, self._states, self._chunk = heads, states, chunk
         inner = heads * head_width
         self.in_proj = nn.Linear(width, 2 * inner + 2 * states + heads, bias=False)
-        self.conv = CausalConv(inner + 2 * states, kernel)
+        self.conv = ShortConv(inner + 2 * states, kernel)
         # Steps from .001 to .1, as the inverse of softplus; decays from 1 to 16 a unit of time.
         steps = mx.exp(mx.random.uniform(math.log(1e-3), math.log(1e-1), (heads,)))
         self.dt_bias = steps + mx.log(-mx.expm1(-steps))
@@ -138,15 +118,15 @@ class SSDMixer(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
         self.out_proj.weight = self.out_proj.weight * depth**-0.5
 
-    def __call__(self, x: mx.array, state: SSDState | None) -> tuple[mx.array, SSDState]:
+    def __call__(self, x: mx.array, state: SSDState | None, silu: Function) -> tuple[mx.array, SSDState]:
         past, memory = (None, None) if state is None else state
         B, L, _ = x.shape
         H, N, inner = self._heads, self._states, self.norm.weight.shape[0]
         z, mixed, dt = mx.split(self.in_proj(x), [inner, 2 * inner + 2 * N], axis=-1)
         mixed, past = self.conv(mixed, past)
-        u, b, c = mx.split(nn.silu(mixed), [inner, inner + N], axis=-1)
+        u, b, c = mx.split(silu(mixed), [inner, inner + N], axis=-1)
         u = u.reshape(B, L, H, inner // H)
         dt = nn.softplus((dt + self.dt_bias).astype(mx.float32))
         y, memory = ssd(u * dt[..., None], -dt * mx.exp(self.a_log), b, c, memory, self._chunk)
         y = (y + u * self.skip[:, None]).reshape(B, L, inner).astype(x.dtype)
-        return self.out_proj(self.norm(y * nn.silu(z))), (past, memory)
+        return self.out_proj(self.norm(y * silu(z))), (past, memory)

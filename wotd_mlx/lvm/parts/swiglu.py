@@ -5,14 +5,14 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.lvm.parts.tanh import choose
+from wotd_mlx.lvm.parts.activations import Function, choose
 
 
 class SwiGLU(nn.Module):
-    """W_down (silu(W_gate x) ⊙ W_up x), without biases; silu(x) = ½ x (1 + tanh ½ x).
+    """W_down (silu(W_gate x) ⊙ W_up x), without biases.
 
     Args:
-        exact: take MLX's own tanh even where the CPU has a faster one; an export sets it.
+        silu: the predictor's; without it the fastest.
     Shape:
         x (B, L, D) -> (B, L, D).
     Reference:
@@ -21,13 +21,11 @@ class SwiGLU(nn.Module):
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.exact = False
         self.gate = nn.Linear(width, inner, bias=False)
         self.up = nn.Linear(width, inner, bias=False)
         self.down = nn.Linear(inner, width, bias=False)
 
-    def __call__(self, x: mx.array) -> mx.array:
-        tanh = choose(self.exact, self.training)
-        half = 0.5 * self.gate(x)
-        y: mx.array = self.down((half + half * tanh(half)) * self.up(x))
+    def __call__(self, x: mx.array, silu: Function | None = None) -> mx.array:
+        silu = silu or choose(exact=False, training=self.training).silu
+        y: mx.array = self.down(silu(self.gate(x)) * self.up(x))
         return y
