@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 
@@ -28,10 +29,10 @@ RECIPE = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3, contrastive=0.
 PLAIN = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3)
 CONFIGS = {
     "gru": {"dims": DIMS, "width": 24, "depth": 2, "dropout": 0.1},
-    "lcm": {"dims": DIMS, "width": 64, "depth": 6, "heads": 2, "inner": 128, "dropout": 0.1},
+    "lcm": {"dims": DIMS, "width": 64, "depth": 4, "heads": 2, "inner": 128, "dropout": 0.1},
 }
 TIGHT = 4_000_000
-"""Bytes: too few for AdamW on all of the lcm's 250,000 parameters, which would take 7 MB."""
+"""Bytes: too few for AdamW on all of the lcm's 170,000 parameters, which would take 5 MB."""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,12 @@ def run(folder, data, recipe=RECIPE, name="gru", limit=8 << 30, **more):
 
 def figures(history):
     return [[v for k, v in vars(e).items() if k not in ("seconds", "peak_bytes")] for e in history]
+
+
+def active_bytes() -> int:
+    """What other tests' models hold."""
+    gc.collect()
+    return mx.get_active_memory()
 
 
 def test_it_learns_and_leaves_whole_files(tmp_path, data):
@@ -118,12 +125,12 @@ def test_a_killed_training_goes_on_with_the_same_curve(
 
 def test_what_does_not_fit_at_once_is_trained_block_by_block(tmp_path, data, caplog):
     caplog.set_level("INFO", logger="wotd_mlx")
-    mx.reset_peak_memory()
+    start = active_bytes()
     history = run(tmp_path, data, replace(PLAIN, epochs=4), "lcm", TIGHT)
-    assert "AdamW on 0.3M parameters takes 0.01 GB" in caplog.text
+    assert "AdamW on 0.2M parameters takes 0.00 GB" in caplog.text
     assert "block by block in bfloat16 with Adafactor" in caplog.text
     assert history[-1].train_loss < 0.9 * history[0].train_loss
-    assert max(epoch.peak_bytes for epoch in history) < TIGHT
+    assert max(epoch.peak_bytes for epoch in history) - start < TIGHT
     model, _ = ModelFolder(tmp_path, "lcm").load()
     types = {key: weight.dtype for key, weight in named(model.parameters()).items()}
     assert types.pop("predictor.centre") == types.pop("predictor.spread") == mx.float32
@@ -135,7 +142,7 @@ def test_what_does_not_fit_at_once_is_trained_block_by_block(tmp_path, data, cap
 
 def test_weights_that_do_not_fit_never_stand_in_float32(data):
     deep = replace(settings(PLAIN, "lcm"), architecture=CONFIGS["lcm"] | {"depth": 24})
-    start = mx.get_active_memory()
+    start = active_bytes()
     mx.reset_peak_memory()
     trainer = training.trainer_for(deep, *data, TIGHT)
     assert isinstance(trainer, LayerwiseTrainer)
@@ -205,6 +212,7 @@ def test_recomputed_activations_change_nothing(data):
 def test_a_memory_limit_is_kept_by_taking_fewer_windows(data, caplog):
     sentences, vectors = data
     recipe = replace(RECIPE, batch=64, negatives=512)
+    start = active_bytes()
     trainer = Trainer(training.untrained(settings()), sentences, vectors, split_by_article(sentences), recipe)
     fit_into(trainer, 8 << 30)
     assert trainer.parts == 1
@@ -215,7 +223,7 @@ def test_a_memory_limit_is_kept_by_taking_fewer_windows(data, caplog):
     mx.clear_cache()
     mx.reset_peak_memory()
     trainer.step(batch)
-    assert mx.get_peak_memory() <= limit
+    assert mx.get_peak_memory() - start <= limit
     with pytest.raises(WotdError, match=r"one window of 6 vectors takes .* the limit is .* raise --memory-limit"):
         fit_into(trainer, 100_000)
 

@@ -138,8 +138,8 @@ class Layerwise:
         Raises:
             WotdError: the loss is no number; no weight has changed.
         """
-        # Apart from the keys that dropout draws with, whatever seed those began at: these have a high word of 1.
-        self._key = mx.random.key(1 << 32 | (self.seed * 1_000_003 + self.taken) % 2**32)
+        # A high word above 0 keeps these keys apart from dropout's, whose seeds are 32 bits long.
+        self._key = mx.random.key((1 + self.seed % (2**32 - 1)) << 32 | self.taken)
         inputs, states, h = [], [], x
         for block in self.blocks:
             inputs.append(h)

@@ -342,7 +342,9 @@ def figures_of(
 def make_optimizer(recipe: Recipe) -> optim.Optimizer:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101), or Adafactor (Shazeer and Stern, arXiv 1804.04235)."""
     if recipe.optimizer == "adafactor":
-        return optim.Adafactor(learning_rate=recipe.learning_rate, relative_step=False, scale_parameter=False)
+        return optim.Adafactor(
+            recipe.learning_rate, weight_decay=recipe.weight_decay, relative_step=False, scale_parameter=False
+        )
     return optim.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, bias_correction=True)
 
 

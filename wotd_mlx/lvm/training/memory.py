@@ -58,6 +58,8 @@ def fit_into(trainer: Loop, limit: int) -> None:
     Raises:
         WotdError: they can't.
     """
+    # What else this process holds, such as another model in a notebook, is not the training's.
+    limit += max(0, mx.get_active_memory() - _held(trainer))
     if isinstance(trainer, Trainer):
         _fit_windows(trainer, limit)
     if isinstance(trainer, LayerwiseTrainer):
@@ -125,8 +127,12 @@ def _peak(trainer: Trainer, windows: int) -> int:
     peak: int = mx.get_peak_memory()
     mx.clear_cache()
     weights = sum(w.nbytes for w in named(trainer.parameters).values())
-    held = sum(w.nbytes for w in trainer.arrays().values())
-    return max(peak, _update_bytes(weights, held))
+    return max(peak, _update_bytes(weights, _held(trainer)))
+
+
+def _held(trainer: Loop) -> int:
+    """Bytes of what a trainer keeps between steps."""
+    return sum(array.nbytes for array in trainer.arrays().values())
 
 
 def _update_bytes(weights: int, held: int) -> int:

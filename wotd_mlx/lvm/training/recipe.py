@@ -60,6 +60,8 @@ class Recipe:
         for name in ("context", "epochs", "batch", "patience", "plateau_patience"):
             if getattr(self, name) < 1:
                 raise WotdError(f"recipe {name} is {getattr(self, name)}; expected 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise WotdError(f"recipe seed is {self.seed}; expected 0 to {2**32 - 1}")
         for name in ("learning_rate", "clip", "temperature"):
             if not getattr(self, name) > 0:
                 raise WotdError(f"recipe {name} is {getattr(self, name)}; expected more than 0")
@@ -83,7 +85,7 @@ RECIPES = {
         learning_rate=1e-3,
         warmup=50,
         base="gates",
-        contrastive=0.16,
+        contrastive=0.14,
         negatives=1024,
         ema=0.98,
     ),
