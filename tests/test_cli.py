@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -30,7 +32,22 @@ def rows(result: Result) -> list[dict]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("arguments", [[], *([c] for c in COMMANDS)])
+def walk(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words that call each command, those of groups in groups too."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        yield from walk(command, (*before, name)) if isinstance(command, click.Group) else [(*before, name)]
+
+
+CALLED = list(walk(main))
+
+
+def test_a_group_in_the_group_is_walked_into():
+    assert {words[0] for words in CALLED} == set(COMMANDS)
+    assert ("lvm", "train") in CALLED
+
+
+@pytest.mark.parametrize("arguments", [(), ("lvm",), *CALLED], ids=" ".join)
 def test_help_loads_no_mlx_and_no_numpy(arguments):
     code = (
         "import sys; from wotd_mlx.cli import main; main(sys.argv[1:], standalone_mode=False);"
@@ -39,9 +56,9 @@ def test_help_loads_no_mlx_and_no_numpy(arguments):
     assert subprocess.run([sys.executable, "-c", code, *arguments, "--help"], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_json(command):
-    result = run(command, "--help")
+@pytest.mark.parametrize("words", CALLED, ids=" ".join)
+def test_every_command_has_help_with_json(words):
+    result = run(*words, "--help")
     assert result.exit_code == 0
     assert "--json" in result.output
 

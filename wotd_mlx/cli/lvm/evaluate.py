@@ -39,6 +39,7 @@ def command(
     """
     from rich.console import Console
 
+    from wotd_mlx.lvm import architecture
     from wotd_mlx.lvm.data.sentences import read_sentences
     from wotd_mlx.lvm.data.vectors import digest, sentence_vectors
     from wotd_mlx.lvm.evaluation.evaluate import evaluate
@@ -47,6 +48,8 @@ def command(
     from wotd_mlx.lvm.store import ModelFolder, trained_models
     from wotd_mlx.schemas import WotdError
 
+    for name in names:
+        architecture(name)
     found = list(names) or trained_models(out)
     if not found:
         raise WotdError(f"{out} holds no trained model; make one with `wotd-mlx lvm train gru --data FILE --out {out}`")

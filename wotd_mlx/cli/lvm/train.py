@@ -45,7 +45,7 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--noise", type=click.FloatRange(0), help="Deviation of noise on the vectors read in training.")
 @click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of what is computed.")
-@click.option("--seed", type=int, help="Of weights, order and dropout.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of weights, order and dropout.")
 @click.option("--memory-limit", type=click.FloatRange(0.1), metavar="GB", help="Picks micro-batches. [default: 8]")
 @click.option("--fresh", is_flag=True, help="Start over where a training lies already.")
 @device

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ log = logging.getLogger("wotd_mlx")
 Rows = NDArray[np.int64]
 
 _NEEDED = ("article_id", "sentence")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z0-9])")
+_CLOSING = "[\"'”’)]"
+_SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSING})|(?<=[.!?]{_CLOSING}{{2}}))\s+(?=[\"'“‘(]?[A-Z0-9])")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def split_by_article(sentences: Sentences, valid: float = 0.10, test: float = 0.
     """Deal whole articles out at random, always alike: trainings of different seeds can be compared.
 
     Raises:
-        WotdError: fewer than three articles.
+        WotdError: fewer than three articles, or none left to train on.
     """
     count = sentences.articles
     if count < 3:
@@ -86,6 +86,8 @@ def split_by_article(sentences: Sentences, valid: float = 0.10, test: float = 0.
     order = np.random.default_rng(0).permutation(count)
     first = max(1, round(valid * count))
     second = first + max(1, round(test * count))
+    if second >= count:
+        raise WotdError(f"valid {valid} and test {test} of {count} articles leave none to train on; lower them")
     return Split(*(np.sort(part) for part in (order[second:], order[:first], order[first:second])))
 
 
@@ -100,7 +102,10 @@ def read_sentences(path: Path) -> Sentences:
         WotdError: no such file, columns missing, a damaged row, or nothing that has a next sentence.
     """
     if path.is_dir():
-        return _build(_read_texts(sorted(path.glob("*.txt"))), path)
+        files = sorted(path.glob("*.txt"))
+        if not files:
+            raise WotdError(f"the folder {path} has no .txt files; put an article in each, or give the TSV itself")
+        return _build(_read_texts(files), path)
     if not path.is_file():
         raise WotdError(f"no data file {path}; give a TSV with the columns {', '.join(_NEEDED)}, or a text file")
     if path.suffix == ".txt":
@@ -122,10 +127,14 @@ def _lines(path: Path) -> list[str]:
         raise WotdError(f"{path} can't be read as UTF-8 text: {error}") from error
 
 
+def _cells(path: Path) -> Iterator[list[str]]:
+    """The cells of each line, of an empty one none; quotation marks mean nothing in this format."""
+    return (line.split("\t") if line else [] for line in _lines(path))
+
+
 def _read_table(path: Path) -> list[_Article]:
-    # A sentence may hold quotation marks, which mean nothing in this format.
-    reader = csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = next(reader, [])
+    reader = _cells(path)
+    header = next(reader)
     if missing := [name for name in _NEEDED if name not in header]:
         raise WotdError(
             f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
@@ -159,7 +168,7 @@ def _read_table(path: Path) -> list[_Article]:
 def _read_topics(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    header, *rows = csv.reader(_lines(path), delimiter="\t", quoting=csv.QUOTE_NONE)
+    header, *rows = _cells(path)
     if not {"article_id", "topic"} <= set(header):
         return {}
     key, topic = header.index("article_id"), header.index("topic")

@@ -1,4 +1,4 @@
-"""The comparison as a table: models beside baselines, the best of each column marked, for a terminal or a document."""
+"""The comparison as a table: models beside baselines, the best of each column marked, for a terminal or the page."""
 
 from __future__ import annotations
 
@@ -259,27 +259,17 @@ def rich_table(results: Results, section: Section = SUMMARY) -> RichTable:
     from rich.text import Text
 
     table = Table(title=f"{section.title}, context {results.context}", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in section.columns:
         table.add_column(column.title, justify="right")
+    absent: dict[str, list[str]] = {}
     for line in lines(results, section):
+        if not line.cells:
+            absent.setdefault(line.note, []).append(line.name)
+            continue
         # Text, so that square brackets in a name are no markup.
         name = Text(line.name, style="dim" if line.baseline else "")
-        cells = [Text(cell.text, style="bold" if cell.best else "") for cell in line.cells]
-        table.add_row(name, *(cells or [Text(line.note, style="dim")]))
+        table.add_row(name, *(Text(cell.text, style="bold" if cell.best else "") for cell in line.cells))
+    if absent:
+        table.caption = Text("; ".join(f"{note}: {', '.join(names)}" for note, names in absent.items()))
     return table
-
-
-def markdown(results: Results, section: Section = SUMMARY) -> str:
-    """A table for documents; the best of each column in bold."""
-    head = ["", *(column.title for column in section.columns)]
-    rows = [_row(head), _row(["---", *("---:" for _ in section.columns)])]
-    for line in lines(results, section):
-        cells = [f"**{cell.text}**" if cell.best else cell.text for cell in line.cells]
-        cells = cells or [line.note, *("" for _ in section.columns[1:])]
-        rows.append(_row([" ".join(line.name.split()).replace("|", "\\|"), *cells]))
-    return "\n".join(rows) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
