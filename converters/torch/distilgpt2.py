@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model
 
-from converters.torch.names import SWAPPED, Rule
+from converters.torch.names import SAME, SWAPPED, Rule, both
 
 
 class Twin(nn.Module):
@@ -49,6 +49,5 @@ def rules(cfg: Any) -> list[Rule]:
     linear = tuple(f".{theirs}" for theirs, _ in turned)
     found = [Rule("gpt2.wpe.weight", "positions")]
     for theirs, ours in pairs:
-        layout = {"layout": SWAPPED} if theirs.endswith(linear) else {}
-        found += [Rule(f"{theirs}.weight", f"{ours}.weight", **layout), Rule(f"{theirs}.bias", f"{ours}.bias")]
+        found += both(theirs, ours, SWAPPED if theirs.endswith(linear) else SAME)
     return found

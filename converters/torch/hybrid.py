@@ -13,7 +13,7 @@ from torch import nn
 from transformers import BambaConfig, BambaModel
 
 from converters.torch.mamba2 import mixer_rules
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 class Twin(nn.Module):
@@ -55,10 +55,10 @@ class Twin(nn.Module):
 
 def rules(cfg: Any) -> list[Rule]:
     """Names of all weights."""
-    ends = [Rule(name, name) for name in ("embed.weight", "embed.bias", "head.weight", "head.bias")]
     theirs, ours = "model.layers.{}", "layers.{}"
     return [
-        *ends,
+        *both("embed"),
+        *both("head"),
         *mixer_rules(f"{theirs}.mamba", f"{ours}.mixer"),
         *(Rule(f"{theirs}.self_attn.{p}_proj.weight", f"{ours}.mixer.{p}_proj.weight") for p in "qkvo"),
         Rule(f"{theirs}.input_layernorm.weight", f"{ours}.mixer_norm.weight"),

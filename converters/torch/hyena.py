@@ -15,10 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from converters.torch.names import Layout, Rule
-
-TAPS = Layout(lambda w: w[:, 0].T.copy(), lambda w: w.T[:, None].copy())
-"""torch (channels, 1, kernel), ours (kernel, channels)."""
+from converters.torch.names import TAPS, Rule, both
 
 
 class Sine(nn.Module):
@@ -103,16 +100,14 @@ class Twin(nn.Module):
 
 def rules(cfg: Any) -> list[Rule]:
     """Names of all weights."""
-    both = ("weight", "bias")
-    names = [Rule(f"{end}.{kind}", f"{end}.{kind}") for end in ("embed", "norm", "head") for kind in both]
-    linear = ("norm1", "norm2", "up", "down", "mixer.into", "mixer.out")
-    names += [Rule(f"blocks.{{}}.{part}.{kind}", f"layers.{{}}.{part}.{kind}") for part in linear for kind in both]
+    pairs = [(end, end) for end in ("embed", "norm", "head")]
+    pairs += [(f"blocks.{{}}.{part}", f"layers.{{}}.{part}") for part in ("norm1", "norm2", "up", "down")]
     theirs, ours = "blocks.{}.mixer", "layers.{}.mixer"
+    pairs += [(f"{theirs}.{part}", f"{ours}.{part}") for part in ("into", "out")]
+    pairs.append((f"{theirs}.hidden.{{}}", f"{ours}.filter.layers.{{}}"))
     return [
-        *names,
-        Rule(f"{theirs}.short.weight", f"{ours}.short.weight", TAPS),
-        Rule(f"{theirs}.short.bias", f"{ours}.short.bias"),
-        *[Rule(f"{theirs}.hidden.{{}}.{kind}", f"{ours}.filter.layers.{{}}.{kind}") for kind in both],
+        *(rule for pair in pairs for rule in both(*pair)),
+        *both(f"{theirs}.short", f"{ours}.short", TAPS),
         Rule(f"{theirs}.sine.frequency", f"{ours}.filter.frequency"),
         Rule(f"{theirs}.last.weight", f"{ours}.filter.out.weight"),
         Rule(f"{theirs}.here", f"{ours}.filter.here"),

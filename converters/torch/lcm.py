@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 class Twin(torch.nn.Module):
@@ -50,19 +50,20 @@ class Twin(torch.nn.Module):
 
 def rules(cfg: Any) -> list[Rule]:
     """Names on both sides, of the base mode."""
-    both = ("centre", "spread", "embed.weight", "embed.bias", "head.weight", "head.bias")
-    layer = {
-        "input_layernorm.weight": "attention_norm.weight",
-        "post_attention_layernorm.weight": "feed_norm.weight",
-        **{
-            f"self_attn.{theirs}_proj.{kind}": f"attention.{ours}.{kind}"
-            for theirs, ours in (("q", "query"), ("k", "key"), ("v", "value"), ("o", "out"))
-            for kind in ("weight", "bias")
-        },
-        **{f"mlp.{name}_proj.weight": f"feed.{name}.weight" for name in ("gate", "up", "down")},
-    }
+    theirs, ours = "decoder.layers.{}", "layers.{}"
+    attention = {"q": "query", "k": "key", "v": "value", "o": "out"}
     return [
-        *(Rule(name, name) for name in both),
+        Rule("centre", "centre"),
+        Rule("spread", "spread"),
+        *both("embed"),
+        Rule(f"{theirs}.input_layernorm.weight", f"{ours}.attention_norm.weight"),
+        *(
+            rule
+            for letter, name in attention.items()
+            for rule in both(f"{theirs}.self_attn.{letter}_proj", f"{ours}.attention.{name}")
+        ),
+        Rule(f"{theirs}.post_attention_layernorm.weight", f"{ours}.feed_norm.weight"),
+        *(Rule(f"{theirs}.mlp.{p}_proj.weight", f"{ours}.feed.{p}.weight") for p in ("gate", "up", "down")),
         Rule("decoder.norm.weight", "norm.weight"),
-        *(Rule(f"decoder.layers.{{}}.{theirs}", f"layers.{{}}.{ours}") for theirs, ours in layer.items()),
+        *both("head"),
     ]

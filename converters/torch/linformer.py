@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from linformer import Linformer, LinformerSelfAttention
 
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 def prefix_attention(attention: LinformerSelfAttention, x: torch.Tensor) -> torch.Tensor:
@@ -60,23 +60,19 @@ class Twin(torch.nn.Module):
 def rules(cfg: Any) -> list[Rule]:
     """Which weight is which; none is laid out differently."""
     attention, forward = "blocks.layers.{}.0", "blocks.layers.{}.1"
-    out = [
+    return [
         Rule("position.weight", "position.weight"),
         Rule(f"{attention}.fn.to_q.weight", "layers.{}.attention.query.weight"),
         Rule(f"{attention}.fn.to_k.weight", "layers.{}.attention.key.weight"),
         Rule(f"{attention}.fn.to_v.weight", "layers.{}.attention.value.weight"),
         Rule(f"{attention}.fn.proj_k", "layers.{}.attention.key_rows"),
         Rule(f"{attention}.fn.proj_v", "layers.{}.attention.value_rows"),
+        *both("embed"),
+        *both(f"{attention}.norm", "layers.{}.attention_norm"),
+        *both(f"{attention}.fn.to_out", "layers.{}.attention.out"),
+        *both(f"{forward}.norm", "layers.{}.forward_norm"),
+        *both(f"{forward}.fn.w1", "layers.{}.up"),
+        *both(f"{forward}.fn.w2", "layers.{}.down"),
+        *both("norm"),
+        *both("head"),
     ]
-    for kind in ("weight", "bias"):
-        out += [
-            Rule(f"embed.{kind}", f"embed.{kind}"),
-            Rule(f"{attention}.norm.{kind}", f"layers.{{}}.attention_norm.{kind}"),
-            Rule(f"{attention}.fn.to_out.{kind}", f"layers.{{}}.attention.out.{kind}"),
-            Rule(f"{forward}.norm.{kind}", f"layers.{{}}.forward_norm.{kind}"),
-            Rule(f"{forward}.fn.w1.{kind}", f"layers.{{}}.up.{kind}"),
-            Rule(f"{forward}.fn.w2.{kind}", f"layers.{{}}.down.{kind}"),
-            Rule(f"norm.{kind}", f"norm.{kind}"),
-            Rule(f"head.{kind}", f"head.{kind}"),
-        ]
-    return out

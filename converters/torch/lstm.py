@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 class Twin(nn.Module):
@@ -26,5 +26,5 @@ class Twin(nn.Module):
 def rules(cfg: Any) -> list[Rule]:
     """Names on both sides; each layer's gates are packed alike."""
     inside = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    outside = ("embed.weight", "embed.bias", "head.weight", "head.bias")
-    return [Rule(f"lstm.{part}_l{{}}", f"layers.{{}}.{part}") for part in inside] + [Rule(n, n) for n in outside]
+    layers = [Rule(f"lstm.{part}_l{{}}", f"layers.{{}}.{part}") for part in inside]
+    return [*both("embed"), *layers, *both("head")]

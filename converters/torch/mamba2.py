@@ -12,10 +12,7 @@ import torch
 from torch import nn
 from transformers import Mamba2Config, Mamba2Model
 
-from converters.torch.names import Layout, Rule
-
-TAPS = Layout(lambda w: w[:, 0].T.copy(), lambda w: w.T[:, None].copy())
-"""torch (channels, 1, kernel), ours (kernel, channels)."""
+from converters.torch.names import TAPS, Rule, both
 
 
 class Twin(nn.Module):
@@ -66,9 +63,9 @@ def mixer_rules(theirs: str, ours: str) -> list[Rule]:
 
 def rules(cfg: Any) -> list[Rule]:
     """Names of all weights."""
-    ends = [Rule(name, name) for name in ("embed.weight", "embed.bias", "head.weight", "head.bias")]
     return [
-        *ends,
+        *both("embed"),
+        *both("head"),
         Rule("backbone.layers.{}.norm.weight", "layers.{}.norm.weight"),
         *mixer_rules("backbone.layers.{}.mixer", "layers.{}.mixer"),
         Rule("backbone.norm_f.weight", "norm.weight"),

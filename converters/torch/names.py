@@ -28,8 +28,8 @@ def _move(array: Array, *axes: int) -> Array:
 SAME = Layout(lambda w: w, lambda w: w)
 SWAPPED = Layout(lambda w: _move(w, 1, 0), lambda w: _move(w, 1, 0))
 """GPT-2's Conv1D keeps (in, out), a linear layer (out, in)."""
-CONV1D = Layout(lambda w: _move(w, 0, 2, 1), lambda w: _move(w, 0, 2, 1))
-"""torch (out, in, kernel), MLX (out, kernel, in)."""
+TAPS = Layout(lambda w: _move(w[:, 0], 1, 0), lambda w: _move(w, 1, 0)[:, None])
+"""A short convolution: torch (channels, 1, kernel), ours (kernel, channels)."""
 
 
 def reshaped(torch: Sequence[int], mlx: Sequence[int]) -> Layout:
@@ -44,6 +44,12 @@ class Rule:
     torch: str
     mlx: str
     layout: Layout = SAME
+
+
+def both(torch: str, mlx: str | None = None, layout: Layout = SAME) -> list[Rule]:
+    """Weight, which alone may have a layout, and bias of a linear layer or a norm; without ``mlx`` under one name."""
+    mlx = torch if mlx is None else mlx
+    return [Rule(f"{torch}.weight", f"{mlx}.weight", layout), Rule(f"{torch}.bias", f"{mlx}.bias")]
 
 
 def to_mlx(weights: Mapping[str, Array], rules: Sequence[Rule]) -> Weights:

@@ -27,7 +27,7 @@ from performer_pytorch.performer_pytorch import (
     softmax_kernel,
 )
 
-from converters.torch.names import Array, Layout, Rule
+from converters.torch.names import Array, Layout, Rule, both
 
 
 class CausalAttention(FastAttention):
@@ -89,19 +89,20 @@ def rules(cfg: Any) -> list[Rule]:
     turned = Layout(halves, pairs)
     across = Layout(lambda w: np.ascontiguousarray(halves(w.T).T), lambda w: np.ascontiguousarray(pairs(w.T).T))
     attention, forward = "blocks.layers.{}.0", "blocks.layers.{}.1"
-    out = [Rule(f"{attention}.fn.fast_attention.projection_matrix", "layers.{}.attention.directions", across)]
-    for kind in ("weight", "bias"):
-        out += [
-            Rule(f"embed.{kind}", f"embed.{kind}"),
-            Rule(f"{attention}.norm.{kind}", f"layers.{{}}.attention_norm.{kind}"),
-            Rule(f"{attention}.fn.to_q.{kind}", f"layers.{{}}.attention.query.{kind}", turned),
-            Rule(f"{attention}.fn.to_k.{kind}", f"layers.{{}}.attention.key.{kind}", turned),
-            Rule(f"{attention}.fn.to_v.{kind}", f"layers.{{}}.attention.value.{kind}"),
-            Rule(f"{attention}.fn.to_out.{kind}", f"layers.{{}}.attention.out.{kind}"),
-            Rule(f"{forward}.norm.{kind}", f"layers.{{}}.forward_norm.{kind}"),
-            Rule(f"{forward}.fn.fn.w1.{kind}", f"layers.{{}}.up.{kind}"),
-            Rule(f"{forward}.fn.fn.w2.{kind}", f"layers.{{}}.down.{kind}"),
-            Rule(f"norm.{kind}", f"norm.{kind}"),
-            Rule(f"head.{kind}", f"head.{kind}"),
-        ]
-    return out
+    return [
+        Rule(f"{attention}.fn.fast_attention.projection_matrix", "layers.{}.attention.directions", across),
+        *both("embed"),
+        *both(f"{attention}.norm", "layers.{}.attention_norm"),
+        *(
+            Rule(f"{attention}.fn.to_{letter}.{kind}", f"layers.{{}}.attention.{name}.{kind}", turned)
+            for letter, name in (("q", "query"), ("k", "key"))
+            for kind in ("weight", "bias")
+        ),
+        *both(f"{attention}.fn.to_v", "layers.{}.attention.value"),
+        *both(f"{attention}.fn.to_out", "layers.{}.attention.out"),
+        *both(f"{forward}.norm", "layers.{}.forward_norm"),
+        *both(f"{forward}.fn.fn.w1", "layers.{}.up"),
+        *both(f"{forward}.fn.fn.w2", "layers.{}.down"),
+        *both("norm"),
+        *both("head"),
+    ]

@@ -10,7 +10,7 @@ from torch import nn
 from yet_another_retnet import retention
 from yet_another_retnet.retnet import RetNetDecoderLayer
 
-from converters.torch.names import SAME, Layout, Rule
+from converters.torch.names import SAME, Layout, Rule, both
 
 
 def decay_gammas(num_heads: int, device: Any = None, dtype: Any = None) -> torch.Tensor:
@@ -85,7 +85,6 @@ def rules(cfg: Any) -> list[Rule]:
         for name, theirs in ours.items()
     ]
     same = {"retention_norm": "norm1", "feed_norm": "norm2", "up": "linear1", "down": "linear2"}
-    for part in ("weight", "bias"):
-        found += [Rule(f"layers.{{}}.{theirs}.{part}", f"layers.{{}}.{name}.{part}") for name, theirs in same.items()]
-        found += [Rule(f"{name}.{part}", f"{name}.{part}") for name in ("embed", "norm", "head")]
-    return found
+    for name, theirs in same.items():
+        found += both(f"layers.{{}}.{theirs}", f"layers.{{}}.{name}")
+    return [*found, *both("embed"), *both("norm"), *both("head")]

@@ -9,7 +9,7 @@ from rwkv7_hf.configuration_rwkv7 import RWKV7Config
 from rwkv7_hf.modeling_rwkv7 import RWKV7Model
 from torch import nn
 
-from converters.torch.names import Rule, reshaped
+from converters.torch.names import Rule, both, reshaped
 
 
 class Twin(nn.Module):
@@ -83,6 +83,4 @@ def rules(cfg: Any) -> list[Rule]:
         "embed": "embed",
         "head": "head",
     }
-    for part in ("weight", "bias"):
-        found += [Rule(f"{theirs}.{part}", f"{name}.{part}") for theirs, name in norms.items()]
-    return found
+    return found + [rule for theirs, name in norms.items() for rule in both(theirs, name)]

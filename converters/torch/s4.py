@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 class StateSpace(nn.Module):
@@ -109,12 +109,12 @@ class Twin(nn.Module):
 
 def rules(cfg: Any) -> list[Rule]:
     """Names of all weights."""
-    both = ("weight", "bias")
-    names = [f"{end}.{kind}" for end in ("embed", "norm", "head") for kind in both]
-    parts = [f"{part}.{kind}" for part in ("norm1", "norm2", "mix", "up", "down") for kind in both]
+    parts = ("norm1", "norm2", "mix", "up", "down")
     kept = ["log_decay", "frequency", "b", "c", "log_step", "skip", *(["p"] if cfg.kernel == "s4" else [])]
-    parts += [f"ssm.{name}" for name in kept]
     return [
-        *[Rule(name, name) for name in names],
-        *[Rule(f"blocks.{{}}.{part}", f"layers.{{}}.{part}") for part in parts],
+        *both("embed"),
+        *(rule for part in parts for rule in both(f"blocks.{{}}.{part}", f"layers.{{}}.{part}")),
+        *(Rule(f"blocks.{{}}.ssm.{name}", f"layers.{{}}.ssm.{name}") for name in kept),
+        *both("norm"),
+        *both("head"),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.torch.names import Rule
+from converters.torch.names import Rule, both
 
 
 class Twin(nn.Module):
@@ -55,4 +55,4 @@ def rules(cfg: Any) -> list[Rule]:
         ]
     names = [(f"decoder.layers.{{}}.{theirs}", f"layers.{{}}.{ours}") for theirs, ours in pairs]
     names += [("embed", "embed"), ("decoder.norm", "norm"), ("head", "head")]
-    return found + [Rule(f"{theirs}.{part}", f"{ours}.{part}") for theirs, ours in names for part in ("weight", "bias")]
+    return found + [rule for theirs, ours in names for rule in both(theirs, ours)]

@@ -190,6 +190,17 @@ def test_vectors_of_another_width_than_the_checkpoints_are_refused(data, trained
     assert "not what the models" in refused("evaluate", "--out", out, "--data", write_other(table, tmp_path))
 
 
+def test_other_data_are_refused_before_anything_is_embedded(trained, tmp_path, monkeypatch):
+    table, _, out, _ = trained
+
+    def embed(*given):
+        raise AssertionError("embedded")
+
+    monkeypatch.setattr("wotd_mlx.lvm.data.vectors.sentence_vectors", embed)
+    assert "not what the models" in refused("evaluate", "--out", out, "--data", write_other(table, tmp_path))
+    assert refused("evaluate", "--out", out, "--ood", tmp_path / "gone.tsv").startswith("error: no data file ")
+
+
 def write_other(table, folder):
     (folder / "other.tsv").write_text(table.read_text().replace("Sentence", "Phrase"))
     return folder / "other.tsv"

@@ -9,8 +9,8 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Activations
-from wotd_mlx.lvm.parts.attention import KeysValues, extend, merge_heads, split_heads
-from wotd_mlx.lvm.parts.dropped import attend_dropped
+from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.schemas import WotdError
 
 _DEVIATION = 0.02
@@ -58,13 +58,13 @@ class Attention(nn.Module):
         self.heads = cfg.heads
         self.qkv = nn.Linear(cfg.width, 3 * cfg.width)
         self.out = nn.Linear(cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, past: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
         """Read L places after those of ``past``."""
         q, k, v = (split_heads(part, self.heads) for part in mx.split(self.qkv(x), 3, axis=-1))
         known = extend(past, k, v)
-        return self.out(merge_heads(attend_dropped(q, known, self.dropout))), known
+        return self.out(merge_heads(attend(q, known, self.dropout))), known
 
 
 class Block(nn.Module):
@@ -83,7 +83,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(cfg.width)
         self.up = nn.Linear(cfg.width, 4 * cfg.width)
         self.down = nn.Linear(4 * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
         for layer, residuals in (
             (self.attention.qkv, 1),
             (self.attention.out, 2 * cfg.depth),
@@ -93,7 +93,7 @@ class Block(nn.Module):
             layer.weight = _DEVIATION * residuals**-0.5 * mx.random.normal(layer.weight.shape)
             layer.bias = mx.zeros(layer.bias.shape)
 
-    def __call__(self, x: mx.array, act: Activations, past: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
+    def __call__(self, x: mx.array, past: KeysValues | None, act: Activations) -> tuple[mx.array, KeysValues]:
         """Read L places after those of ``past``."""
         mixed, known = self.attention(self.norm1(x), past)
         x = x + self.dropout(mixed)
@@ -118,7 +118,7 @@ class Predictor(base.Predictor):
         self.positions = _DEVIATION * mx.random.normal((cfg.longest, cfg.width))
         self.layers = [Block(cfg) for _ in range(cfg.depth)]
         self.norm = nn.LayerNorm(cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
@@ -135,10 +135,6 @@ class Predictor(base.Predictor):
                 f"a context of {end} vectors is longer than distilgpt2's {longest} learned positions; "
                 "shorten it, or build the model with a larger `longest`"
             )
-        act = self.act
-        x = self.dropout(self.embed(x) + self.positions[start:end])
-        after = []
-        for block, past in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, known = self.through(block, x, act, past)
-            after.append(known)
-        return self.head(self.norm(x)), after
+        h = self.dropout(self.embed(x) + self.positions[start:end])
+        h, after = self.through_layers(h, state, self.act)
+        return self.head(self.norm(h)), after

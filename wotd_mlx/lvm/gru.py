@@ -11,6 +11,7 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function, choose
+from wotd_mlx.lvm.parts.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Predictor(base.Predictor):
         super().__init__()
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [GRU(cfg.width, cfg.width) for _ in range(cfg.depth)]
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:

@@ -17,6 +17,7 @@ from mlx import nn
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.rotary import rotate
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
@@ -141,7 +142,7 @@ class HybridLayer(nn.Module):
         )
         self.mlp_norm = nn.RMSNorm(cfg.width, cfg.eps)
         self.mlp = GatedMLP(cfg.width, cfg.hidden)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, state: LayerState | None, silu: Function) -> tuple[mx.array, LayerState]:
         y, state = self.mixer(self.mixer_norm(x), state, silu)
@@ -160,9 +161,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[LayerState] | None = None) -> tuple[mx.array, list[LayerState]]:
-        h, silu = self.embed(x), self.act.silu
-        after: list[LayerState] = []
-        for i, layer in enumerate(self.layers):
-            h, known = self.through(layer, h, state[i] if state else None, silu)
-            after.append(known)
+        h, after = self.through_layers(self.embed(x), state, self.act.silu)
         return self.head(self.norm(h)), after

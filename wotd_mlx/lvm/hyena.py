@@ -15,7 +15,6 @@ form of constant memory: one vector at a time costs O(L), and the state keeps wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,6 +25,7 @@ from mlx import nn
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.convolution import convolve
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.short_conv import ShortConv
 
 
@@ -134,7 +134,7 @@ class HyenaBlock(nn.Module):
         self.mixer = HyenaOperator(cfg)
         self.up = nn.Linear(cfg.width, cfg.expand * cfg.width)
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, state: HyenaState | None, gelu: Function) -> tuple[mx.array, HyenaState]:
         y, state = self.mixer(self.norm1(x), state)
@@ -153,10 +153,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[HyenaState] | None = None) -> tuple[mx.array, list[HyenaState]]:
-        h, gelu = self.embed(x), self.act.gelu
-        memories: Sequence[HyenaState | None] = state or [None] * len(self.layers)
-        after = []
-        for layer, before in zip(self.layers, memories, strict=True):
-            h, known = self.through(layer, h, before, gelu)
-            after.append(known)
+        h, after = self.through_layers(self.embed(x), state, self.act.gelu)
         return self.head(self.norm(h)), after

@@ -13,6 +13,7 @@ from wotd_mlx.lvm.parts import base, diffusion
 from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.blocks import Block, Stage
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.rotary import rotate
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 from wotd_mlx.schemas import WotdError
@@ -25,10 +26,13 @@ class Config:
     """Shape of an LCM; the fields from ``context_depth`` on serve the two-tower mode alone.
 
     Args:
+        dims: D of the vectors. width: of the residual stream. depth: number of layers in the base mode. heads: H.
         inner: width inside the feed-forward layers.
         base: of the rotary angles.
+        dropout: of what a layer adds to the stream.
         mode: ``base`` regresses on the next vector, ``two-tower`` denoises it.
         context_depth: layers of the contextualiser, and ``denoiser_depth`` those of the denoiser.
+        schedule: of the noise, one of ``diffusion.SCHEDULES``.
         predicts: what the denoiser puts out, ``x0`` or ``v``.
         sample_steps: denoising steps of a prediction, of ``noise_steps`` in training.
         guidance: strength of classifier-free guidance, 1 for none; ``guidance_rescale`` is its rescaling share.
@@ -111,7 +115,7 @@ class DecoderLayer(nn.Module):
         self.attention = SelfAttention(cfg)
         self.feed_norm = nn.RMSNorm(cfg.width)
         self.feed = SwiGLU(cfg.width, cfg.inner)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(
         self, h: mx.array, state: KeysValues | None = None, silu: Function | None = None
@@ -248,12 +252,7 @@ class Predictor(base.Predictor):
 
     def contexts(self, x: mx.array, state: list[KeysValues] | None = None) -> tuple[mx.array, list[KeysValues]]:
         """x (B, L, D) -> the decoder's outputs (B, L, W) and what it has read."""
-        h, silu = self.embed(self.normalise(x)), self.act.silu
-        past = [None] * len(self.layers) if state is None else state
-        known = []
-        for layer, read in zip(self.layers, past, strict=True):
-            h, read = layer(h, read, silu)  # noqa: PLW2901
-            known.append(read)
+        h, known = self.through_layers(self.embed(self.normalise(x)), state, self.act.silu)
         return self.norm(h), known
 
     def __call__(self, x: mx.array, state: Any = None, noises: mx.array | None = None) -> tuple[mx.array, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -12,11 +11,12 @@ from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.schemas import WotdError
 
 Slots = tuple[mx.array, mx.array]
 """Projected keys and values, (B, H, N, W) each."""
-State = tuple[int, Sequence[Slots | None]]
+State = tuple[int, list[Slots]]
 """How many vectors were read, and each layer's slots."""
 
 
@@ -55,7 +55,7 @@ ABOUT = base.About(
     complexity="O(L·N·D)",
     step_memory="O(1)",
     published=100_000_000,
-    note="Published for whole sequences; here each place sees the projection of what was read so far.",
+    note="published for whole sequences; here each place sees the projection of what was read so far",
 )
 
 
@@ -127,7 +127,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(cfg.width, cfg.width)
         self.key_rows = projection(cfg)
         self.value_rows = projection(cfg)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, place: int, past: Slots | None) -> tuple[mx.array, Slots]:
         """x (B, L, D) and slots -> (B, L, D) and the slots after it."""
@@ -148,9 +148,9 @@ class Block(nn.Module):
         self.forward_norm = nn.LayerNorm(cfg.width)
         self.up = nn.Linear(cfg.width, 4 * cfg.width)
         self.down = nn.Linear(4 * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, place: int, past: Slots | None, gelu: Function) -> tuple[mx.array, Slots]:
+    def __call__(self, x: mx.array, past: Slots | None, place: int, gelu: Function) -> tuple[mx.array, Slots]:
         """x (B, L, D) -> (B, L, D) and the slots after it."""
         seen, slots = self.attention(self.attention_norm(x), place, past)
         x = x + seen
@@ -188,16 +188,12 @@ class Predictor(base.Predictor):
         Raises:
             WotdError: more vectors than there are places.
         """
-        place, past = (0, [None] * len(self.layers)) if state is None else state
+        place, past = state or (0, None)
         end = place + x.shape[1]
         if end > self.longest:
             raise WotdError(
                 f"linformer got {end} vectors, and reads {self.longest} at most; shorten the context or raise longest"
             )
-        x = self.embed(x) + self.position.weight[place:end]
-        gelu = self.act.gelu
-        after = []
-        for i, block in enumerate(self.layers):
-            x, slots = self.through(block, x, place, past[i], gelu)
-            after.append(slots)
-        return self.head(self.norm(x)), (end, after)
+        h = self.embed(x) + self.position.weight[place:end]
+        h, after = self.through_layers(h, past, place, self.act.gelu)
+        return self.head(self.norm(h)), (end, after)

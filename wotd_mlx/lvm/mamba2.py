@@ -15,6 +15,7 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
 
@@ -68,7 +69,7 @@ class Mamba2Block(nn.Module):
         self.mixer = SSDMixer(
             cfg.width, cfg.heads, cfg.head_width, cfg.states, cfg.kernel, cfg.chunk, cfg.depth, cfg.eps
         )
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, state: SSDState | None, silu: Function) -> tuple[mx.array, SSDState]:
         y, state = self.mixer(self.norm(x), state, silu)
@@ -86,9 +87,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[SSDState] | None = None) -> tuple[mx.array, list[SSDState]]:
-        h, silu = self.embed(x), self.act.silu
-        after: list[SSDState] = []
-        for i, layer in enumerate(self.layers):
-            h, known = self.through(layer, h, state[i] if state else None, silu)
-            after.append(known)
+        h, after = self.through_layers(self.embed(x), state, self.act.silu)
         return self.head(self.norm(h)), after

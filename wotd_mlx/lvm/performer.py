@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -12,10 +11,11 @@ from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.rotary import rotate
 
-State = tuple[int, Sequence[mx.array | None]]
-"""How many vectors were read, and each layer's sums (B, H, M, W + 1)."""
+State = tuple[int, list[mx.array]]
+"""How many vectors were read, and each layer's sums (B, H, N, W + 1)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Config:
         depth: number of blocks.
         heads: H.
         head_width: W, size of a head; even, for the rotary positions.
-        features: M, random features of a query or key; about W log W are enough by the paper's theorem 4.
+        features: N, random features of a query or key; about W log W are enough by the paper's theorem 4.
         dropout: after the attention and within the feed-forward part.
         epsilon: added to every feature, so that no sum of them is 0; a key's features are 1 on average.
         chunk: how many places are compared with one another directly; memory grows with L · chunk.
@@ -52,10 +52,10 @@ PRESETS = {
 ABOUT = base.About(
     title="Performer, FAVOR+ causal linear attention",
     reference="arXiv 2009.14794",
-    complexity="O(L·M·D)",
+    complexity="O(L·N·D)",
     step_memory="O(1)",
     published=100_000_000,
-    note="The matrix's snippet of 6 blocks has 38M; its blocks are kept and 16 of them give 102M.",
+    note="the matrix's snippet of 6 blocks has 38M; its blocks are kept and 16 of them give 102M",
 )
 
 
@@ -79,7 +79,7 @@ def half_square(x: mx.array) -> mx.array:
 
 
 def query_features(x: mx.array, directions: mx.array, epsilon: float) -> mx.array:
-    """φ(q) = exp(ω·q − |q|²/2 − maxₘ ω·q) + ε; (..., W) -> (..., M).
+    """φ(q) = exp(ω·q − |q|²/2 − maxₙ ω·q) + ε; (..., W) -> (..., N).
 
     The maximum is the query's own: it sees no other place, and cancels but for ε.
     """
@@ -89,7 +89,7 @@ def query_features(x: mx.array, directions: mx.array, epsilon: float) -> mx.arra
 
 
 def key_features(x: mx.array, directions: mx.array, epsilon: float) -> mx.array:
-    """φ(k) = exp(ω·k − |k|²/2) + ε; (..., W) -> (..., M).
+    """φ(k) = exp(ω·k − |k|²/2) + ε; (..., W) -> (..., N).
 
     Nothing is taken off, so a key is the same whatever comes after it. Its features have mean 1 over the draws of ω
     and none is above exp(|ω|²/2), far within fp32.
@@ -105,7 +105,7 @@ def linear_attention(
     A chunk's places are compared with one another directly; what went before them stands in sums of φ(k) vᵀ.
 
     Shape:
-        features (B, H, L, M), values (B, H, L, W), sums (B, H, M, W + 1) -> (B, H, L, W), sums.
+        features (B, H, L, N), values (B, H, L, W), sums (B, H, N, W + 1) -> (B, H, L, W), sums.
     """
     L = queries.shape[2]
     # The values' last column is 1: its sums are those of φ(k), the denominators.
@@ -148,7 +148,7 @@ class FastAttention(nn.Module):
         self.freeze(keys="directions", recurse=False)
 
     def __call__(self, x: mx.array, place: int, sums: mx.array | None) -> tuple[mx.array, mx.array]:
-        """x (B, L, D) and sums (B, H, M, W + 1) -> (B, L, D) and the sums after it."""
+        """x (B, L, D) and sums (B, H, N, W + 1) -> (B, L, D) and the sums after it."""
         cfg = self.cfg
         # Half of softmax's 1 / √W on either side.
         scale = cfg.head_width**-0.25
@@ -171,9 +171,9 @@ class Block(nn.Module):
         self.forward_norm = nn.LayerNorm(cfg.width)
         self.up = nn.Linear(cfg.width, 4 * cfg.width)
         self.down = nn.Linear(4 * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, place: int, sums: mx.array | None, gelu: Function) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, sums: mx.array | None, place: int, gelu: Function) -> tuple[mx.array, mx.array]:
         """x (B, L, D) -> (B, L, D) and the sums after it."""
         seen, sums = self.attention(self.attention_norm(x), place, sums)
         x = x + self.dropout(seen)
@@ -185,7 +185,7 @@ class Predictor(base.Predictor):
 
     .. math:: e^{q·k} = \mathbb{E}_{ω ∼ N(0, I)} [e^{ω·q − |q|²/2} \, e^{ω·k − |k|²/2}]
 
-    With M orthogonal ω the attention is φ(q)·Σ φ(k) vᵀ over φ(q)·Σ φ(k): a sum over what was read.
+    With N orthogonal ω the attention is φ(q)·Σ φ(k) vᵀ over φ(q)·Σ φ(k): a sum over what was read.
 
     Shape:
         x (B, L, D) -> (B, L, D); the state is constant in size.
@@ -206,12 +206,6 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        place, past = (0, [None] * len(self.layers)) if state is None else state
-        L = x.shape[1]
-        x = self.embed(x)
-        gelu = self.act.gelu
-        after = []
-        for i, block in enumerate(self.layers):
-            x, sums = self.through(block, x, place, past[i], gelu)
-            after.append(sums)
-        return self.head(self.norm(x)), (place + L, after)
+        place, past = state or (0, None)
+        h, after = self.through_layers(self.embed(x), past, place, self.act.gelu)
+        return self.head(self.norm(h)), (place + x.shape[1], after)

@@ -12,7 +12,7 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Activations
-from wotd_mlx.lvm.parts.base import About, State
+from wotd_mlx.lvm.parts.dropout import Dropout
 
 EPS = 1e-6
 """Of every normalisation; the paper names none, its code takes this one."""
@@ -23,8 +23,10 @@ class Config:
     """Sizes.
 
     Args:
+        dims: D of the vectors. width: of the residual stream. depth: number of layers. heads: H.
         widen: values, gate and feed-forward layer are this many times as wide as the model (the paper's 2).
         chunk: how many vectors the parallel form takes at once; longer inputs go from chunk to chunk by the state.
+        dropout: of what a layer adds to the stream.
     """
 
     dims: int = 768
@@ -40,7 +42,7 @@ PRESETS = {
     "tiny": Config(dims=384, width=192, depth=3, heads=4, dropout=0.1),
     "paper": Config(),
 }
-ABOUT = About(
+ABOUT = base.About(
     title="RetNet (multi-scale retention)",
     reference="arXiv 2307.08621",
     complexity="O(L·D·N)",
@@ -174,7 +176,7 @@ class RetNetLayer(nn.Module):
         self.feed_norm = nn.LayerNorm(cfg.width, eps=EPS)
         self.up = nn.Linear(cfg.width, cfg.widen * cfg.width)
         self.down = nn.Linear(cfg.widen * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(
         self, x: mx.array, state: mx.array | None, places: dict[int, Tables], act: Activations
@@ -205,12 +207,8 @@ class Predictor(base.Predictor):
         self.norm = nn.LayerNorm(cfg.width, eps=EPS)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
-    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+    def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         chunk, L = self.cfg.chunk, x.shape[1]
         places = {length: tables(self.cfg, length) for length in {min(L, chunk), (L - 1) % chunk + 1}}
-        x, act = self.embed(x), self.act
-        after = []
-        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, now = self.through(layer, x, before, places, act)
-            after.append(now)
-        return self.head(self.norm(x)), after
+        h, after = self.through_layers(self.embed(x), state, places, self.act)
+        return self.head(self.norm(h)), after

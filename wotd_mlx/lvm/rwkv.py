@@ -10,8 +10,8 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Activations
-from wotd_mlx.lvm.parts.base import About, State
 from wotd_mlx.lvm.parts.delta_rule import delta_rule
+from wotd_mlx.lvm.parts.dropout import Dropout
 
 EPS = 1e-5
 FALL = math.exp(-0.5)
@@ -23,11 +23,13 @@ class Config:
     """Sizes.
 
     Args:
+        dims: D of the vectors. width: of the residual stream. depth: number of layers. heads: H.
         widen: the channel mix is this many times as wide as the model.
         decay_rank, rate_rank, value_rank, gate_rank: inner widths of the low-rank layers; by the authors' rule 1.8,
             1.8 and 1.3 times √width and 0.6 · width^0.8, to the nearest multiple of 32, at least 32.
         chunk: how many vectors are read at once. In 16 a decay reaches exp(−9.7) at most, which float32 divides by
             without harm; from 140 on it would overflow.
+        dropout: of what a block adds to the stream.
     """
 
     dims: int = 768
@@ -49,7 +51,7 @@ PRESETS = {
     ),
     "paper": Config(),
 }
-ABOUT = About(
+ABOUT = base.About(
     title="RWKV-7 (generalised delta rule)",
     reference="arXiv 2503.14456",
     complexity="O(L·D·N)",
@@ -139,8 +141,8 @@ class TimeMix(nn.Module):
         self.norm = HeadNorm(cfg.heads, N, ((1 + layer) / cfg.depth) ** 0.7)
 
     def __call__(
-        self, x: mx.array, first: mx.array | None, state: State | None, act: Activations
-    ) -> tuple[mx.array, mx.array, State]:
+        self, x: mx.array, first: mx.array | None, state: base.State | None, act: Activations
+    ) -> tuple[mx.array, mx.array, base.State]:
         B, L, W = x.shape
         H, N = self.bonus.shape
         memory, last = state or (None, None)
@@ -187,11 +189,11 @@ class Block(nn.Module):
         super().__init__()
         self.time_norm, self.channel_norm = nn.LayerNorm(cfg.width, eps=EPS), nn.LayerNorm(cfg.width, eps=EPS)
         self.time_mix, self.channel_mix = TimeMix(cfg, layer), ChannelMix(cfg, layer)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(
-        self, x: mx.array, first: mx.array | None, state: State | None, act: Activations
-    ) -> tuple[mx.array, mx.array, State]:
+        self, x: mx.array, first: mx.array | None, state: base.State | None, act: Activations
+    ) -> tuple[mx.array, mx.array, base.State]:
         of_time, of_channels = state or (None, None)
         y, first, of_time = self.time_mix(self.time_norm(x), first, of_time, act)
         x = x + self.dropout(y)
@@ -220,7 +222,7 @@ class Predictor(base.Predictor):
         self.norm = nn.LayerNorm(cfg.width, eps=EPS)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
-    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
+    def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         x, first, after, act = self.first_norm(self.embed(x)), None, [], self.act
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
             x, first, now = self.through(layer, x, first, before, act)

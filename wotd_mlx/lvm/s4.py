@@ -11,7 +11,6 @@ C (1 - Āᴸ) is computed for each length, where the paper trains the latter for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -19,6 +18,7 @@ from mlx import nn
 
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Activations
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.state_space import StateSpace
 from wotd_mlx.schemas import WotdError
 
@@ -76,7 +76,7 @@ class S4Block(nn.Module):
         self.mix = nn.Linear(cfg.width, 2 * cfg.width)
         self.up = nn.Linear(cfg.width, cfg.expand * cfg.width)
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, state: mx.array | None, act: Activations) -> tuple[mx.array, mx.array]:
         y, state = self.ssm(self.norm1(x), state)
@@ -96,10 +96,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
-        h, act = self.embed(x), self.act
-        memories: Sequence[mx.array | None] = state or [None] * len(self.layers)
-        after = []
-        for layer, before in zip(self.layers, memories, strict=True):
-            h, known = self.through(layer, h, before, act)
-            after.append(known)
+        h, after = self.through_layers(self.embed(x), state, self.act)
         return self.head(self.norm(h)), after

@@ -10,8 +10,8 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.lvm.parts import base
-from wotd_mlx.lvm.parts.attention import KeysValues, extend, merge_heads, split_heads
-from wotd_mlx.lvm.parts.dropped import attend_dropped
+from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
+from wotd_mlx.lvm.parts.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
         self.heads = heads
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         bound = math.sqrt(6 / (4 * width))
         self.in_weight = mx.random.uniform(-bound, bound, (3 * width, width))
         self.in_bias = mx.zeros((3 * width,))
@@ -74,7 +74,7 @@ class Attention(nn.Module):
             q = mx.addmm(self.in_bias[:W], x, self.in_weight[:W].T)
             k, v = mx.split(mx.addmm(self.in_bias[W:], source, self.in_weight[W:].T), 2, axis=-1)
         known = extend(past, split_heads(k, self.heads), split_heads(v, self.heads))
-        mixed = attend_dropped(split_heads(q, self.heads), known, self.dropout)
+        mixed = attend(split_heads(q, self.heads), known, self.dropout)
         return self.out(merge_heads(mixed)), known
 
 
@@ -95,10 +95,10 @@ class DecoderLayer(nn.Module):
         self.up = nn.Linear(cfg.width, cfg.feed)
         self.down = nn.Linear(cfg.feed, cfg.width)
         self.norms = [nn.LayerNorm(cfg.width) for _ in range(3)]
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
 
     def __call__(
-        self, x: mx.array, memory: mx.array, past: tuple[KeysValues, KeysValues] | None = None
+        self, x: mx.array, past: tuple[KeysValues, KeysValues] | None, memory: mx.array
     ) -> tuple[mx.array, tuple[KeysValues, KeysValues]]:
         """Read L places after those of ``past``."""
         own, crossed = past or (None, None)
@@ -132,22 +132,18 @@ class Predictor(base.Predictor):
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.layers = [DecoderLayer(cfg) for _ in range(cfg.depth)]
         self.norm = nn.LayerNorm(cfg.width)
-        self.dropout = nn.Dropout(cfg.dropout)
+        self.dropout = Dropout(cfg.dropout)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        past = state or [None] * len(self.layers)
         # Places are counted by a shape, which is known while a graph is traced.
         start = state[0][0][0].shape[2] if state else 0
         x = self.embed(x)
         L, W = x.shape[1:]
         memory = self.dropout(x * math.sqrt(W) + sinusoids(start, L, W).astype(x.dtype))
-        x, after = memory, []
-        for layer, its_past in zip(self.layers, past, strict=True):
-            x, known = self.through(layer, x, memory, its_past)
-            after.append(known)
-        return self.head(self.norm(x)), after
+        h, after = self.through_layers(memory, state, memory)
+        return self.head(self.norm(h)), after
 
 
 def sinusoids(start: int, length: int, width: int) -> mx.array:

@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 
 def results(out):
-    found = module.Results(out)
+    found = module.Files(out)
     return [json.loads(path.read_text()) for path in (found.validation, found.retrieval, found.benchmarks)]
 
 

@@ -1,4 +1,5 @@
 import mlx.core as mx
+import numpy as np
 
 from tests.lvm.evaluation.small import D, model
 from wotd_mlx.lvm.evaluation import latency
@@ -11,6 +12,14 @@ def test_figures_of_a_small_model():
     assert found["step_ms"] > 0
     assert found["throughput_per_s"] > 0
     assert found["peak_bytes"] > 0
+
+
+def test_the_peak_is_that_of_one_context(monkeypatch):
+    held = []
+    monkeypatch.setattr(latency, "_timed", lambda call, seconds: held.append(mx.get_active_memory()) or np.ones(5))
+    latency.benchmark(model(), D, context=7)
+    one, _, many = held
+    assert many - one >= (latency.BATCH - 1) * 7 * D * 4
 
 
 def test_timed_runs_stop_when_the_time_is_up_and_are_never_few():

@@ -82,6 +82,13 @@ def test_write_report(tmp_path):
         assert said in text
 
 
+def test_nothing_is_denied_that_was_not_measured(tmp_path):
+    write(tmp_path, ["gru"])
+    assert "every baseline in cosine" in report(read_results(tmp_path), [])
+    (tmp_path / "evaluation" / "retrieval_results.json").unlink()
+    assert "every baseline in cosine" not in report(read_results(tmp_path), [])
+
+
 def test_nothing_evaluated(tmp_path):
     with pytest.raises(WotdError, match="lvm evaluate"):
         write_report(tmp_path)

@@ -106,6 +106,39 @@ def test_columns_are_shaded_from_lowest_to_highest():
     np.testing.assert_array_equal(shaded, [[0, 0.5, np.nan], [1, 0.5, np.nan], [0.5, np.nan, np.nan]])
 
 
+def test_topics_without_targets_are_no_rows():
+    raw = {"topics": ["arts", "games", "history"], "matrix": [[0.5, 0.25, 0], [0, 0, 0], [None, 0, 1]]}
+    rows, columns, values = heatmap._matrix(raw)
+    assert rows == ["arts", "history"]
+    assert columns == ["arts", "games", "history"]
+    np.testing.assert_array_equal(values, [[0.5, 0.25, 0], [np.nan, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("topics", "matrix"),
+    [([], []), (["arts"], [[0]]), (["arts", "games"], [[1], [0, 1]]), (["arts"], [1]), (["arts"], [[1], [1]]), (1, 1)],
+)
+def test_a_confusion_without_figures_is_no_picture(topics, matrix, tmp_path):
+    results = Results(
+        data={},
+        context=5,
+        validation={"lstm": {"kind": "model"}},
+        confusion={"lstm": {"topics": topics, "matrix": matrix}},
+    )
+    assert heatmap.draw(results, tmp_path) == []
+
+
+@pytest.mark.usefixtures("strict")
+def test_models_may_be_confused_over_different_topics(tmp_path):
+    results = read_results(write(tmp_path, ["lstm", "gru"]))
+    confusion = {
+        "lstm": {"topics": ["arts", "games"], "matrix": [[0.5, 0.5], [0, 0]]},
+        "gru": {"topics": ["arts", "games", "history"], "matrix": [[1, 0, 0], [0, 0, 0], [0, 1, 0]]},
+    }
+    plots = heatmap.draw(Results(**{**vars(results), "confusion": confusion}), tmp_path / "plots")
+    assert plots[-1].file.name == "confusion.png"
+
+
 def test_short_names():
     assert short("lstm") == "lstm"
     assert short("two\nlines") == "two lines"

@@ -42,7 +42,7 @@ def command(
     from wotd_mlx.lvm import architecture
     from wotd_mlx.lvm.data.sentences import read_sentences
     from wotd_mlx.lvm.data.vectors import digest, sentence_vectors
-    from wotd_mlx.lvm.evaluation.evaluate import evaluate
+    from wotd_mlx.lvm.evaluation.evaluate import agreed, evaluate
     from wotd_mlx.lvm.report.results import read_results
     from wotd_mlx.lvm.report.table import rich_table
     from wotd_mlx.lvm.store import ModelFolder, trained_models
@@ -55,11 +55,12 @@ def command(
         raise WotdError(f"{out} holds no trained model; make one with `wotd-mlx lvm train gru --data FILE --out {out}`")
     settings = ModelFolder(out, found[0]).settings()
     sentences = read_sentences(data or Path(settings.data))
+    theirs = read_sentences(ood) if ood else None
+    told = digest(sentences, settings.embedding)
+    # Embedding may take hours: whatever can be refused is refused before.
+    agreed(out, found, told)
     vectors = sentence_vectors(sentences, settings.embedding, out / "embeddings")
-    other = None
-    if ood is not None:
-        theirs = read_sentences(ood)
-        other = theirs, sentence_vectors(theirs, settings.embedding, out / "embeddings")
+    other = (theirs, sentence_vectors(theirs, settings.embedding, out / "embeddings")) if theirs else None
     files = evaluate(
         out,
         found,
@@ -68,7 +69,7 @@ def command(
         other,
         ood_file=str(ood) if ood else None,
         context=context,
-        digest=digest(sentences, settings.embedding),
+        digest=told,
     )
     if as_json:
         print_json({"files": [str(file) for file in (files.validation, files.retrieval, files.benchmarks)]})

@@ -47,16 +47,8 @@ def command(as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title, justify in (
-        ("name", "left"),
-        ("paper", "right"),
-        ("tiny", "right"),
-        ("cost", "left"),
-        ("step memory", "left"),
-        ("reference", "left"),
-        ("what", "left"),
-    ):
-        table.add_column(title, justify="right" if justify == "right" else "left")
+    for title in ("name", "paper", "tiny", "cost", "step memory", "reference", "what"):
+        table.add_column(title, justify="right" if title in ("paper", "tiny") else "left")
     for row in rows:
         sizes = (f"{row[key] / 1e6:,.1f}M" for key in ("params_paper", "params_tiny"))
         table.add_row(row["name"], *sizes, row["complexity"], row["step_memory"], row["reference"], row["title"])

@@ -34,8 +34,8 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Results:
-    """The files of an evaluation."""
+class Files:
+    """What an evaluation writes."""
 
     out: Path
 
@@ -72,7 +72,7 @@ def evaluate(
     split: Split | None = None,
     digest: str | None = None,
     seconds: float = 2.0,
-) -> Results:
+) -> Files:
     """Measure the models under ``out`` beside the baselines, and write the three JSON files.
 
     Args:
@@ -90,11 +90,10 @@ def evaluate(
         WotdError: no model, or an unknown one; models of different data, splits or embeddings; another D than theirs;
             vectors that aren't finite; a context longer than any article; a part without a target.
     """
-    names = list(dict.fromkeys(names)) or trained_models(out)
-    for name in names:
-        architecture(name)
-    settings = {name: ModelFolder(out, name).settings() for name in names}
-    common = _agreed(out, settings, vectors.shape[-1], digest, split is not None)
+    settings = agreed(out, list(names) or trained_models(out), digest, own_split=split is not None)
+    names = list(settings)
+    common = settings[names[0]]
+    _same_width(settings, vectors.shape[-1])
     check(vectors, len(data), "the sentences' vectors")
     context = _context(context or max(s.recipe.context for s in settings.values()), data)
     split = split or split_by_article(data, common.valid, common.test)
@@ -124,11 +123,49 @@ def evaluate(
         "ood": ood_file or "other text" if ood else None,
     }
     ranked = {"candidates": len(data), "ood_candidates": len(ood[0]) if ood else None, "rows": table.retrieval}
-    results = Results(out)
-    _write(results.validation, {"data": described, "context": context, "rows": table.validation})
-    _write(results.retrieval, {**ranked, "confusion": table.confusion, "projection": projection})
-    _write(results.benchmarks, {"machine": machine(), "context": context, "rows": table.benchmarks})
-    return results
+    files = Files(out)
+    _write(files.validation, {"data": described, "context": context, "rows": table.validation})
+    _write(files.retrieval, {**ranked, "confusion": table.confusion, "projection": projection})
+    _write(files.benchmarks, {"machine": machine(), "context": context, "rows": table.benchmarks})
+    return files
+
+
+def agreed(
+    out: Path, names: Sequence[str], digest: str | None = None, *, own_split: bool = False
+) -> dict[str, Settings]:
+    """Name -> settings of models that can stand in one table; cheap, so it may be asked before anything is embedded.
+
+    Args:
+        digest: of the data, to be that of each training; not compared where it isn't given.
+        own_split: the models' splits aren't used, and may differ.
+
+    Raises:
+        WotdError: no model, or an unknown one; models of different data, splits or embeddings.
+    """
+    for name in names:
+        architecture(name)
+    settings = {name: ModelFolder(out, name).settings() for name in names}
+    if not settings:
+        raise WotdError(f"no trained model under {out / 'models'}; make one with `wotd-mlx lvm train gru`")
+    shared: dict[str, dict[str, Any]] = {
+        name: {"data (digest)": s.digest, "embedding": s.embedding} for name, s in settings.items()
+    }
+    if not own_split:
+        for name, s in settings.items():
+            shared[name] |= {"valid": s.valid, "test": s.test}
+    first = next(iter(settings))
+    for name, own in shared.items():
+        if different := [key for key, value in own.items() if value != shared[first][key]]:
+            pairs = ", ".join(f"{key} {own[key]!r} and {shared[first][key]!r}" for key in different)
+            raise WotdError(
+                f"{name} and {first} were trained differently: {pairs}; evaluate them apart, or train one of them again"
+            )
+    if digest is not None and digest != settings[first].digest:
+        raise WotdError(
+            f"the data is not what the models under {out} were trained on (digest {digest}, expected "
+            f"{settings[first].digest}): validation articles may have been trained on; give {settings[first].data}"
+        )
+    return settings
 
 
 class _Table:
@@ -230,35 +267,13 @@ def _trained(folder: ModelFolder) -> dict[str, Any]:
         ) from error
 
 
-def _agreed(out: Path, settings: Mapping[str, Settings], dims: int, digest: str | None, split_given: bool) -> Settings:
-    """What the models have in common: a table of models that saw other articles would compare nothing."""
-    if not settings:
-        raise WotdError(f"no trained model under {out / 'models'}; make one with `wotd-mlx lvm train gru`")
-    shared: dict[str, dict[str, Any]] = {
-        name: {"data (digest)": s.digest, "embedding": s.embedding} for name, s in settings.items()
-    }
-    if not split_given:
-        for name, s in settings.items():
-            shared[name] |= {"valid": s.valid, "test": s.test}
-    first = next(iter(settings))
-    for name, own in shared.items():
-        if different := [key for key, value in own.items() if value != shared[first][key]]:
-            pairs = ", ".join(f"{key} {own[key]!r} and {shared[first][key]!r}" for key in different)
-            raise WotdError(
-                f"{name} and {first} were trained differently: {pairs}; evaluate them apart, or train one of them again"
-            )
-    if digest is not None and digest != settings[first].digest:
-        raise WotdError(
-            f"the data is not what the models under {out} were trained on (digest {digest}, expected "
-            f"{settings[first].digest}): validation articles may have been trained on; give {settings[first].data}"
-        )
+def _same_width(settings: Mapping[str, Settings], dims: int) -> None:
     for name, s in settings.items():
         if s.architecture["dims"] != dims:
             raise WotdError(
                 f"{name} predicts vectors of {s.architecture['dims']} numbers, the data's have {dims}; embed the data "
                 f"with {s.embedding}, which the model was trained on"
             )
-    return settings[first]
 
 
 def _context(context: int, data: Sentences) -> int:

@@ -78,7 +78,7 @@ def confusion(wanted: Sequence[str], got: Sequence[str]) -> dict[str, Any]:
     Unknown topics (empty) are left out: their targets have no row, and a row whose retrievals had none adds up to
     less than 1.
     """
-    topics = sorted({topic for topic in wanted if topic} | {topic for topic in got if topic and any(wanted)})
+    topics = sorted(({*wanted} | {*got}) - {""}) if any(wanted) else []
     number = {topic: n for n, topic in enumerate(topics)}
     counts, totals = np.zeros((len(topics), len(topics))), np.zeros(len(topics))
     for a, b in zip(wanted, got, strict=True):

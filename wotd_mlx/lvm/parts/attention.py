@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlx.core as mx
+from mlx import nn
 
 KeysValues = tuple[mx.array, mx.array]
 """Keys and values read so far, (B, H, L, D/H) each."""
@@ -27,14 +28,24 @@ def extend(past: KeysValues | None, keys: mx.array, values: mx.array) -> KeysVal
     return mx.concatenate([past[0], keys], axis=2), mx.concatenate([past[1], values], axis=2)
 
 
-def attend(queries: mx.array, known: KeysValues) -> mx.array:
+def attend(queries: mx.array, known: KeysValues, dropout: nn.Dropout | None = None) -> mx.array:
     """softmax(q kᵀ / √W) v over what is no later than the query; the queries belong to the last places of the keys.
 
+    Args:
+        dropout: what the softmax's weights go through in training.
     Shape:
-        queries (B, H, L, W), keys and values (B, H or fewer, ≥ L, W) -> (B, H, L, W).
+        queries (B, H, L, W), keys and values (B, H or fewer, ≥ L, W), no fewer with dropout -> (B, H, L, W).
     """
     keys, values = known
     scale = queries.shape[-1] ** -0.5
+    # MLX's fused attention has no dropout; outside of training there is nothing to drop.
+    if dropout is not None and dropout.training and dropout._p_1 < 1:
+        L, read = queries.shape[2], keys.shape[2]
+        scores = (queries * scale) @ keys.swapaxes(-1, -2)
+        seen = mx.arange(read) <= mx.arange(read - L, read)[:, None]
+        weights = mx.softmax(mx.where(seen, scores, -mx.inf), axis=-1)
+        out: mx.array = dropout(weights) @ values
+        return out
     # A lone query is the newest and sees everything.
     mask = "causal" if queries.shape[2] > 1 else None
     return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 from wotd_mlx.lvm.parts.activations import Activations, choose
+from wotd_mlx.lvm.parts.dropout import drawn_from
 
 State = Any
 """A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""
@@ -68,16 +70,28 @@ class Predictor(nn.Module):
     def through(self, layer: nn.Module, *inputs: Any) -> Any:
         """``layer(*inputs)``; in training computed again on the way back where ``recomputing`` is set.
 
-        Activations inside a layer are then not kept: memory for time (Chen et al. 2016, arXiv 1604.06174).
+        Activations inside a layer are then not kept: memory for time (Chen et al. 2016, arXiv 1604.06174). Both times
+        dropout drops the same numbers.
         """
         if not (self.recomputing and self.training):
             return layer(*inputs)
 
+        key = mx.random.randint(0, 2**31 - 1, (2,)).astype(mx.uint32)
+
         def call(weights: Any, *inputs: Any) -> Any:
             layer.update(weights)
-            return layer(*inputs)
+            with drawn_from(key):
+                return layer(*inputs)
 
         return mx.checkpoint(call)(layer.trainable_parameters(), *inputs)
+
+    def through_layers(self, h: mx.array, state: Sequence[Any] | None, *inputs: Any) -> tuple[mx.array, list[Any]]:
+        """h through ``self.layers`` in turn, each called (h, its state, *inputs); their states after it in a list."""
+        after = []
+        for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
+            h, known = self.through(layer, h, before, *inputs)
+            after.append(known)
+        return h, after
 
     def step(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """x (B, D) -> (B, D): read one vector."""

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.lvm.parts.activations import Function, choose
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
+from wotd_mlx.lvm.parts.dropout import Dropout
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 
 SCHEDULES = ("cosine", "quadratic", "sigmoid")
@@ -186,7 +187,7 @@ class DenoiserLayer(nn.Module):
         self.modulation = nn.Linear(width, 9 * width)
         self.modulation.weight = mx.zeros_like(self.modulation.weight)
         self.modulation.bias = mx.zeros_like(self.modulation.bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def __call__(
         self,

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from wotd_mlx.lvm.report.colours import DASHED, style
 from wotd_mlx.lvm.report.figure import INK, MUTED, Plot, canvas, short
-from wotd_mlx.lvm.report.results import TOP, Results
+from wotd_mlx.lvm.report.results import TOP, Place, Results
 from wotd_mlx.lvm.report.table import share, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Place = tuple[str, ...]
 
 _BEST = "best baseline in each panel"
 
@@ -56,7 +54,6 @@ def _bars(axes: Axes, results: Results, names: Sequence[str], title: str, unit: 
 
     baselines = results.baselines
     values = {name: value for name in names if (value := results.number(name, *place)) is not None}
-    bars = [value for name, value in values.items() if name in baselines]
     halo = [withStroke(linewidth=2.6, foreground="white")]
     for y, name in enumerate(names):
         if name not in values:
@@ -68,8 +65,8 @@ def _bars(axes: Axes, results: Results, names: Sequence[str], title: str, unit: 
         weight = "bold" if value == max(values.values()) and len(values) > 1 else "normal"
         text = signed(value) if title == "Margin" else share(value)
         axes.annotate(text, (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9, weight=weight)
-    if bars:
-        axes.axvline(max(bars), color=INK, linewidth=1.2, linestyle=DASHED, zorder=3, label=_BEST, path_effects=halo)
+    if (bar := results.best_baseline(place)) is not None:
+        axes.axvline(bar, color=INK, linewidth=1.2, linestyle=DASHED, zorder=3, label=_BEST, path_effects=halo)
     axes.set_yticks(range(len(names)), [short(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelcolor="black")

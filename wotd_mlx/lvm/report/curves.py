@@ -97,7 +97,7 @@ def _pair(file: Path, key: str, unit: str, histories: dict[str, Sequence[Raw]]) 
             axes.grid(axis="y")
             whole_epochs(axes)
         panels[0].set_ylabel(unit)
-        model_keys(figure, list(histories), line=True)
+        model_keys(figure, list(histories))
     return True
 
 
@@ -113,7 +113,7 @@ def _gradients(file: Path, histories: dict[str, Sequence[Raw]]) -> bool:
         axes.set_ylabel("gradient norm (logarithmic)")
         log_axis(axes, "y", norms, lambda value: f"{value:g}")
         whole_epochs(axes)
-        model_keys(figure, list(histories), line=True)
+        model_keys(figure, list(histories))
     return True
 
 

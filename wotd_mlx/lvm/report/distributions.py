@@ -34,7 +34,7 @@ def _histograms(file: Path, results: Results) -> bool:
     for name in results.models:
         raw = results.validation[name].get("histogram")
         edges, counts = (
-            [v for v in raw.get(key, []) if number({"": v}, "") is not None] if isinstance(raw, dict) else []
+            [v for v in raw.get(key, []) if number(v) is not None] if isinstance(raw, dict) else []
             for key in ("edges", "counts")
         )
         if len(edges) == len(counts) + 1 and sum(counts) > 0 and all(np.diff(edges) > 0):
@@ -62,7 +62,7 @@ def _boxes(file: Path, results: Results) -> bool:
     for name in [*results.baselines, *results.models]:
         valid = results.validation[name].get("valid")
         raw = valid.get("quartiles") if isinstance(valid, dict) else None
-        values = [v for v in raw if number({"": v}, "") is not None] if isinstance(raw, list) else []
+        values = [v for v in raw if number(v) is not None] if isinstance(raw, list) else []
         if len(values) == 5:
             boxes.append((name, values))
     if not boxes:

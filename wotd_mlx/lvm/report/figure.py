@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -92,16 +92,16 @@ def short(name: str, longest: int = LONGEST) -> str:
     return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"
 
 
-def model_keys(figure: Figure, models: Sequence[str], line: bool = False, **place: Any) -> None:
-    """A legend of the models outside the axes, on the right unless ``place`` says otherwise."""
+def model_keys(figure: Figure, models: Sequence[str]) -> None:
+    """A legend of the models' lines, on the right outside the axes."""
     from matplotlib.lines import Line2D
 
     keys = []
     for name in models:
         drawn = style(name)
-        keys.append(Line2D([], [], color=drawn.colour, linestyle=drawn.dash if line else "none", marker=drawn.marker,
-                           markersize=6 * drawn.scale, linewidth=1.6, label=short(name)))  # fmt: skip
-    figure.legend(handles=keys, **{"loc": "outside right upper", "handlelength": 3.2 if line else 1.2, **place})
+        keys.append(Line2D([], [], marker=drawn.marker, markersize=6 * drawn.scale, linewidth=1.6,
+                           label=short(name), **drawn.line))  # fmt: skip
+    figure.legend(handles=keys, loc="outside right upper", handlelength=3.2)
 
 
 def _panels(count: int) -> tuple[int, int]:
@@ -137,7 +137,7 @@ def multiples(figure: Figure, names: Sequence[str]) -> dict[str, Axes]:
     return panels
 
 
-def log_axis(axes: Axes, along: str, values: Sequence[float], units: Any) -> None:
+def log_axis(axes: Axes, along: str, values: Sequence[float], units: Callable[[float], str]) -> None:
     """A logarithmic axis round the values, with ticks at round numbers, fine enough that there are some.
 
     Args:

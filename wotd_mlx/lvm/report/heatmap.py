@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,8 +45,8 @@ def draw(results: Results, folder: Path) -> list[Plot]:
     if _confusion(file := folder / "confusion.png", results):
         caption = (
             "The best three models. Each row is the topic of the sentence that was to come, each column that of the "
-            "nearest candidate; figures are per cent of the row. Only articles whose topic is known are counted, on "
-            "both sides, so a row may add up to less than 100."
+            "nearest candidate; figures are per cent of the row. A topic that no target has is left out of the rows. "
+            "Only articles whose topic is known are counted, on both sides, so a row may add up to less than 100."
         )
         plots.append(Plot(file, "Confusion by topic", caption))
     return plots
@@ -89,7 +89,7 @@ def by_column(values: Grid) -> Grid:
     return shaded
 
 
-def _texts(values: Grid, show: Any) -> list[list[str]]:
+def _texts(values: Grid, show: Callable[[float], str]) -> list[list[str]]:
     return [[show(v) if math.isfinite(v) else "" for v in line] for line in values]
 
 
@@ -145,28 +145,36 @@ def _count(entries: dict[str, dict[str, Raw]], bucket: str) -> str:
 
 
 def _confusion(file: Path, results: Results) -> bool:
-    matrices = {}
-    for name in results.leaders():
-        raw = results.confusion.get(name, {})
-        topics, rows = raw.get("topics"), raw.get("matrix")
-        if isinstance(topics, list) and topics and isinstance(rows, list) and len(rows) == len(topics):
-            values = _array([[number({"": v}, "") for v in row] for row in rows])
-            if values.shape == (len(topics),) * 2:
-                matrices[name] = ([str(topic) for topic in topics], values)
+    matrices = {name: m for name in results.leaders() if (m := _matrix(results.confusion.get(name, {})))}
     if not matrices:
         return False
-    largest = max(len(topics) for topics, _ in matrices.values())
-    alike = len({tuple(topics) for topics, _ in matrices.values()}) == 1
-    side = max(0.36 * largest, 1.8)
+    most_rows = max(len(rows) for rows, _, _ in matrices.values())
+    most_columns = max(len(columns) for _, columns, _ in matrices.values())
+    alike = len({tuple(rows) for rows, _, _ in matrices.values()}) == 1
+    width = max(0.36 * most_columns, 1.8)
+    legible = most_columns <= 15
     labels = 2.6 if alike else 2.6 * len(matrices)
-    with canvas(file, labels + (side + 0.2) * len(matrices), side + 2.8) as figure:
+    with canvas(file, labels + (width + 0.2) * len(matrices), max(0.36 * most_rows, 1.2) + 2.8) as figure:
         panels = figure.subplots(1, len(matrices), squeeze=False)[0]
-        for n, (axes, (name, (topics, values))) in enumerate(zip(panels, matrices.items(), strict=True)):
-            heads = [short(topic, 34) for topic in topics]
-            texts = _texts(100 * values, lambda v: f"{v:.0f}") if largest <= 15 else [[""] * len(topics)] * len(topics)
-            grid(axes, values, heads if n == 0 or not alike else [""] * len(heads), heads, texts)
+        for n, (axes, (name, (rows, columns, values))) in enumerate(zip(panels, matrices.items(), strict=True)):
+            heads = [short(topic, 34) for topic in columns]
+            sides = [short(topic, 34) if n == 0 or not alike else "" for topic in rows]
+            grid(axes, values, sides, heads, _texts(100 * values, "{:.0f}".format if legible else lambda _: ""))
             axes.set_xticks(range(len(heads)), heads, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_title(short(name))
         panels[0].set_ylabel("topic of the next sentence")
         figure.supxlabel("topic of the nearest candidate (cells: % of the row)", fontsize=9.5)
     return True
+
+
+def _matrix(raw: Raw) -> tuple[list[str], list[str], Grid] | None:
+    """Topics of the rows, of the columns, and shares (rows, columns); a topic that no target has is no row."""
+    topics, lines = raw.get("topics"), raw.get("matrix")
+    if not isinstance(topics, list) or not topics or not isinstance(lines, list):
+        return None
+    if len(lines) != len(topics) or any(not isinstance(line, list) or len(line) != len(topics) for line in lines):
+        return None
+    values = _array([[number(v) for v in line] for line in lines])
+    shown = np.flatnonzero((values > 0).any(axis=1))
+    names = [str(topic) for topic in topics]
+    return ([names[row] for row in shown], names, values[shown]) if len(shown) else None

@@ -13,7 +13,7 @@ from wotd_mlx.lvm.report import bars, curves, distributions, heatmap, projection
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import DPI, Plot
 from wotd_mlx.lvm.report.page import PAGE, SCRIPT, STYLE
-from wotd_mlx.lvm.report.results import EXCLUSIONS, SPLITS, Raw, Results, number, read_results
+from wotd_mlx.lvm.report.results import EXCLUSIONS, QUALITY, SPLITS, Raw, Results, number, read_results
 from wotd_mlx.lvm.report.table import NEWEST, SECTIONS, Cell, Column, Line, Section, lines, share
 from wotd_mlx.schemas import WotdError
 
@@ -72,8 +72,9 @@ def _summary(results: Results) -> str:
             f"The best cosine of a model is {share(model[0])} ({_bold(model[1])}), that of a baseline "
             f"{share(baseline[0])} ({escape(baseline[1])})."
         )
-    above = results.above_baselines()
-    if results.models and results.baselines:
+    # Of a figure that wasn't measured, being above cannot be denied.
+    if results.models and all(results.best_baseline(place) is not None for place in QUALITY):
+        above = results.above_baselines()
         listed = ", ".join(map(_bold, above))
         count, four = len(results.models), "every baseline in cosine, Top-1, Top-5 and Top-20 at once"
         said.append(

@@ -13,6 +13,8 @@ from wotd_mlx.lvm.store import ModelFolder, read_json
 from wotd_mlx.schemas import WotdError
 
 Raw = Mapping[str, Any]
+Place = tuple[str, ...]
+"""Of a figure: ``validation``, ``retrieval`` or ``inference``, then the keys in a row; see :meth:`Results.number`."""
 
 SPLITS = {"valid": "validation articles", "test": "test articles", "ood": "out-of-domain text"}
 EXCLUSIONS = {
@@ -20,7 +22,7 @@ EXCLUSIONS = {
     "newest5": "only the newest five sentences left out",
 }
 TOP = ("top1", "top5", "top10", "top20")
-QUALITY = (
+QUALITY: tuple[Place, ...] = (
     ("validation", "valid", "cosine"),
     ("retrieval", "valid", "context", "top1"),
     ("retrieval", "valid", "context", "top5"),
@@ -79,6 +81,10 @@ class Results:
         """A figure of a row, such as ``("validation", "valid", "cosine")``; None where there is none."""
         return number(getattr(self, source).get(row), *place)
 
+    def best_baseline(self, place: Place) -> float | None:
+        """The highest figure of a baseline; None where none has it."""
+        return max((v for name in self.baselines if (v := self.number(name, *place)) is not None), default=None)
+
     def entries(self, row: str, key: str) -> list[Raw]:
         """A list of objects in a row of the validation, such as ``by_length``; empty where there is none."""
         found = self.validation.get(row, {}).get(key)
@@ -101,20 +107,17 @@ class Results:
 
     def above_baselines(self) -> list[str]:
         """Models above every baseline in all four figures of :data:`QUALITY` at once."""
-        bars = []
-        for place in QUALITY:
-            values = [value for name in self.baselines if (value := self.number(name, *place)) is not None]
-            if not values:
-                return []
-            bars.append(max(values))
-        own = {name: [self.number(name, *place) for place in QUALITY] for name in self.models}
-        return [
-            n for n, figures in own.items() if all(f is not None and f > b for f, b in zip(figures, bars, strict=True))
-        ]
+        bars = {place: self.best_baseline(place) for place in QUALITY}
+
+        def above(name: str, place: Place) -> bool:
+            own, bar = self.number(name, *place), bars[place]
+            return own is not None and bar is not None and own > bar
+
+        return [name for name in self.models if all(above(name, place) for place in QUALITY)]
 
 
 def number(raw: Any, *place: str) -> float | None:
-    """The finite number at a path of keys; None where the path ends early or holds anything else."""
+    """The finite number at a path of keys, ``raw`` itself where there is none; None where it is anything else."""
     for key in place:
         raw = raw.get(key) if isinstance(raw, Mapping) else None
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
@@ -181,11 +184,10 @@ def _read(path: Path, needed: bool = False) -> Raw:
 
 
 def _history(folder: ModelFolder) -> list[Raw]:
-    """Epochs of a training; they may stand in a list or under ``epochs``."""
+    """Epochs of a training; empty where none are kept."""
     if not folder.history.exists():
         return []
     raw = read_json(folder.history)
-    raw = raw.get("epochs", []) if isinstance(raw, Mapping) else raw
     return [line for line in raw if number(line, "epoch") is not None] if isinstance(raw, list) else []
 
 

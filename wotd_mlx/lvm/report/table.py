@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wotd_mlx.lvm.report.results import EXCLUSIONS, SPLITS, Results
+from wotd_mlx.lvm.report.results import EXCLUSIONS, SPLITS, TOP, Place, Results
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -29,7 +29,7 @@ class Column:
 
     title: str
     meaning: str
-    place: tuple[str, ...]
+    place: Place
     better: str
     show: Callable[[float], str]
 
@@ -124,15 +124,15 @@ def _retrieval(split: str, excluded: str) -> tuple[Column, ...]:
     place = ("retrieval", split, excluded)
     columns = [
         Column(
-            f"Top-{k}",
-            f"share of targets whose next sentence is among the {k} nearest candidates"
-            if k > 1
+            f"Top-{key[3:]}",
+            f"share of targets whose next sentence is among the {key[3:]} nearest candidates"
+            if key != "top1"
             else "share of targets whose next sentence is the nearest candidate",
-            (*place, f"top{k}"),
+            (*place, key),
             "high",
             share,
         )
-        for k in (1, 5, 10, 20)
+        for key in TOP
     ]
     mean = "mean of 1 / rank of the next sentence (mean reciprocal rank)"
     return (*columns, Column("MRR", mean, (*place, "mean_reciprocal_rank"), "high", share))

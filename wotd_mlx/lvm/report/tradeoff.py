@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import MUTED, Plot, canvas, log_axis, short
-from wotd_mlx.lvm.report.results import Results
+from wotd_mlx.lvm.report.results import Place, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
-
-Place = tuple[str, ...]
 
 
 def _tick(value: float) -> str:
@@ -85,7 +83,7 @@ def _draw(file: Path, results: Results, cost: _Cost) -> bool:
                     zorder=4,
                 )
             log_axis(axes, "x", [x for x, _ in points.values()], _tick)
-            _frame(axes, [y for _, y in points.values()], _best_baseline(results, place))
+            _frame(axes, [y for _, y in points.values()], results.best_baseline(place))
             axes.set_xlabel(cost.unit)
             axes.set_ylabel(unit)
             axes.grid(axis="y")
@@ -96,14 +94,10 @@ def _draw(file: Path, results: Results, cost: _Cost) -> bool:
     return True
 
 
-def _best_baseline(results: Results, place: Place) -> list[float]:
-    values = [v for name in results.baselines if (v := results.number(name, *place)) is not None]
-    return [max(values)] if values else []
-
-
-def _frame(axes: Axes, values: Sequence[float], bars: Sequence[float]) -> None:
+def _frame(axes: Axes, values: Sequence[float], bar: float | None) -> None:
     """Limits that hold the models and the best baseline; all baselines would press the models together."""
-    low, high = min(*values, *bars, max(values)), max(*values, *bars, min(values))
+    held = [*values] if bar is None else [*values, bar]
+    low, high = min(held), max(held)
     room = 0.12 * (high - low) or 0.01
     axes.set_ylim(low - room, high + room)
 

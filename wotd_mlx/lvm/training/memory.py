@@ -75,8 +75,8 @@ def fit_into(trainer: Loop, limit: int) -> None:
 def _fit_windows(trainer: Trainer, limit: int) -> None:
     """Set ``trainer.parts`` so that a step stays under ``limit`` bytes; layers give up activations if they must.
 
-    The peaks of one window and of two are measured, and grow in proportion from there. What the plan chose is said in
-    one line where it is not the whole batch at once.
+    The peaks of one window and of two are measured, and so is that of as many as then seem to fit. What the plan chose
+    is said in one line where it is not the whole batch at once.
 
     Raises:
         WotdError: not even one window fits.
@@ -90,14 +90,17 @@ def _fit_windows(trainer: Trainer, limit: int) -> None:
             predictor.recomputing = recomputing
         one, two = _peak(trainer, 1), _peak(trainer, 2)
         room = _SHARE * limit - one
-        most = 1 + int(room // max(two - one, 1)) if room >= 0 else 0
+        most = min(batch, 1 + int(room // max(two - one, 1))) if room >= 0 else 0
+        # What few windows take may hide what each adds: the plan is measured too.
+        while most > 1 and _peak(trainer, most) > _SHARE * limit:
+            most //= 2
         # Time for memory: only where windows one by one wouldn't fit, or nearly so.
         if most >= min(batch, 4) or (most >= 1 and recomputing):
             trainer.parts = -(-batch // most)
             if trainer.parts > 1 or recomputing:
                 log.info(
                     "memory: %d of %d windows at once%s, for a limit of %.1f GB (one takes %.2f GB)",
-                    min(most, batch),
+                    most,
                     batch,
                     ", activations computed again" if recomputing else "",
                     limit / GIB,
