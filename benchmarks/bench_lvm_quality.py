@@ -15,7 +15,8 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from wotd_mlx.lvm.parts.residual import NEWEST
 from wotd_mlx.lvm.store import ModelFolder
 
 CONTEXT = 64
+PARTS = ("valid", "test")
 FIGURES = ("cosine", "margin", "top1", "top5", "top20", "newest5_top1", "newest5_top5", "newest5_top20")
 ABLATED = ("gru",)
 NO_BASE = ("--base", "none", "--ema", "0")
@@ -75,17 +77,14 @@ def main() -> None:
         list(pool.map(lambda job: train(*job, given), jobs))
 
     rows = baseline_rows(sentences, vectors, first)
+    # One thread each, side by side, as they were trained.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        places = [(out, name) for name, out, _ in jobs]
+        found = dict(zip(places, pool.map(measure, *zip(*places, strict=True)), strict=True))
     for name in NAMES:
-        runs = [measure(given.out / f"seed-{s}", name, sentences, vectors) for s in range(given.seeds)]
-        rows[name] = {part: spread([run[part] for run in runs]) for part in ("valid", "test")} | trained(first, name)
-    ablation = {
-        part: {name: measure(folder(given.out, part), name, sentences, vectors)["valid"] for name in ABLATED}
-        for part in ABLATION
-    }
-    command(
-        ["evaluate", "--out", str(first), "--data", str(given.data), *(("--ood", str(given.ood)) if given.ood else ())]
-    )
-    command(["compare", "--out", str(first)])
+        runs = [found[given.out / f"seed-{s}", name] for s in range(given.seeds)]
+        rows[name] = {part: spread([run[part] for run in runs]) for part in PARTS} | trained(first, name)
     write_results(
         "lvm_tiny",
         {
@@ -95,9 +94,14 @@ def main() -> None:
             "sentences": len(sentences),
             "articles": sentences.articles,
             "rows": rows,
-            "ablation": ablation,
+            "ablation": {
+                part: {name: found[folder(given.out, part), name]["valid"] for name in ABLATED} for part in ABLATION
+            },
         },
     )
+    ood = ("--ood", str(given.ood)) if given.ood else ()
+    command(["evaluate", "--out", str(first), "--data", str(given.data), *ood])
+    command(["compare", "--out", str(first)])
 
 
 def folder(out: Path, part: str) -> Path:
@@ -130,12 +134,14 @@ def figures(predictions: Vectors, sentences: Sentences, vectors: Vectors, target
     return found
 
 
-def measure(out: Path, name: str, sentences: Sentences, vectors: Vectors) -> dict[str, dict[str, float]]:
+def measure(out: Path, name: str) -> dict[str, dict[str, float]]:
     """Figures of a trained model with the context it was trained with, on validation and test articles."""
     model, settings = ModelFolder(out, name).load()
-    split, found = split_by_article(sentences), {}
-    for part in ("valid", "test"):
-        targets = sentences.rows(getattr(split, part), after=NEWEST)
+    sentences = read_sentences(Path(settings.data))
+    vectors = sentence_vectors(sentences, settings.embedding, out / "embeddings")
+    found = {}
+    for part in PARTS:
+        targets = sentences.rows(getattr(split_by_article(sentences), part), after=NEWEST)
         predictions = predict(model, sentences, vectors, targets, settings.recipe.context)
         found[part] = figures(predictions, sentences, vectors, targets)
     return found
@@ -150,7 +156,7 @@ def baseline_rows(sentences: Sentences, vectors: Vectors, first: Path) -> dict[s
     rows: dict[str, Any] = {}
     for name, forecast in forecasts.items():
         rows[name] = {}
-        for part in ("valid", "test"):
+        for part in PARTS:
             targets = sentences.rows(getattr(split, part), after=NEWEST)
             found = figures(forecast(sentences, vectors, targets), sentences, vectors, targets)
             rows[name][part] = spread([found])
