@@ -28,7 +28,7 @@ from wotd_mlx.lvm.data.sentences import Sentences, read_sentences, split_by_arti
 from wotd_mlx.lvm.data.vectors import Vectors, sentence_vectors
 from wotd_mlx.lvm.evaluation import retrieval, scores
 from wotd_mlx.lvm.evaluation.baselines import baselines
-from wotd_mlx.lvm.evaluation.predict import predict, silenced
+from wotd_mlx.lvm.evaluation.predict import predict
 from wotd_mlx.lvm.parts.residual import NEWEST
 from wotd_mlx.lvm.store import ModelFolder
 
@@ -151,7 +151,7 @@ def baseline_rows(sentences: Sentences, vectors: Vectors, first: Path) -> dict[s
     """The same figures of what needs no network; ``scalars`` are the six numbers that the models steer."""
     split = split_by_article(sentences)
     forecasts: dict[str, Any] = dict(baselines(sentences, vectors, split.train, CONTEXT))
-    model = silenced(ModelFolder(first, NAMES[0]).load()[0])
+    model = ModelFolder(first, NAMES[0]).load()[0].scalars
     forecasts["scalars"] = lambda s, v, t: predict(model, s, v, t, CONTEXT)
     rows: dict[str, Any] = {}
     for name, forecast in forecasts.items():

@@ -4,7 +4,7 @@ import pytest
 
 from tests.lvm.evaluation.small import articles, model, vectors
 from tests.tolerances import close
-from wotd_mlx.lvm.evaluation.predict import BEFORE, predict, silenced, windows
+from wotd_mlx.lvm.evaluation.predict import BEFORE, predict, windows
 from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.schemas import WotdError
 
@@ -39,18 +39,14 @@ def test_the_target_and_what_follows_change_nothing():
     assert not np.allclose(predict(net, data, x, target, 4), before)
 
 
-def test_a_silenced_model_is_its_starting_point():
+def test_a_models_scalars_are_its_starting_point():
     data, net = articles(8), model(base="gates")
     net.predictor.head.weight = mx.ones_like(net.predictor.head.weight)
     net.scalars.weights = mx.array([0.5, 0.25, 0.0, 0.0, 0.0, 1.0])
     x = vectors(8)
-    found = predict(silenced(net), data, x, np.array([6, 7]), 5)
+    found = predict(net.scalars, data, x, np.array([6, 7]), 5)
     means = np.stack([x[1:6].mean(0), x[2:7].mean(0)])
     close(found, 0.5 * x[[5, 6]] + 0.25 * x[[4, 5]] + means, "sum_order")
-
-
-def test_a_silenced_model_without_a_starting_point_predicts_nothing():
-    assert not predict(silenced(model()), articles(8), vectors(8), np.array([6]), 5).any()
 
 
 def test_a_prediction_that_is_not_finite_is_an_error():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from mlx import nn
 
 from wotd_mlx.files import write_atomically
 from wotd_mlx.lvm import architecture
@@ -18,9 +19,8 @@ from wotd_mlx.lvm.evaluation import retrieval, scores
 from wotd_mlx.lvm.evaluation.baselines import baselines
 from wotd_mlx.lvm.evaluation.failures import worst
 from wotd_mlx.lvm.evaluation.latency import benchmark, machine
-from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, Vectors, predict, silenced
+from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, Vectors, predict
 from wotd_mlx.lvm.evaluation.projection import places, project
-from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.store import ModelFolder, Settings, read_json, trained_models
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
@@ -234,7 +234,7 @@ class _Table:
         return retrieval.confusion(wanted, got)
 
 
-def _forecast(model: NextVector, context: int) -> Forecast:
+def _forecast(model: nn.Module, context: int) -> Forecast:
     return lambda sentences, vectors, targets: predict(model, sentences, vectors, targets, context)
 
 
@@ -242,7 +242,7 @@ def _starting_point(out: Path, settings: Mapping[str, Settings], context: int) -
     """What the first model that has one begins at, with nothing added; None where all models stand alone."""
     for name, own in settings.items():
         if own.recipe.base != "none":
-            return _forecast(silenced(ModelFolder(out, name).load()[0]), context)
+            return _forecast(ModelFolder(out, name).load()[0].scalars, context)
     return None
 
 

@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
+from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.lvm.data.sentences import Rows, Sentences
-from wotd_mlx.lvm.parts.base import Predictor, State
-from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.schemas import WotdError
 
 Vectors = NDArray[np.float32]
@@ -41,11 +40,12 @@ def windows(sentences: Sentences, targets: Rows, context: int) -> Windows:
 
 
 def predict(
-    model: NextVector, sentences: Sentences, vectors: Vectors, targets: Rows, context: int, numbers: int = _NUMBERS
+    model: nn.Module, sentences: Sentences, vectors: Vectors, targets: Rows, context: int, numbers: int = _NUMBERS
 ) -> Vectors:
     """Predictions (M, D) of M target rows, each from the ``context`` vectors before it or as many as there are.
 
     Args:
+        model: a NextVector, or what it is added to: anything called x (B, L, D) -> (B, L, D) and a state.
         numbers: most numbers that the windows of a batch hold, B·L·D: what bounds the memory.
 
     Raises:
@@ -69,19 +69,3 @@ def predict(
             "the weights are damaged or diverged: train again"
         )
     return found
-
-
-class _Silent(Predictor):
-    """A predictor that adds nothing."""
-
-    def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
-        """x (B, L, D) -> zeros (B, L, D)."""
-        return mx.zeros_like(x), None
-
-
-def silenced(model: NextVector) -> NextVector:
-    """The same model with nothing added to the starting point that was fitted for it; changes ``model`` itself."""
-    model.predictor = _Silent()
-    # Gates have a bias of their own, which steers the weights whatever the predictor says.
-    model.pop("gates", None)
-    return model

@@ -193,9 +193,10 @@ def _for_float32(fast: Function, exact: Function) -> Function:
 def _differentiable(fast: Function, slope: Slope) -> Function:
     """With a derivative of its own, as a custom function, which MLX can't export."""
     in_one_loop = fused(slope)
-    function: Any = mx.custom_function(fast)
-    function.vjp(lambda primal, cotangent, output: in_one_loop(cotangent, primal, output))
-    return function  # type: ignore[no-any-return]
+    custom: Any = mx.custom_function(fast)
+    custom.vjp(lambda primal, cotangent, output: in_one_loop(cotangent, primal, output))
+    function: Function = custom
+    return function
 
 
 _FUSED = [fused(function) for function in QUOTIENTS]
