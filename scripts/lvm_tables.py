@@ -1,6 +1,6 @@
 """The tables of docs/lvm.md, from what the benchmarks measured and what the predictors say of themselves.
 
-    python scripts/lvm_tables.py
+    python -m scripts.lvm_tables
 
 Each table stands between ``<!-- NAME -->`` and ``<!-- end -->``; a test refuses a page whose tables are stale.
 """

@@ -1,0 +1,10 @@
+"""The tables of docs/lvm.md are those that the results make."""
+
+from __future__ import annotations
+
+from scripts.lvm_tables import PAGE, filled
+
+
+def test_the_page_is_fresh():
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page) == page, "run `python -m scripts.lvm_tables`"
