@@ -97,6 +97,12 @@ def test_a_terminal_takes_any_name(tmp_path):
     assert all(column.title in text for column in SUMMARY.columns)
 
 
+def test_a_terminal_of_80_columns_shows_every_figure(results):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rich_table(results))
+    assert "…" not in console.file.getvalue()
+
+
 def test_models_without_figures_are_named_below_the_table(results):
     console = Console(file=io.StringIO(), width=200)
     console.print(rich_table(results))

@@ -175,11 +175,11 @@ COST = Section(
     "Size, training and speed",
     "Baselines are left out: they are a few sums. Speed is of batch 1 unless it says otherwise.",
     (
-        Column("Parameters", "trained numbers", ("validation", "parameters"), "low", count),
+        Column("Weights", "trained numbers", ("validation", "parameters"), "low", count),
         Column("File, MB", "size of best_model.safetensors", ("validation", "bytes"), "low", megabytes),
         Column("Epochs", "passes over the training articles", ("validation", "epochs"), "", count),
         Column("Best epoch", "the one whose weights were kept", ("validation", "best_epoch"), "", count),
-        Column("Training, s", "seconds of training", ("validation", "seconds"), "low", plain),
+        Column("Train, s", "seconds of training", ("validation", "seconds"), "low", plain),
         Column(
             "Training peak, MB",
             "most memory held while training",
@@ -258,7 +258,14 @@ def rich_table(results: Results, section: Section = SUMMARY) -> RichTable:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{section.title}, context {results.context}", title_justify="left")
+    # Without lines between them, ten columns fit a terminal of 80.
+    table = Table(
+        title=f"{section.title}, context {results.context}",
+        title_justify="left",
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("", no_wrap=True)
     for column in section.columns:
         table.add_column(column.title, justify="right")
