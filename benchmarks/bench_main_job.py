@@ -42,6 +42,7 @@ def train(kind: str, embedding: str, folder: Path, **settings: Any) -> dict[str,
         file = Path(empty) / "settings.yaml"
         file.write_text(json.dumps({"embedding": embedding, **settings}))  # JSON is YAML
         command = ["train", "--out", str(folder), "--codes", kind, "--config", str(file), "--no-cache", "--json"]
+        command += ["--language", "none"]
         found = subprocess.run(
             [sys.executable, "-m", "wotd_mlx.cli", *command],
             check=True,

@@ -206,7 +206,7 @@ def train(checkpoint: Path, out: Path, *more: str) -> list[str]:
     # No early stop: a training that is to be interrupted must not be done before.
     file.write_text("codes: {hidden: 16, batch: 64, patience: 100000}\n")
     return ["train", "--config", str(file), "--no-lexicon", "--epochs", "2", "--no-cache", "--embedding",
-            str(checkpoint), "--out", str(out), *more]  # fmt: skip
+            str(checkpoint), "--out", str(out), "--language", "none", *more]  # fmt: skip
 
 
 def test_train_ends_with_a_table_or_a_json_line(checkpoint, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
+from wotd_mlx.language.settings import LanguageConfig
 from wotd_mlx.schemas import Attribute, WotdError
 
 T = TypeVar("T")
@@ -153,6 +154,7 @@ class TrainingConfig:
         memory_limit: bytes that MLX may hold; a training that passes it stops with an error.
         cache: file of vectors that were embedded before; None embeds everything anew.
         student: distil embedding and quantiser into one small network too.
+        language: what writes words for an ID.
     """
 
     corpus: str = "builtin"
@@ -166,6 +168,7 @@ class TrainingConfig:
     memory_limit: int = DEFAULT_MEMORY_LIMIT
     cache: str | None = None
     student: bool = False
+    language: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
         if self.codes.levels and len(self.attributes) > len(self.codes.levels):

@@ -199,6 +199,14 @@ class SemanticEncoder:
         them, mean over the attributes and with values counted alike."""
         return [float(np.mean([share for _, share in self._read(i).values()] or [0.0])) for i in ids]
 
+    @cached_property
+    def readings(self) -> tuple[tuple[str, ...], ...]:
+        """For each attribute, the value that each code of its coordinate reads as; "" where nothing is known of it."""
+        return tuple(
+            tuple(attribute.values[value] if table.any() else "" for value in table.argmax(axis=1))
+            for attribute, table in zip(self.config.attributes, self._tables, strict=False)
+        )
+
     def _read(self, numbers: Sequence[int]) -> dict[str, tuple[str, float]]:
         number = SemanticID(numbers).checked(self.levels)
         out = {}

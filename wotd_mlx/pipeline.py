@@ -1,4 +1,4 @@
-"""The main job: words → embeddings → codes, one stage after another, each kept whole before the next begins."""
+"""The main job: words → embeddings → codes → language, one stage after another, each kept whole before the next."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import logging
 import platform
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +41,9 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.encoder import load_model, read_config
+from wotd_mlx.encoder import SemanticEncoder, load_model, read_config
 from wotd_mlx.files import locked
+from wotd_mlx.language.known import Known
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
@@ -50,6 +52,8 @@ from wotd_mlx.words.builtin import load_lexicon
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
 
 log = logging.getLogger("wotd_mlx")
+
+NO_LANGUAGE = "none"
 
 # What marks a word of corpus.jsonl as one that only trained the codes.
 LEXICON = "lexicon"
@@ -95,6 +99,8 @@ class WOTDTrainer:
             }
             if self.config.student:
                 stages["student"] = (self._student, [run.student])
+            if self.config.language.model != NO_LANGUAGE:
+                stages["language"] = (self._language, [run.adapters])
             for name, (stage, files) in stages.items():
                 if name not in self.metrics["seconds"] or not all(file.exists() for file in files):
                     with self._measured(name):
@@ -115,7 +121,9 @@ class WOTDTrainer:
             self.config = replace(self.config, codes=replace(self.config.codes, levels=begun.codes.levels))
         now, then = asdict(self.config), asdict(begun)
         # Where vectors are cached and how much memory may be used changes nothing in the result; a student only adds.
-        free = ("cache", "memory_limit", "student")
+        free = ("cache", "memory_limit", "student", *([] if self.run.adapters.exists() else ["language"]))
+        if self.config.language.model == NO_LANGUAGE:
+            free = (*free, "language")
         changed = [key for key in now if now[key] != then[key] and key not in free]
         if changed:
             pairs = "; ".join(f"{key}: {then[key]!r}, now {now[key]!r}" for key in changed)
@@ -200,10 +208,12 @@ class WOTDTrainer:
         unique = make_unique(model, x[:n], ids[:n])
         own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
         groups = corpus_ids(corpus.groups, own, model, config.attributes)
-        # A student of other codes would answer with their IDs.
+        # A student of other codes would answer with their IDs, and so would a language model.
         self.run.student.unlink(missing_ok=True)
-        self.metrics["seconds"].pop("student", None)
-        self.metrics.pop("student", None)
+        shutil.rmtree(self.run.language, ignore_errors=True)
+        for stage in ("student", "language"):
+            self.metrics["seconds"].pop(stage, None)
+            self.metrics.pop(stage, None)
         self.run.write_json(self.run.history, history_rows(history))
         self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
@@ -264,3 +274,15 @@ class WOTDTrainer:
             **student_metrics(student, teacher, unseen, x[held], labels, self.config.attributes),
             "phrase_agreement": agreement(student, teacher.encode, asked, embedder.embed(asked)),
         }
+
+    def _language(self) -> None:
+        # Heavy, and not for runs without a language model.
+        from wotd_mlx.language import stage
+
+        config = self.config.language
+        known = Known.of(SemanticEncoder.load(self.run.path))
+        stage.make_dataset(known, config)
+        self.run.write_json(self.run.config, {**self.run.read_json(self.run.config), "language": asdict(config)})
+        language = stage.train(known, config)
+        backend.check_memory(self.config.memory_limit)
+        self.metrics["language"] = stage.evaluate(known, language, config.requests)

@@ -28,6 +28,8 @@ class RunFolder:
         self.student = self.path / "codes" / "student.safetensors"
         self.history = self.path / "codes" / "history.json"
         self.semantic_ids = self.path / "semantic_ids.json"
+        self.language = self.path / "language"
+        self.adapters = self.language / "adapters.safetensors"
         self.metrics = self.path / "metrics.json"
 
     def write_json(self, path: Path, content: Any) -> None:

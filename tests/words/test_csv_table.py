@@ -72,7 +72,8 @@ def test_a_csv_trains_its_own_attributes(tmp_path, checkpoint):
     rows = [f"{w},{'short' if len(w) < 7 else 'long'},{w[0] if w[0] in 'abc' else ''}" for w in words]
     file.write_text("\n".join(["word,length,initial", *rows]))
     arguments = ["train", "--corpus", str(file), "--no-lexicon", "--no-cache", "--embedding", str(checkpoint)]
-    result = CliRunner().invoke(main, [*arguments, "--levels", "4,6,8", "--out", str(tmp_path / "run"), "--json"])
+    arguments += ["--language", "none", "--levels", "4,6,8"]
+    result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "run"), "--json"])
     assert result.exit_code == 0, result.stderr
     codes = json.loads(result.stdout.splitlines()[-1])["metrics"]["codes"]
     assert set(codes["label_accuracy"]) == {"length", "initial"}

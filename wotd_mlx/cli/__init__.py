@@ -13,7 +13,7 @@ import click
 
 from wotd_mlx.schemas import WotdError
 
-COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "export", "lvm", "status")
+COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "generate", "language", "export", "lvm", "status")
 
 
 class LazyGroup(click.Group):
@@ -79,11 +79,12 @@ def main(ctx: click.Context, verbose: bool) -> None:
     wotd-mlx train                       train on the built-in words, into runs/default
     wotd-mlx encode serendipity forsooth the ID and labels of each word
     wotd-mlx decode 2,1,3,0              what an ID stands for
+    wotd-mlx generate "[2,1,3,*]"        words for a pattern of IDs
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_OneLine())
     log = logging.getLogger("wotd_mlx")
     log.handlers = [handler]
     # What takes minutes tells how it goes; the others answer, and speak up only when something is wrong.
-    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export", "lvm") else logging.WARNING
+    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export", "language", "lvm") else logging.WARNING
     log.setLevel(logging.DEBUG if verbose else quiet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from wotd_mlx.cli.options import as_json, describe, device, print_json
 from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig, from_dict, read_yaml
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from wotd_mlx.schemas import RunInfo
 
 log = logging.getLogger("wotd_mlx")
@@ -33,20 +36,25 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
 @click.option("--seed", type=int, help="The same seed gives the same IDs.")
 @click.option("--student", is_flag=True, default=None, help="Distil a small network for `encode --encoder student`.")
-@click.option("--language", type=click.Choice(["none"]), default="none", show_default=True, help="Language stage.")
+@click.option(
+    "--language", metavar="auto|none|ID", help="What writes words for IDs; none stops before. [default: auto]"
+)
 @click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Stop above this. [default: 8]")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embedded words for other runs.")
 @click.option("--compile/--no-compile", "fuse", default=None, help="Fuse the training step with mx.compile.")
 @device
 @as_json
-def command(out: str, config_file: Path | None, cache: bool, as_json: bool, language: str, **given: Any) -> None:
-    """Train words → embeddings → codes into a run folder.
+def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **given: Any) -> None:
+    """Train words → embeddings → codes → language model into a run folder.
 
-    A run that was interrupted goes on from its last whole stage; a finished one is shown again.
+    A run that was interrupted goes on from its last whole stage, and the language model's training from where it was;
+    a finished one is shown again. The first three stages take a minute; `--language none` leaves it at that.
 
     \b
     Examples:
       wotd-mlx train
+      wotd-mlx train --language none
+      wotd-mlx train --language mlx-community/Qwen2.5-0.5B-Instruct-4bit --out runs/qwen
       wotd-mlx train --codes rvq --out runs/rvq
       wotd-mlx train --corpus moods.csv --levels 6,6,8 --out runs/moods
       wotd-mlx train --levels 32,32,32,32 --detail 103 --out runs/123bits
@@ -83,7 +91,7 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Options over the file's settings; an option that wasn't given changes nothing. A CSV brings its attributes."""
     from wotd_mlx.words.csv_table import SUFFIXES, read_csv
 
-    levels = given.pop("levels")
+    levels, language = given.pop("levels"), given.pop("language")
     options = {"kind": "codes", "compile": "fuse"} | {name: name for name in ("bits", "detail", "gradient", "epochs")}
     codes = {key: given.pop(option) for key, option in options.items()}
     if levels == "auto":
@@ -98,6 +106,8 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     if (gigabytes := given.pop("memory_limit")) is not None:
         given["memory_limit"] = int(gigabytes * GIB)
     merged = {**settings, **{key: value for key, value in given.items() if value is not None}}
+    if language is not None:
+        merged["language"] = {**settings.get("language", {}), "model": language}
     if codes := {key: value for key, value in codes.items() if value is not None}:
         merged["codes"] = {**settings.get("codes", {}), **codes}
     if Path(corpus := merged.get("corpus", "builtin")).suffix in SUFFIXES and "attributes" not in merged:
@@ -142,6 +152,9 @@ def show(info: RunInfo) -> None:
         words.add_row(word, number, reading)
     console.print(words)
 
+    if language := info.metrics.get("language"):
+        show_language(console, language)
+
     stages = Table(title="Stages", title_justify="left")
     for name in ("stage", "seconds", "peak memory, MB"):
         stages.add_column(name, justify="left" if name == "stage" else "right")
@@ -149,7 +162,29 @@ def show(info: RunInfo) -> None:
         stages.add_row(name, f"{seconds:.1f}", f"{info.metrics['peak_bytes'][name] / 1e6:,.0f}")
     stages.add_row("total", f"{info.seconds:.1f}", "")
     console.print(stages)
-    console.print(f"Next: wotd-mlx encode --run {info.run} serendipity", highlight=False)
+    request = '"[2,1,3,*]"' if language and len(codes["levels"]) == 4 else ""
+    following = f"generate --run {info.run} {request}" if request else f"encode --run {info.run} serendipity"
+    console.print(f"Next: wotd-mlx {following}", highlight=False)
+
+
+def show_language(console: Console, found: Mapping[str, Any]) -> None:
+    """Perplexities, form and meaning of the language model, and words that it wrote."""
+    from rich.table import Table
+    from rich.text import Text
+
+    figures = Table(title=f"Language, {found['model']}, on held-out requests", title_justify="left")
+    for name in ("perplexity", "of words", "untuned", "form, free", "form, held", "consistency", "5 words, ms"):
+        figures.add_column(name, justify="right")
+    names = ("perplexity", "perplexity_words", "perplexity_base", "format_adherence", "format_adherence_constrained",
+             "semantic_consistency")  # fmt: skip
+    figures.add_row(*(_number(found.get(name)) for name in names), f"{found['latency_ms_p50']:.0f}")
+    console.print(figures)
+    written = Table(title=f"What it writes ({found['best']})", title_justify="left")
+    for name in ("request", "words"):
+        written.add_column(name)
+    for row in found["samples"]:
+        written.add_row(Text(row["request"]), ", ".join(row["words"]))
+    console.print(written)
 
 
 def sample(info: RunInfo) -> list[tuple[str, str, str]]:

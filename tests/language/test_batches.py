@@ -1,0 +1,113 @@
+"""Rows as token batches: what is predicted, in which order, with how much padding."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tolerances import close
+from wotd_mlx.language.batches import Exchange, Rows, prepare, read_exchanges
+from wotd_mlx.language.models import Language, chat
+from wotd_mlx.schemas import WotdError
+
+EXCHANGES = [
+    Exchange(f"Words matching pattern [{i % 8},*,{i % 5},*]:", "glad, serene, " * (i % 7) + "calm") for i in range(90)
+]
+
+
+@pytest.fixture(scope="module")
+def rows(tiny_language: Language) -> Rows:
+    """The exchanges as tokens."""
+    return prepare(EXCHANGES, tiny_language.tokenizer, 512)
+
+
+def test_rows_are_the_chat(tiny_language: Language, rows: Rows) -> None:
+    tokenizer = tiny_language.tokenizer
+    for row, start, (request, answer) in zip(rows.tokens, rows.starts, EXCHANGES, strict=True):
+        assert row.tolist() == chat(tokenizer, request, answer)
+        assert tokenizer.decode(row[start:-1].tolist()) == answer
+
+
+@pytest.mark.parametrize(("shared", "multiple"), [(False, 1), (True, 1), (True, 8)])
+def test_places_predict_the_answers_and_nothing_else(rows: Rows, shared: bool, multiple: int) -> None:
+    chosen, skip = np.array([3, 50, 8]), len(rows.shared) if shared else 0
+    batch = rows.batch(chosen, skip, multiple)
+    tokens, places = np.array(batch.tokens), np.array(batch.places)[np.array(batch.weights) > 0]
+    targets = np.array(batch.targets)[np.array(batch.weights) > 0]
+    close(targets, np.concatenate([rows.tokens[n][rows.starts[n] :] for n in chosen]), "ids")
+    close(tokens.reshape(-1)[places], np.concatenate([rows.tokens[n][rows.starts[n] - 1 : -1] for n in chosen]), "ids")
+    assert tokens.shape[1] % multiple == 0
+    for line, n in zip(tokens, chosen, strict=True):
+        close(line[: len(rows.tokens[n]) - 1 - skip], rows.tokens[n][skip:-1], "ids")
+    if multiple > 1:
+        assert len(batch.weights) % (4 * multiple) == 0
+
+
+def test_what_all_rows_begin_with(rows: Rows, tiny_language: Language) -> None:
+    shared = rows.shared
+    assert "Words matching pattern [" in tiny_language.tokenizer.decode(shared.tolist())
+    assert all((row[: len(shared)] == shared).all() for row in rows.tokens)
+    assert len(shared) < rows.starts.min()
+    assert len({int(row[len(shared)]) for row in rows.tokens}) > 1
+
+
+def test_one_row_shares_up_to_its_answer(tiny_language: Language) -> None:
+    alone = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512)
+    assert len(alone.shared) == alone.starts[0] - 1
+    assert np.array(alone.batch([0], len(alone.shared)).places)[0] == 0
+
+
+def test_order_is_all_rows_once_and_the_same_for_a_seed(rows: Rows) -> None:
+    order = rows.order(8, seed=3, epoch=1)
+    close(np.sort(np.concatenate(order)), np.arange(len(rows)), "ids")
+    assert [batch.tolist() for batch in order] == [batch.tolist() for batch in rows.order(8, 3, 1)]
+    assert [batch.tolist() for batch in order] != [batch.tolist() for batch in rows.order(8, 3, 2)]
+    assert [batch.tolist() for batch in order] != [batch.tolist() for batch in rows.order(8, 4, 1)]
+    assert len(order) == -(-len(rows) // 8)
+
+
+def test_batches_hold_rows_of_like_length(rows: Rows) -> None:
+    def padding(order: list[np.ndarray]) -> float:
+        computed = sum(int(rows.lengths[batch].max()) * len(batch) for batch in order)
+        return 1 - float(rows.lengths.sum()) / computed
+
+    at_random = np.split(np.random.default_rng(0).permutation(len(rows)), 9)
+    assert padding(rows.order(8, 0, 0)) < 0.35 * padding(at_random)
+
+
+def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pytest.LogCaptureFixture) -> None:
+    longest = len(chat(tiny_language.tokenizer, *EXCHANGES[0]))
+    with caplog.at_level(logging.INFO, "wotd_mlx"):
+        kept = prepare(EXCHANGES, tiny_language.tokenizer, longest, name="train.jsonl")
+    assert kept.lengths.max() == longest
+    gone = len(EXCHANGES) - len(kept)
+    assert f"train.jsonl: {gone} of 90 are longer than {longest} tokens and left out" in caplog.text
+    with pytest.raises(WotdError, match="none of 90 rows has 10 tokens or fewer"):
+        prepare(EXCHANGES, tiny_language.tokenizer, 10)
+
+
+def test_texts_may_be_rewritten(tiny_language: Language) -> None:
+    changed = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512, write=str.upper)
+    assert tiny_language.tokenizer.decode(changed.tokens[0][changed.starts[0] : -1].tolist()) == "CALM"
+
+
+def test_reading_jsonl(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    line = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "task": "words"}
+    file.write_text(f"{json.dumps(line)}\n\n{json.dumps(line)}\n")
+    assert read_exchanges(file) == [Exchange("a", "b")] * 2
+    for bad, said in (
+        ("{", "line 2 is no JSON"),
+        ('{"prompt": "a"}', "line 2 has no messages; expected"),
+        ('{"messages": [{"role": "user", "content": "a"}]}', r"line 2 has roles \['user'\]"),
+        (json.dumps({"messages": [line["messages"][0], {"role": "assistant", "content": ""}]}), "line 2 has roles"),
+    ):
+        file.write_text(f"{json.dumps(line)}\n{bad}\n")
+        with pytest.raises(WotdError, match=said):
+            read_exchanges(file)
+    with pytest.raises(WotdError, match="can't be read"):
+        read_exchanges(tmp_path / "absent.jsonl")

@@ -1,0 +1,116 @@
+"""The figures of the language stage, against what they are defined as."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import nn
+
+from tests.tolerances import close
+from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.language.dsl import ByPattern, Define, Encode, PatternOf, Words
+from wotd_mlx.language.evaluate import (
+    Asked,
+    adherence,
+    bits_gained,
+    bits_of_encoder,
+    meaning,
+    perplexity,
+    read_asked,
+    token_kinds,
+)
+from wotd_mlx.language.generate import Generator, Options
+from wotd_mlx.language.head import Head
+from wotd_mlx.language.known import Known
+from wotd_mlx.language.models import Language, chat
+from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
+
+
+@pytest.fixture(scope="module")
+def known(finished: RunInfo) -> Known:
+    return Known.of(SemanticEncoder.load(finished.run))
+
+
+@pytest.fixture(scope="module")
+def pairs(known: Known) -> list[tuple[ByPattern, tuple[str, ...]]]:
+    """Requests by pattern, and some of the words that fit."""
+    found = []
+    for row in range(0, 60, 6):
+        places = [None] * len(known.levels)
+        places[0] = frozenset([int(known.ids[row, 0])])
+        pattern = Pattern(tuple(places))
+        found.append((ByPattern(pattern, 3), tuple(known.words[r] for r in known.fitting(pattern)[:3])))
+    return found
+
+
+def test_what_tokens_belong_to():
+    words = ByPattern(Pattern((None,)), 2)
+    assert token_kinds(words, ["lock", "et", ",", " hearth", "<end>"]) == [
+        "words", "words", "structure", "words", "structure"]  # fmt: skip
+    assert token_kinds(Encode("locket"), ["[", "2", ",", "1", "]", "<end>"]) == [
+        "structure", "codes", "structure", "codes", "structure", "structure"]  # fmt: skip
+    assert set(token_kinds(PatternOf((("style", "modern"),)), ["[", "5", "-", "7", "]", "<end>"])) == {"structure"}
+    assert token_kinds(Define("locket"), ["A", " case", "<end>"]) == ["text", "text", "structure"]
+
+
+def test_perplexity_is_that_of_the_models_own_probabilities(tiny_language: Language, known, pairs):
+    asked = [Asked(request, str(Words(words)), False) for request, words in pairs]
+    found = perplexity(Head(tiny_language.model), tiny_language, asked, batch=4)
+    losses = []
+    for one in asked:
+        prompt = chat(tiny_language.tokenizer, str(one.request))
+        whole = chat(tiny_language.tokenizer, str(one.request), one.answer)
+        logits = tiny_language.model(mx.array([whole[:-1]]))[0, len(prompt) - 1 :]
+        losses += np.asarray(nn.losses.cross_entropy(logits, mx.array(whole[len(prompt) :]))).tolist()
+    close(np.log(found["all"]), np.mean(losses), "language")
+    assert set(found) == {"all", "structure", "words"}
+    assert all(value > 1 for value in found.values())
+
+
+def test_a_model_that_knows_nothing_gains_nothing(known, pairs, tiny_language: Language):
+    """With one score for all tokens a word's probability depends on the trie; with a heavy bias only on the bias."""
+    generator = Generator(known, tiny_language)
+    assert bits_of_encoder(known, pairs, 0.0) == pytest.approx(0, abs=1e-9)
+    words = [(request, tuple(known.words[r] for r in known.nearest(goal, 1, known.fitting(request.pattern))))
+             for request, _ in pairs if (goal := known.target(request.pattern)) is not None]  # fmt: skip
+    assert bits_of_encoder(known, words, 50.0) > 0.5
+    most = np.mean([math.log2(len(known.fitting(request.pattern))) for request, _ in words])
+    assert bits_gained(generator, words, Options("blend", weight=1e5, temperature=1.0)) == pytest.approx(most, rel=1e-3)
+
+
+def test_bits_are_those_of_the_answers_under_the_grammar(known, pairs, tiny_language: Language):
+    """Summed over all answers of one word, 2^bits / m is a distribution."""
+    generator, request = Generator(known, tiny_language), ByPattern(pairs[0][0].pattern, 1)
+    rows = known.fitting(request.pattern)
+    for options in (Options("model", temperature=1.0), Options("blend", temperature=0.7)):
+        bits = [bits_gained(generator, [(request, (known.words[row],))], options) for row in rows]
+        close(sum(2.0**b / len(rows) for b in bits), 1.0, "language")
+
+
+def test_form_and_meaning(known, pairs):
+    request, words = pairs[0]
+    asked = [Asked(request, str(Words(words)), False)] * 3
+    assert adherence(known, asked, [str(Words(words)), f"{words[0]}, {words[0]}, {words[1]}", "no"]) == 1 / 3
+    number = SemanticID(known.ids[0])
+    assert adherence(known, [Asked(Encode("x"), "", False)] * 2, [str(number), "[99,99,99,99]"]) == 0.5
+    found = meaning(known, [request, request], [words, ["unheardof", words[0], words[1]]])
+    assert found.fits == found.known == 5 / 6
+    assert found.different == 4 / 6
+    cosines = known.vectors[[known.row[w] for w in (*words, *words[:2])]] @ known.target(request.pattern)
+    close(found.cosine, cosines.sum() / 6, "language")
+
+
+def test_rows_that_are_none(known, tmp_path):
+    path = tmp_path / "test.jsonl"
+    good = {"messages": [{"role": "user", "content": "Encode locket"}, {"role": "assistant", "content": "[0,0,0,0]"}]}
+    path.write_text(json.dumps({**good, "held_out": True}) + "\n")
+    assert read_asked(path, known) == [Asked(Encode("locket"), "[0,0,0,0]", True)]
+    for bad in ("{", "[]", '{"messages": 3}', json.dumps({"messages": [{"content": "sing"}, {"content": "a"}]})):
+        path.write_text(json.dumps(good) + "\n" + bad + "\n")
+        with pytest.raises(WotdError, match=r"test\.jsonl:2 is no row"):
+            read_asked(path, known)

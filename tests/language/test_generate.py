@@ -1,0 +1,171 @@
+"""Answers hold whatever the model: known words, all different, fitting; the encoder weighs in as it says."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.language import generate
+from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
+from wotd_mlx.language.generate import Generator, Options, goal_of, read_shown, words_wanted, write_shown
+from wotd_mlx.language.known import Known
+from wotd_mlx.language.models import Language
+from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
+
+
+@pytest.fixture(scope="module")
+def known(finished: RunInfo) -> Known:
+    return Known.of(SemanticEncoder.load(finished.run))
+
+
+@pytest.fixture(scope="module")
+def generator(known: Known, tiny_language: Language) -> Generator:
+    return Generator(known, tiny_language)
+
+
+def crowded(known: Known) -> SemanticID:
+    """The ID that most words share."""
+    ids, counts = np.unique(known.ids, axis=0, return_counts=True)
+    return SemanticID(ids[counts.argmax()])
+
+
+def wide(known: Known) -> Pattern:
+    """The most crowded style, anything else."""
+    return Pattern((frozenset([int(crowded(known)[0])]), *[None] * (len(known.levels) - 1)))
+
+
+REQUESTS = st.sampled_from(["pattern", "attributes", "like", "between"])
+
+
+@given(kind=REQUESTS, n=st.integers(1, 8), by=st.sampled_from(generate.CHOOSERS), seed=st.integers(0, 99),
+       anywhere=st.booleans(), in_turn=st.booleans(), rerank=st.integers(1, 3))  # fmt: skip
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_every_answer_holds(generator, kind, n, by, seed, anywhere, in_turn, rerank):
+    known = generator.known
+    value = next(value for value in known.coder.readings[0] if value)
+    request = {
+        "pattern": ByPattern(wide(known), n),
+        "attributes": ByAttributes(((known.attributes[0].name, value),), n),
+        "like": Like(known.words[:2], n),
+        "between": Between(crowded(known), SemanticID(known.ids[0]), 0.25, n),
+    }[kind]
+    options = Options(by, anywhere=anywhere, seed=seed, in_turn=in_turn, rerank=rerank)
+    found = generator.generate(request, options)
+    words = [word for word, _ in found.words]
+    assert len(set(words)) == len(words) == n
+    assert all(list(number) == known.ids[known.row[word]].tolist() for word, number in found.words)
+    if not anywhere and found.pattern is not None:
+        assert all(found.pattern.fits(number) for _, number in found.words)
+    if kind == "like" and not anywhere:
+        assert not set(words) & set(known.words[:2])
+
+
+def test_the_same_seed_gives_the_same_words_streamed_or_not(generator):
+    request = ByPattern(wide(generator.known), 5)
+    options = Options(seed=3)
+    whole = generator.generate(request, options).words
+    assert tuple(generator.stream(request, options)) == whole
+    others = {generator.generate(request, Options("model", seed=seed, temperature=2.0)).words for seed in range(6)}
+    assert len(others) > 1
+
+
+def test_the_encoder_takes_the_nearest_and_a_heavy_blend_too(generator):
+    known, request = generator.known, ByPattern(wide(generator.known), 5)
+    goal = goal_of(known, request)
+    nearest = [known.words[row] for row in known.nearest(goal.target, 5, goal.rows)]
+    assert [word for word, _ in generator.generate(request, Options("encoder")).words] == nearest
+    heavy = generator.generate(request, Options("blend", weight=1e5, temperature=0.0)).words
+    assert [word for word, _ in heavy] == nearest
+
+
+def test_reranking_comes_nearer(generator):
+    known, request = generator.known, ByPattern(wide(generator.known), 3)
+    target = goal_of(known, request).target
+
+    def near(rerank):
+        made = [generator.generate(request, Options("model", seed=s, rerank=rerank)).words for s in range(8)]
+        return np.mean([known.vectors[known.row[word]] @ target for words in made for word, _ in words])
+
+    assert near(6) > near(1)
+
+
+def test_too_few_words_are_filled_up_and_said_or_refused(generator, caplog):
+    known = generator.known
+    ids, counts = np.unique(known.ids, axis=0, return_counts=True)
+    number = SemanticID(ids[counts.argmin()])
+    fit, request = int(counts.min()), ByPattern(Pattern.of(number), int(counts.min()) + 2)
+    found = generator.generate(request, Options(seed=0))
+    assert f"{fit} known words fit {number}; 2 more are the nearest to it" == found.note
+    assert found.note in caplog.text
+    assert sum(number == other for _, other in found.words) == fit
+    with pytest.raises(WotdError, match=rf"^{fit} known words fit .*, {fit + 2} were asked for; ask for fewer"):
+        generator.generate(request, Options(strict=True))
+
+
+def test_a_pattern_that_no_word_fits_offers_the_nearest(generator):
+    known = generator.known
+    taken = {tuple(row) for row in known.ids.tolist()}
+    empty = next(number for number in np.ndindex(*known.levels) if number not in taken)
+    with pytest.raises(WotdError, match=r"^0 known words fit \[.*the nearest ID with words is \[") as caught:
+        generator.generate(ByPattern(Pattern.of(empty)), Options(strict=True))
+    offered = SemanticID.parse(str(caught.value).split("with words is ")[1].split(";")[0], known.levels)
+    assert tuple(offered) in taken
+
+
+def test_what_was_shown_does_not_come_again(generator, tmp_path):
+    request, shown = ByPattern(wide(generator.known), 4), tmp_path / "shown.txt"
+    assert read_shown(shown) == ()
+    for _ in range(3):
+        before = read_shown(shown)
+        words = [w for w, _ in generator.generate(request, Options(seed=1, exclude=frozenset(before))).words]
+        assert not set(words) & set(before)
+        write_shown(shown, [*before, *words])
+    assert len(read_shown(shown)) == len(set(read_shown(shown))) == 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1,2", "column"),
+        ("[99,*,*,*]", "99"),
+        ("Encode locket", "doesn't ask for words"),
+        ("Generate 5 words with mood=blue", "unknown attribute 'mood'"),
+        ("please", "column 1"),
+    ],
+)
+def test_requests_that_cannot_be_answered(known, text, message):
+    with pytest.raises(WotdError, match=message):
+        words_wanted(text, known)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"by": "magic"}, {"temperature": -1}, {"temperature": float("nan")}, {"weight": -1.0}, {"rerank": 0},
+     {"anywhere": True, "strict": True}],
+)  # fmt: skip
+def test_options_out_of_range(options):
+    with pytest.raises(WotdError):
+        Options(**options)
+
+
+def test_a_run_without_a_model_says_what_to_do(known):
+    alone = Generator(known, None)
+    assert len(alone.generate(ByPattern(wide(known)), Options("encoder")).words) == 5
+    with pytest.raises(WotdError, match="has no language model"):
+        alone.generate(ByPattern(wide(known)), Options("blend"))
+
+
+def test_asynchronously(generator, monkeypatch):
+    monkeypatch.setattr(generate, "load_generator", lambda run: generator)
+    number = crowded(generator.known)
+    words = asyncio.run(generate.generate_words_from_id(number, 2, options=Options(seed=0)))
+    assert len(set(words)) == 2
+    assert all(tuple(generator.known.ids[generator.known.row[word]]) == tuple(number) for word in words)
+    with pytest.raises(WotdError, match="numbers"):
+        asyncio.run(generate.generate_words_from_id((1, 2)))

@@ -1,0 +1,193 @@
+"""Adapters in mlx-lm's own form: its own code must read what is written here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+from mlx_lm.utils import load, quantize_model, save
+
+from tests.language.conftest import load_folder
+from tests.tolerances import close
+from wotd_mlx.language import lora
+from wotd_mlx.language.models import Language
+from wotd_mlx.language.settings import LoraConfig
+from wotd_mlx.schemas import WotdError
+
+TOKENS = mx.array([[5, 9, 17, 33, 2]])
+
+
+def shaken(language: Language) -> dict[str, mx.array]:
+    """Random numbers for all that is trained, so that adapters do something; their names and weights."""
+    rng = np.random.default_rng(0)
+    weights = {
+        n: mx.array(rng.normal(0, 0.1, w.shape).astype("float32")) for n, w in lora.trained(language.model).items()
+    }
+    lora.put_in(language.model, weights)
+    language.model.eval()
+    return weights
+
+
+def adapted(language: Language, folder: Path, **settings: Any) -> mx.array:
+    """Adapters written to a folder; the logits of the model that has them."""
+    cfg = lora.apply(language.model, LoraConfig(**settings))
+    lora.write_adapters(folder, shaken(language))
+    lora.write_config(folder, cfg, {"model": language.name})
+    return language.model(TOKENS)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"method": "dora", "layers": 1}, {"method": "full"}, {"keys": ("mlp.up_proj",)}]
+)
+def test_mlx_lm_reads_what_we_write(
+    fresh_language: Language, tiny_folder: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    before = fresh_language.model(TOKENS)
+    want = adapted(fresh_language, tmp_path, **settings)
+    model, _ = load(str(tiny_folder), adapter_path=str(tmp_path))
+    close(model(TOKENS), want, "exact")
+    assert float(mx.abs(want - before).max()) > 0.01
+    close(lora.read_adapters(load_folder(tiny_folder), tmp_path).model(TOKENS), want, "exact")
+
+
+def test_mlx_lm_generate_takes_the_adapters(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+    adapted(fresh_language, tmp_path)
+    command = [sys.executable, "-m", "mlx_lm", "generate", "--model", str(tiny_folder), "--adapter-path", str(tmp_path)]
+    command += ["--prompt", "glad", "--max-tokens", "4", "--temp", "0", "--verbose", "False"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    tokens = fresh_language.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "glad"}], add_generation_prompt=True
+    )
+    for _ in range(4):
+        tokens = [*tokens, int(fresh_language.model(mx.array([tokens]))[0, -1].argmax())]
+    assert fresh_language.tokenizer.decode(tokens[-4:]).strip() in done.stdout
+
+
+def test_we_read_what_mlx_lm_writes(tiny_folder: Path, tmp_path: Path) -> None:
+    """Without keys, as its command line writes them; and with keys of its own in the file."""
+    from mlx_lm.tuner.utils import linear_to_lora_layers
+
+    other = load_folder(tiny_folder)
+    other.model.freeze()
+    parameters = {"rank": 4, "scale": 20.0, "dropout": 0.0}
+    linear_to_lora_layers(other.model, 1, parameters)
+    weights = shaken(other)
+    mx.save_safetensors(str(tmp_path / lora.ADAPTERS), weights)
+    config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters, "batch_size": 4, "seed": 0}
+    (tmp_path / lora.CONFIG).write_text(json.dumps(config))
+    got = lora.read_adapters(load_folder(tiny_folder), tmp_path)
+    close(got.model(TOKENS), other.model(TOKENS), "exact")
+    assert not tree_flatten(got.model.trainable_parameters())
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_fused_folder_is_a_model_of_its_own(fresh_language: Language, tmp_path: Path, method: str) -> None:
+    want = adapted(fresh_language, tmp_path / "adapters", method=method)
+    folder = lora.fuse(fresh_language, tmp_path / "fused")
+    model, tokenizer = load(str(folder))
+    close(model(TOKENS), want, "language")
+    assert tokenizer.encode("serendipity") == fresh_language.tokenizer.encode("serendipity")
+    close(fresh_language.model(TOKENS), want, "exact")
+    with pytest.raises(WotdError, match="isn't empty"):
+        lora.fuse(fresh_language, tmp_path / "fused")
+
+
+def quantised(folder: Path, made: Path) -> Path:
+    """The folder's model in 4 bits."""
+    model, tokenizer, config = load(str(folder), return_config=True)
+    model, config = quantize_model(model, config, 32, 4)
+    save(made, folder, model, tokenizer, config)
+    return made
+
+
+def test_a_quantised_base_stays_quantised(tiny_folder: Path, tmp_path: Path) -> None:
+    language = load_folder(quantised(tiny_folder, tmp_path / "base"))
+    want = adapted(language, tmp_path / "adapters")
+    model, _ = load(str(tmp_path / "base"), adapter_path=str(tmp_path / "adapters"))
+    close(model(TOKENS), want, "exact")
+    fused = load_folder(lora.fuse(language, tmp_path / "fused")).model
+    names = {name for name, _ in tree_flatten(fused.parameters())}
+    assert names == {name for name, _ in tree_flatten(load_folder(tmp_path / "base").model.parameters())}
+    with pytest.raises(WotdError, match="aren't quantised"):
+        lora.apply(load_folder(tmp_path / "base").model, LoraConfig(method="full"))
+
+
+def test_only_adapters_are_trained(fresh_language: Language) -> None:
+    cfg = lora.apply(fresh_language.model, LoraConfig(layers=1))
+    assert set(cfg.keys or ()) == {f"self_attn.{k}_proj" for k in "qkvo"} | {
+        f"mlp.{k}_proj" for k in ("up", "down", "gate")
+    }
+    names = lora.trained(fresh_language.model)
+    assert {name.rsplit(".", 1)[-1] for name in names} == {"lora_a", "lora_b"}
+    assert all(name.startswith("model.layers.1.") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"keys": ("self_attn.query", "mlp.up_proj")},
+            "self_attn.query match no layer of the model; it has mlp.down_proj",
+        ),
+        ({"layers": 3}, "layers is 3, the model has 2"),
+        ({"layers": 0}, "1 or more, or -1 for all"),
+        ({"rank": 0}, "rank is 0; expected 1 or more"),
+        ({"scale": 0.0}, "it is α/r"),
+        ({"dropout": 1.0}, "less than 1"),
+        ({"method": "adapter"}, "expected one of lora, dora, full"),
+        ({"keys": ()}, "empty list"),
+    ],
+)
+def test_settings_that_fit_nothing(fresh_language: Language, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(WotdError, match=said.replace(".", r"\.")):
+        lora.apply(fresh_language.model, LoraConfig(**settings))
+
+
+def test_adapters_twice(fresh_language: Language, tmp_path: Path) -> None:
+    adapted(fresh_language, tmp_path)
+    with pytest.raises(WotdError, match="has adapters already"):
+        lora.apply(fresh_language.model, LoraConfig())
+    with pytest.raises(WotdError, match="has adapters already"):
+        lora.read_adapters(fresh_language, tmp_path)
+
+
+def test_adapters_that_cannot_be_read(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+    def refused(folder: Path, said: str) -> None:
+        with pytest.raises(WotdError, match=said):
+            lora.read_adapters(load_folder(tiny_folder), folder)
+
+    refused(tmp_path / "nowhere", "no such folder; expected a folder that")
+    refused(tmp_path, "has no adapter_config.json")
+    adapted(fresh_language, tmp_path)
+    whole = (tmp_path / lora.ADAPTERS).read_bytes()
+    (tmp_path / lora.ADAPTERS).write_bytes(whole[:-100])
+    refused(tmp_path, "it is cut short")
+    (tmp_path / lora.ADAPTERS).unlink()
+    refused(tmp_path, r"no .*adapters\.safetensors")
+    weights = {name: mx.zeros((3, 3)) for name in lora.trained(fresh_language.model)}
+    lora.write_adapters(tmp_path, weights)
+    refused(tmp_path, r"were trained on tiny, and don't fit tiny: 28 weights differ, such as .* \(3, 3\), expected")
+    config = json.loads((tmp_path / lora.CONFIG).read_text())
+    (tmp_path / lora.CONFIG).write_text(json.dumps({**config, "num_layers": 30}))
+    refused(tmp_path, "have 30 layers, tiny has 2")
+    (tmp_path / lora.CONFIG).write_text(json.dumps({"rank": 8}))
+    refused(tmp_path, "describes no adapters")
+    (tmp_path / lora.CONFIG).write_text("{")
+    refused(tmp_path, "can't be read as JSON")
+
+
+def test_foreign_names_in_the_file(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+    adapted(fresh_language, tmp_path)
+    lora.write_adapters(tmp_path, {"base_model.model.q_proj.lora_A.weight": mx.zeros((8, 64))})
+    with pytest.raises(WotdError, match="29 weights differ, such as base_model"):
+        lora.read_adapters(load_folder(tiny_folder), tmp_path)

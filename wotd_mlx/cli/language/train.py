@@ -1,0 +1,90 @@
+"""``wotd-mlx language train``: adapters for the words of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wotd_mlx.backend import GIB
+from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+from wotd_mlx.language.settings import METHODS
+
+LORA = ("method", "rank", "scale", "dropout", "layers")
+
+
+@click.command("train")
+@run_folder
+@click.option("--model", metavar="ID", help="What is tuned; as `wotd-mlx train --language`. [default: the run's]")
+@click.option("--method", type=click.Choice(METHODS), help="Low-rank, with lengths apart, or all weights.")
+@click.option(
+    "--rank", type=click.IntRange(1), help="r, an adapter's width; more learns more and takes memory. [default: 8]"
+)
+@click.option("--scale", type=float, help="What the adapter is multiplied by: α/r elsewhere. [default: 2]")
+@click.option("--dropout", type=float, help="Share of an adapter's inputs left out in a step. [default: 0]")
+@click.option("--layers", type=int, help="Adapted layers, from the last; -1 all. Fewer are faster. [default: -1]")
+@click.option("--keys", metavar="A,B,…", help="Layers within one, such as self_attn.q_proj. [default: all]")
+@click.option("--steps", type=click.IntRange(1), help="Of the optimiser.")
+@click.option("--minutes", type=click.FloatRange(0.1), help="Instead of steps: as many as fit.")
+@click.option("--batch", type=click.IntRange(1), help="Rows a step. [default: 16]")
+@click.option("--learning-rate", type=float, help="The highest; up at first, then down a cosine. [default: 1e-3]")
+@click.option("--code-tokens", is_flag=True, help="Learn a token for each code instead of writing digits.")
+@click.option("--checkpointing", is_flag=True, help="Compute activations twice to save memory.")
+@click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Fit batches into this. [default: 8]")
+@click.option("--seed", type=int, help="Of adapters and order.")
+@click.option("--fresh", is_flag=True, help="Start over, whatever the run holds.")
+@device
+@as_json
+def command(
+    run: str,
+    model: str | None,
+    keys: str | None,
+    code_tokens: bool,
+    checkpointing: bool,
+    memory_limit: float | None,
+    fresh: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Train adapters that make a language model write the run's words, or go on with them.
+
+    The dataset is made from the run's words and IDs, some whole IDs kept out. A training that was killed goes on where
+    it was; `--fresh` starts over. `mlx_lm.generate --adapter-path RUN/language` reads what it writes.
+
+    \b
+    Examples:
+      wotd-mlx language train
+      wotd-mlx language train --minutes 30 --rank 16 --fresh
+      wotd-mlx language train --model mlx-community/Phi-3.5-mini-instruct-4bit --layers 16 --fresh
+      wotd-mlx language train --code-tokens --fresh
+    """
+    from dataclasses import replace
+
+    from wotd_mlx import backend
+    from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.language import stage
+    from wotd_mlx.language.known import Known
+
+    known = Known.of(SemanticEncoder.load(run))
+    config = known.coder.config.language
+    if model is not None:
+        config = replace(config, model=model)
+    lora = {name: given.pop(name) for name in LORA if name in given} | {
+        "keys": tuple(keys.split(",")) if keys else None
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    # Steps and minutes exclude each other, so one that is given takes the place of the other.
+    settings |= {"minutes": 0.0} if "steps" in settings else {"steps": 0} if "minutes" in settings else {}
+    settings |= {"code_tokens": tuple(known.levels)} if code_tokens else {}
+    settings |= {"checkpointing": True} if checkpointing else {}
+    tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
+    config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))
+    backend.set_memory_limit(int(memory_limit * GIB) if memory_limit else known.coder.config.memory_limit)
+    stage.make_dataset(known, config)
+    language = stage.train(known, config, fresh)
+    folder = Path(run) / "language"
+    if as_json:
+        print_json({"adapters": str(folder), "model": language.name})
+    else:
+        click.echo(f"{language.name} in {folder}\nNext: wotd-mlx language evaluate --run {run}")

@@ -1,0 +1,208 @@
+"""Whether the language model earns its place: perplexity, form, meaning and time, beside doing without it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+
+from wotd_mlx.language.batches import Exchange, prepare
+from wotd_mlx.language.constrain import AnswerGrammar
+from wotd_mlx.language.decode import scores_of
+from wotd_mlx.language.dsl import Define, Request, Use, parse_answer, parse_request
+from wotd_mlx.language.generate import Generator, Options, WordRequest, goal_of
+from wotd_mlx.language.head import Head
+from wotd_mlx.language.known import Known
+from wotd_mlx.language.models import Language, end_token
+from wotd_mlx.language.trie import decode_each, word_tries
+from wotd_mlx.schemas import WotdError
+
+KINDS = ("structure", "words", "codes", "text")
+"""What a token of an answer belongs to: what the request alone determines, words, the ID of a word, a definition."""
+_NO_LIMIT = 1 << 20
+_MOST_TOKENS = 96
+"""An answer of ten words has some fifty; one that goes on longer has lost its form."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A row of test.jsonl: a request, and whether its words' IDs were held out of training."""
+
+    request: Request
+    answer: str
+    held_out: bool
+
+
+def read_asked(path: Path, known: Known) -> list[Asked]:
+    """The rows of a dataset's file.
+
+    Raises:
+        WotdError: a line that is no row of a dataset; file and line are named.
+    """
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            user, assistant = (message["content"] for message in row["messages"])
+            request = parse_request(user, known.levels, known.attributes)
+        except (ValueError, KeyError, TypeError, WotdError) as error:
+            raise WotdError(f"{path}:{number} is no row of a dataset ({error}); make it anew") from error
+        found.append(Asked(request, assistant, bool(row.get("held_out"))))
+    return found
+
+
+def token_kinds(request: Request, texts: Sequence[str]) -> list[str]:
+    """What each token of an answer belongs to, from its tokens' texts; the last one is the end.
+
+    Separators, brackets and the end are structure, and so is all of a pattern: it follows from the request.
+    """
+    if isinstance(request, Define | Use):
+        return ["text"] * (len(texts) - 1) + ["structure"]
+    inner = "codes" if request.kind == "encode" else "structure" if request.kind == "pattern_of" else "words"
+    return [inner if any(c.isalnum() for c in text) else "structure" for text in texts[:-1]] + ["structure"]
+
+
+def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: int = 16) -> dict[str, float]:
+    r"""exp of the mean negative log-likelihood a token of the answers, over all tokens and for each of :data:`KINDS`.
+
+    .. math:: \exp\Bigl(-\frac{1}{|A|} \sum_{t \in A} \log p(a_t | \text{request}, a_{<t})\Bigr)
+    """
+    exchanges = [Exchange(str(one.request), one.answer) for one in asked]
+    rows = prepare(exchanges, language.tokenizer, _NO_LIMIT, language.write)
+    sums, counts = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
+    for chosen in rows.in_turn(batch):
+        found = rows.batch(chosen)
+        hidden = head.hidden(found.tokens)
+        logits = head.logits(hidden.reshape(-1, hidden.shape[-1])[found.places]).astype(mx.float32)
+        losses = np.asarray(nn.losses.cross_entropy(logits, found.targets))
+        at = 0
+        for number in chosen:
+            tokens = rows.tokens[number][rows.starts[number] :].tolist()
+            texts = decode_each(language.tokenizer, tokens)
+            for kind, loss in zip(
+                token_kinds(asked[number].request, texts), losses[at : at + len(tokens)], strict=True
+            ):
+                sums[kind] += float(loss)
+                counts[kind] += 1
+            at += len(tokens)
+    whole = {"all": float(np.exp(sum(sums.values()) / sum(counts.values())))}
+    return whole | {kind: float(np.exp(sums[kind] / counts[kind])) for kind in KINDS if counts[kind]}
+
+
+def free_answers(
+    language: Language, requests: Sequence[Request], batch: int = 16, advance: Callable[[int], None] = lambda n: None
+) -> list[str]:
+    """What the model writes without any grammar, the likeliest token each time, through mlx-lm's own batches."""
+    from mlx_lm import batch_generate
+
+    texts: list[str] = []
+    for start in range(0, len(requests), batch):
+        prompts = [language.prompt(str(request)) for request in requests[start : start + batch]]
+        response = batch_generate(language.model, language.tokenizer, prompts, max_tokens=_MOST_TOKENS)
+        texts += [language.read(text.strip()) for text in response.texts]
+        advance(len(prompts))
+    return texts
+
+
+def adherence(known: Known, asked: Sequence[Asked], answers: Sequence[str]) -> float:
+    """The share of answers that parse as answers to their requests: n different words, an ID or a pattern in range."""
+    return float(np.mean([_parsed(known, one.request, text) for one, text in zip(asked, answers, strict=True)]))
+
+
+def _parsed(known: Known, request: Request, text: str) -> bool:
+    try:
+        parse_answer(request, text, known.levels)
+    except WotdError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How well words go with what was asked for: means over requests.
+
+    Args:
+        fits: share of the words whose own ID fits the pattern (consistency), of requests with one.
+        cosine: of a word's vector to what the request stands for.
+        known: share of the words that the run knows.
+        different: share of all answers' words that are different ones.
+    """
+
+    fits: float | None
+    cosine: float | None
+    known: float | None
+    different: float
+
+
+def meaning(known: Known, requests: Sequence[WordRequest], answers: Sequence[Sequence[str]]) -> Meaning:
+    """The figures of some answers; a word that isn't known fits nothing, and counts 0 as cosine."""
+    fits, cosines, there, words = [], [], [], []
+    for request, answer in zip(requests, answers, strict=True):
+        goal = goal_of(known, request)
+        rows = [known.row.get(word) for word in answer]
+        words += list(answer)
+        there += [row is not None for row in rows]
+        cosines += [0.0 if row is None else float(known.vectors[row] @ goal.target) for row in rows]
+        if goal.pattern is not None:
+            fits += [row is not None and goal.pattern.fits(known.ids[row]) for row in rows]
+    return Meaning(_mean(fits), _mean(cosines), _mean(there), len(set(words)) / max(len(words), 1))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def random_words(known: Known, n: int, rng: np.random.Generator) -> list[str]:
+    """``n`` different words of the run, all as likely."""
+    return [known.words[row] for row in rng.choice(len(known.words), n, replace=False)]
+
+
+def bits_gained(generator: Generator, asked: Sequence[tuple[WordRequest, Sequence[str]]], options: Options) -> float:
+    r"""What choosing by the model knows beyond the pattern, in bits a word.
+
+    .. math:: \frac{1}{n} \sum_{i=1}^{n} \log_2 \frac{q(w_i | \text{request}, w_{<i})}{1 / (m - i + 1)}
+
+    the mean over test answers :math:`w_1 … w_n`, where m words fit and q is the distribution that :func:`decode` draws
+    from at the options' temperature; 0 for a draw among the words that fit, whatever they are.
+    """
+    language, known = generator.language, generator.known
+    assert language is not None
+    gains = []
+    for request, answer in asked:
+        goal = goal_of(known, request)
+        words = [known.words[row] for row in goal.rows]
+        grammar = AnswerGrammar(word_tries(language.tokenizer, words), len(answer), end_token(language.tokenizer))
+        bias = generator.biases(goal, options)
+        prompt = language.prompt(str(request))
+        written = [part.run(part.rows[word]) for part, word in zip(grammar.parts, answer, strict=True)]
+        tokens = [*chain.from_iterable(written), grammar.end]
+        hidden = generator.head.hidden(mx.array([[*prompt, *tokens[:-1]]]))[0, len(prompt) - 1 :]
+        state, log_q = grammar.start(), 0.0
+        for place, token in zip(hidden, tokens, strict=True):
+            allowed, potentials = grammar.options(state, bias, options.temperature)
+            if len(allowed) > 1:
+                scores = (scores_of(generator.head, place, allowed) + potentials) / options.temperature
+                log_q += float(scores[allowed == token][0] - np.logaddexp.reduce(scores))
+            state = grammar.advance(state, token)
+        log_even = -np.log(np.arange(len(words), len(words) - len(answer), -1)).sum()
+        gains.append((log_q - log_even) / len(answer) / np.log(2))
+    return float(np.mean(gains))
+
+
+def bits_of_encoder(known: Known, asked: Sequence[tuple[WordRequest, Sequence[str]]], weight: float) -> float:
+    """:func:`bits_gained` without a model: words drawn ∝ exp(weight · cosine) among those that fit."""
+    gains = []
+    for request, answer in asked:
+        goal = goal_of(known, request)
+        scores = dict(zip(goal.rows.tolist(), weight * (known.vectors[goal.rows] @ goal.target), strict=True))
+        for word in answer:
+            values = np.array(list(scores.values()), np.float64)
+            log_q = scores.pop(known.row[word]) - np.logaddexp.reduce(values)
+            gains.append((log_q + np.log(len(values))) / np.log(2))
+    return float(np.mean(gains))

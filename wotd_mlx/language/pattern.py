@@ -1,0 +1,259 @@
+"""Patterns of semantic IDs such as ``[2,1,0-3,*]``, and the cursor that reads any text of the DSL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.schemas import SemanticID, WotdError
+
+# What a text may ask for where no levels are known: a hostile one must not build a set of a billion numbers.
+MOST_PLACES = 64
+MOST_CODES = 4096
+MOST_DIGITS = 9
+
+_PLACE = "a number, *, a range such as 0-3 or a set such as {1,4}"
+_BLANK = re.compile(r"\s*")
+_NUMBER = re.compile(r"[0-9]+")
+_TOKEN = re.compile(r"-?\w{1,20}|.", re.DOTALL)
+_SHOWN = 60
+
+
+class Cursor:
+    """A text and how far it is read; every error names the column, counted from 1.
+
+    Args:
+        kind: what the text is, the first word of its errors: ``pattern``, ``request``, ``answer``.
+    """
+
+    def __init__(self, kind: str, text: str):
+        self.kind, self.text, self.at = kind, text, 0
+
+    def take(self, what: str | re.Pattern[str]) -> str | None:
+        """Step over blanks and then ``what``, a regular expression; None, and no step, where it isn't there."""
+        blank = _BLANK.match(self.text, self.at)
+        start = blank.end() if blank else self.at
+        found = re.compile(what).match(self.text, start)
+        if found is None:
+            return None
+        self.at = found.end()
+        return found[0]
+
+    def need(self, what: str | re.Pattern[str], expected: str) -> str:
+        """:meth:`take`, or raise WotdError that says what was expected."""
+        found = self.take(what)
+        if found is None:
+            raise self.unexpected(expected)
+        return found
+
+    def end(self, expected: str = "the end") -> None:
+        """Raise WotdError where more than blanks is left."""
+        self.need(r"\Z", expected)
+
+    def next(self) -> int:
+        """Where the next letter that isn't blank stands."""
+        blank = _BLANK.match(self.text, self.at)
+        return blank.end() if blank else self.at
+
+    def unexpected(self, expected: str) -> WotdError:
+        """The error for what stands next."""
+        at = self.next()
+        token = _TOKEN.match(self.text, at)
+        return self.fault(at, f"got {token[0]!r}, expected {expected}" if token else f"ends, expected {expected}")
+
+    def fault(self, at: int, reason: str) -> WotdError:
+        """The error for place ``at``; of a long text the part around it is shown."""
+        start = 0 if len(self.text) <= _SHOWN else max(0, at - _SHOWN // 2)
+        shown = self.text[start : start + _SHOWN]
+        shown = "…" * (start > 0) + shown + "…" * (start + _SHOWN < len(self.text))
+        return WotdError(f"{self.kind} {shown!r}, column {at + 1}: {reason}")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What IDs may be: for each of Q coordinates a set of codes, or None for any code.
+
+    Without levels to go by, a pattern has at most 64 places, and a place at most 4,096 codes of 9 digits.
+
+    Raises:
+        WotdError: no place, an empty set, or more than that.
+    """
+
+    places: tuple[frozenset[int] | None, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.places) <= MOST_PLACES:
+            raise WotdError(f"a pattern has 1 to {MOST_PLACES} places; got {len(self.places)}")
+        for q, place in enumerate(self.places, 1):
+            if place is None:
+                continue
+            if not 1 <= len(place) <= MOST_CODES:
+                raise WotdError(f"place {q} of a pattern holds {len(place)} codes; expected 1 to {MOST_CODES}, or None")
+            if min(place) < 0 or max(place) >= 10**MOST_DIGITS:
+                raise WotdError(f"place {q} of a pattern holds a code below 0 or of more than {MOST_DIGITS} digits")
+
+    @classmethod
+    def parse(cls, text: str, levels: Sequence[int] | None = None) -> Pattern:
+        """Read ``[2,1,0-3,{1,4}]``; the brackets may be round or left out, blanks may stand anywhere but in a number.
+
+        Args:
+            levels: codes of each coordinate, where known: count and codes are then checked against them.
+
+        Raises:
+            WotdError: not that form, or not of these levels; it names the column.
+        """
+        cursor = Cursor("pattern", text)
+        bracket = cursor.take(r"[\[(]")
+        pattern = read_places(cursor, levels, {"[": "]", "(": ")"}.get(bracket or ""))
+        cursor.end()
+        return pattern
+
+    @classmethod
+    def of(cls, number: Sequence[int]) -> Pattern:
+        """The pattern that one ID alone fits."""
+        return cls(tuple(frozenset((int(n),)) for n in number))
+
+    @property
+    def number(self) -> SemanticID | None:
+        """The one ID that fits; None where several do."""
+        if any(place is None or len(place) > 1 for place in self.places):
+            return None
+        return SemanticID(next(iter(place)) for place in self.places if place)
+
+    def __str__(self) -> str:
+        return "[" + ",".join(map(_print_place, self.places)) + "]"
+
+    def checked(self, levels: Sequence[int]) -> Pattern:
+        """Return self, or raise WotdError where the count of places or a code doesn't fit ``levels``."""
+        if len(self.places) != len(levels):
+            raise WotdError(f"the pattern {self} has {len(self.places)} places; this run's IDs have {len(levels)}")
+        for q, (place, k) in enumerate(zip(self.places, levels, strict=True), 1):
+            if place is not None and max(place) >= k:
+                raise WotdError(f"the pattern {self}: place {q} holds {max(place)}; this run allows 0 to {k - 1} there")
+        return self
+
+    def fits(self, number: Sequence[int]) -> bool:
+        """Whether an ID of as many numbers as there are places fits.
+
+        Raises:
+            WotdError: another count of numbers.
+        """
+        self._counted(len(number))
+        return all(place is None or n in place for place, n in zip(self.places, number, strict=True))
+
+    def matches(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
+        """:meth:`fits` for many IDs at once: ids (N, Q) -> (N,)."""
+        self._counted(ids.shape[1])
+        out = np.ones(len(ids), bool)
+        for q, place in enumerate(self.places):
+            if place is not None:
+                column = ids[:, q]
+                out &= column == next(iter(place)) if len(place) == 1 else np.isin(column, sorted(place))
+        return out
+
+    def _counted(self, numbers: int) -> None:
+        if numbers != len(self.places):
+            raise WotdError(f"the pattern {self} has {len(self.places)} places, the ID {numbers} numbers")
+
+
+def read_places(cursor: Cursor, levels: Sequence[int] | None, close: str | None) -> Pattern:
+    """Read a pattern's places up to its bracket ``close`` and over it, or up to the end of the text."""
+    start = cursor.next()
+    places: list[frozenset[int] | None] = []
+    while True:
+        k = levels[len(places)] if levels is not None and len(places) < len(levels) else None
+        places.append(_read_place(cursor, k))
+        if len(places) > MOST_PLACES:
+            raise cursor.fault(cursor.at - 1, f"a pattern has at most {MOST_PLACES} places")
+        if cursor.take(",") is None:
+            break
+    if close is None:
+        cursor.end("',' or the end")
+    else:
+        cursor.need(re.escape(close), f"',' or {close!r}")
+    if levels is not None and len(places) != len(levels):
+        raise cursor.fault(start, f"{len(places)} places; this run's IDs have {len(levels)}")
+    return Pattern(tuple(places))
+
+
+def read_pattern(cursor: Cursor, levels: Sequence[int] | None) -> Pattern:
+    """Read a pattern in its brackets, as it stands in a request."""
+    cursor.need(r"\[", "a pattern such as [2,1,3,*]")
+    return read_places(cursor, levels, "]")
+
+
+def read_id(cursor: Cursor, levels: Sequence[int] | None) -> SemanticID:
+    """Read an ID in its brackets: a pattern of numbers alone."""
+    start = cursor.next()
+    cursor.need(r"\[", "an ID such as [2,1,3,0]")
+    number = read_places(cursor, levels, "]").number
+    if number is None:
+        raise cursor.fault(start, "a pattern, expected one ID, numbers alone such as [2,1,3,0]")
+    return number
+
+
+def _read_place(cursor: Cursor, k: int | None) -> frozenset[int] | None:
+    if cursor.take(r"\*"):
+        return None
+    start = cursor.next()
+    if cursor.take(r"\{") is None:
+        first, last = _read_range(cursor, k, _PLACE)
+        return frozenset(range(first, last + 1))
+    if cursor.take(r"\}"):
+        raise cursor.fault(start, "an empty set, which no ID fits; write its codes, or * for any code")
+    spans = [_read_range(cursor, k, "a number or a range such as 0-3")]
+    while cursor.take(","):
+        spans.append(_read_range(cursor, k, "a number or a range such as 0-3"))
+    cursor.need(r"\}", "',' or '}'")
+    codes: set[int] = set()
+    reached = -1
+    # In order, and only what is new: however often a text repeats a range, its codes are made once.
+    for first, last in sorted(spans):
+        codes.update(range(max(first, reached + 1), last + 1))
+        reached = max(reached, last)
+        if len(codes) > MOST_CODES:
+            raise cursor.fault(start, f"a set of more than {MOST_CODES} codes; write * for any code")
+    return frozenset(codes)
+
+
+def _read_range(cursor: Cursor, k: int | None, expected: str) -> tuple[int, int]:
+    start = cursor.next()
+    first = last = _read_code(cursor, k, expected)
+    if cursor.take("-"):
+        last = _read_code(cursor, k, "the range's last number")
+    if last < first:
+        raise cursor.fault(start, f"the range {first}-{last} runs backwards; write {last}-{first}")
+    if last - first >= MOST_CODES:
+        raise cursor.fault(start, f"the range {first}-{last} holds more than {MOST_CODES} codes; write * for any code")
+    return first, last
+
+
+def _read_code(cursor: Cursor, k: int | None, expected: str) -> int:
+    start = cursor.next()
+    digits = cursor.need(_NUMBER, expected)
+    if len(digits) > MOST_DIGITS:
+        raise cursor.fault(start, f"a number of {len(digits)} digits; a code has at most {MOST_DIGITS}")
+    code = int(digits)
+    if k is not None and code >= k:
+        raise cursor.fault(start, f"got {code}; this run allows 0 to {k - 1} there")
+    return code
+
+
+def _print_place(place: frozenset[int] | None) -> str:
+    if place is None:
+        return "*"
+    runs: list[list[int]] = []
+    for code in sorted(place):
+        if runs and code == runs[-1][-1] + 1:
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    parts: list[str] = []
+    for run in runs:
+        parts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
+    return parts[0] if len(parts) == 1 else "{" + ",".join(parts) + "}"

@@ -1,0 +1,173 @@
+"""The language stage of a run: dataset, adapters, what they are worth; each part kept whole before the next begins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from wotd_mlx.language.dataset import SPLITS, build_dataset, read_glosses, write_jsonl_rows
+from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, ByPattern, Words, parse_answer
+from wotd_mlx.language.evaluate import (
+    Asked,
+    adherence,
+    bits_gained,
+    bits_of_encoder,
+    free_answers,
+    meaning,
+    perplexity,
+    random_words,
+    read_asked,
+)
+from wotd_mlx.language.generate import Generator, Options, WordRequest, words_wanted
+from wotd_mlx.language.head import Head
+from wotd_mlx.language.known import Known
+from wotd_mlx.language.models import Language, load_language
+from wotd_mlx.language.settings import LanguageConfig
+from wotd_mlx.language.train import train_language
+from wotd_mlx.progress import Advance, progress
+
+log = logging.getLogger("wotd_mlx")
+
+
+def make_dataset(known: Known, config: LanguageConfig) -> None:
+    """Write ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` of the run's words."""
+    coder = known.coder
+    words, _ = coder.words
+    made = build_dataset(
+        known.words,
+        known.ids,
+        known.vectors,
+        coder.decode,
+        config.dataset,
+        levels=known.levels,
+        attributes=known.attributes,
+        readings=coder.readings,
+        own=np.array([word in coder.own_ids for word in known.words]),
+        zipf=np.array([np.nan if word.zipf is None else word.zipf for word in words]),
+        glosses=read_glosses(config.glosses) if config.glosses else None,
+    )
+    write_jsonl_rows(coder.run.language, {split: getattr(made, split) for split in SPLITS})
+
+
+def train(known: Known, config: LanguageConfig, fresh: bool = False) -> Language:
+    """The language with adapters for the run's dataset, trained or gone on with."""
+    language = load_language(config.model)
+    lines = train_language(known.coder.run.language, language, config.recipe, fresh=fresh)
+    while True:
+        try:
+            line = next(lines)
+        except StopIteration as end:
+            trained: Language = end.value
+            return trained
+        log.debug("%s", line)
+
+
+def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:
+    """The figures of ``metrics.json["language"]``, from the rows of the run's dataset that training never saw.
+
+    ``perplexity`` is that of what a request determines (separators, ends, patterns); words, IDs and all tokens stand
+    beside it, and the untuned model's under the same names with ``_base``. ``choosers`` has what each way to choose
+    words gives, for IDs that training saw and for held-out ones; ``bits`` what it knows of the test answers beyond the
+    pattern. ``best`` is the blend where the model adds to what the encoder knows, else the encoder.
+
+    Args:
+        requests: how many are answered for each figure of form and meaning, half of them about held-out IDs. Perplexity
+            takes all rows.
+    """
+    asked = read_asked(known.coder.run.language / "test.jsonl", known)
+    generator = Generator(known, language)
+    some = [one for held in (False, True) for one in _first(asked, held, requests // 2)]
+    wanted = [one for one in some if isinstance(one.request, WordRequest)]
+    with progress("language evaluation", len(some) + 3 * len(wanted)) as advance:
+        found: dict[str, Any] = {"model": language.name, "rows": len(asked), "requests": len(some)}
+        found |= _perplexities(generator, asked)
+        free = free_answers(language, [one.request for one in some], advance=advance)
+        found["format_adherence"] = adherence(known, some, free)
+        choosers, constrained, took = _choosers(generator, wanted, dict(zip(map(id, some), free, strict=True)), advance)
+        found["format_adherence_constrained"] = adherence(known, wanted, constrained)
+    bits = _bits(generator, wanted)
+    best = "blend" if bits["blend"] > bits["encoder"] else "encoder"
+    fits = [figures[best]["fits"] for figures in choosers.values() if figures[best]["fits"] is not None]
+    found["semantic_consistency"] = float(np.mean(fits))
+    samples = [
+        _sample(generator, str(one.request), Options(best, seed=0)) for one in wanted[:: max(1, len(wanted) // 6)]
+    ]
+    found |= {"latency_ms_p50": took, "best": best, "bits": bits, "choosers": choosers, "samples": samples[:6]}
+    return found
+
+
+def _sample(generator: Generator, request: str, options: Options) -> dict[str, Any]:
+    words = [word for word, _ in generator.generate(words_wanted(request, generator.known), options).words]
+    return {"request": request, "words": words}
+
+
+def _first(asked: Sequence[Asked], held_out: bool, n: int) -> list[Asked]:
+    """The first rows of a kind; their order is random already."""
+    return [one for one in asked if one.held_out == held_out][:n]
+
+
+def _perplexities(generator: Generator, asked: Sequence[Asked]) -> dict[str, float]:
+    """Perplexities of the tuned model and of the untuned one."""
+    language = generator.language
+    assert language is not None
+    base = load_language(language.name)
+    out = {}
+    for suffix, one, head in (("", language, generator.head), ("_base", base, Head(base.model))):
+        for kind, value in perplexity(head, one, asked).items():
+            out["perplexity" + ("" if kind == "structure" else f"_{kind}") + suffix] = value
+    return out
+
+
+def _choosers(
+    generator: Generator, wanted: Sequence[Asked], free: dict[int, str], advance: Advance
+) -> tuple[dict[str, Any], list[str], float]:
+    """Meaning by IDs (seen, held out) and way of choosing; the answers under the grammar; median milliseconds."""
+    known = generator.known
+    ways = {
+        "model, any word": Options("model", anywhere=True),
+        "model": Options("model"),
+        "blend": Options("blend"),
+        "encoder": Options("encoder"),
+    }
+    rng = np.random.default_rng(0)
+    constrained, took, out = list[str](), list[float](), dict[str, Any]()
+    for part, held in (("seen", False), ("held_out", True)):
+        rows = [one for one in wanted if one.held_out == held]
+        answers: dict[str, list[Sequence[str]]] = {name: [] for name in ("model, free text", *ways, "random")}
+        for seed, one in enumerate(rows):
+            request = one.request
+            assert isinstance(request, WordRequest)
+            answers["model, free text"].append([word for word in map(str.strip, free[id(one)].split(",")) if word])
+            for name, options in ways.items():
+                made = generator.generate(request, replace(options, seed=seed))
+                answers[name].append([word for word, _ in made.words])
+                if name == "blend" and request.n == DEFAULT_COUNT:
+                    took.append(made.latency_ms)
+                if name == "model, any word":
+                    constrained.append(SEPARATOR.join(answers[name][-1]))
+                advance(name != "encoder")
+            answers["random"].append(random_words(known, request.n, rng))
+        requests = [one.request for one in rows if isinstance(one.request, WordRequest)]
+        out[part] = {name: asdict(meaning(known, requests, found)) for name, found in answers.items()}
+    return out, constrained, float(np.median(took)) if took else float("nan")
+
+
+def _bits(generator: Generator, wanted: Sequence[Asked]) -> dict[str, float]:
+    """What each way of choosing knows of the words of the test answers, where they fit a pattern."""
+    known = generator.known
+    pairs = []
+    for one in wanted:
+        if isinstance(one.request, ByPattern):
+            answer = parse_answer(one.request, one.answer, known.levels)
+            assert isinstance(answer, Words)
+            pairs.append((one.request, answer.words))
+    options = Options(temperature=1.0)
+    return {
+        "model": bits_gained(generator, pairs, replace(options, by="model")),
+        "blend": bits_gained(generator, pairs, options),
+        "encoder": bits_of_encoder(known, pairs, options.weight),
+    }
