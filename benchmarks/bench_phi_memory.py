@@ -8,8 +8,8 @@ every token but the first) after one that warms up, MLX's peak and the process's
 - ``whole``: all 32 layers in 4 bits (group 64, packed and never held in fp32) at 16, 32 and 64 tokens, with activations
   kept and computed again, and a line through each three. On a CPU, whose quantised products are slow, minutes each.
 - ``long``: 2,048 tokens, where attention's L² counts, which the line can't show. What a step keeps doesn't depend on
-  how weights are stored, so 1, 2 and 3 layers in fp32 are measured there, and a layer is what one more adds; the same
-  at 64 tokens says how well that agrees with ``whole``.
+  how weights are stored, so a few layers in fp32 are measured there, and a layer is what one more adds; the same at 64
+  tokens says how well that agrees with ``whole``.
 - Where there is CUDA, all 32 layers at 2,048 tokens are measured as they are, with tokens a second.
 
 Written after each measurement: ``results/phi_memory.json``; ``--resume`` keeps those that are there.
@@ -47,7 +47,10 @@ SHAPE: dict[str, Any] = {
     "tie_word_embeddings": False,
 }
 GROUP, BITS, RANK = 64, 4, 8
-SHORT, LONG, FEW = (16, 32, 64), 2048, (1, 2, 3)
+SHORT, LONG = (16, 32, 64), 2048
+FEW = {False: (1, 2, 3), True: (3, 5, 8)}
+"""Layers that a line is drawn through. With activations computed again the first two add more than any after them: what
+one layer takes while it is computed is at its largest beside the next one's."""
 GIB = 1 << 30
 
 
@@ -199,15 +202,15 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             part["line"] = line(whole)
         weights = next((row["weights_bytes"] for row in rows if row["quantised"] and row["layers"] == 32), None)
         for tokens in (SHORT[-1], LONG):
-            few = [row for row in of if not row["quantised"] and row["tokens"] == tokens]
-            if len(few) == len(FEW):
+            few = [r for r in of if not r["quantised"] and r["tokens"] == tokens and r["layers"] in FEW[again]]
+            if len(few) == len(FEW[again]):
                 part[f"by_layer_{tokens}"] = by_layer(few, weights or packed_bytes())
         if whole and f"by_layer_{SHORT[-1]}" in part:
             want = next((row["peak_bytes"] for row in whole if row["tokens"] == SHORT[-1]), None)
             if want:
                 part["by_layer_over_measured_64"] = part[f"by_layer_{SHORT[-1]}"]["peak_bytes"] / want
         alone = [r for r in rows if r["checkpointing"] == again and r["answers"] == 1 and r["tokens"] == LONG]
-        same = [r for r in of if not r["quantised"] and r["tokens"] == LONG and r["layers"] == 1]
+        same = [r for r in of if not r["quantised"] and r["tokens"] == LONG and r["layers"] == FEW[again][0]]
         if alone and same:
             part["logits_bytes_2048"] = same[0]["peak_bytes"] - alone[0]["peak_bytes"]
         found[name] = part
@@ -243,10 +246,10 @@ def main() -> None:
             {"layers": n, "tokens": t, "checkpointing": a, "quantised": False, **plain}
             for a in (False, True)
             for t in (SHORT[-1], LONG)
-            for n in FEW
+            for n in FEW[a]
         ]
         plan += [
-            {"layers": 1, "tokens": LONG, "checkpointing": a, "quantised": False, "gpu": False, "answers": 1}
+            {"layers": FEW[a][0], "tokens": LONG, "checkpointing": a, "quantised": False, "gpu": False, "answers": 1}
             for a in (False, True)
         ]
     if args.only in (None, "whole"):

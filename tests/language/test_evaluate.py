@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import mlx.core as mx
 import numpy as np
@@ -16,14 +15,12 @@ from wotd_mlx.language.dsl import ByPattern, Define, Encode, PatternOf, Words
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
-    bits_gained,
-    bits_of_encoder,
     meaning,
     perplexity,
+    random_words,
     read_asked,
     token_kinds,
 )
-from wotd_mlx.language.generate import Generator, Options
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import Language, chat
@@ -72,24 +69,13 @@ def test_perplexity_is_that_of_the_models_own_probabilities(tiny_language: Langu
     assert all(value > 1 for value in found.values())
 
 
-def test_a_model_that_knows_nothing_gains_nothing(known, pairs, tiny_language: Language):
-    """With one score for all tokens a word's probability depends on the trie; with a heavy bias only on the bias."""
-    generator = Generator(known, tiny_language)
-    assert bits_of_encoder(known, pairs, 0.0) == pytest.approx(0, abs=1e-9)
-    words = [(request, tuple(known.words[r] for r in known.nearest(goal, 1, known.fitting(request.pattern))))
-             for request, _ in pairs if (goal := known.target(request.pattern)) is not None]  # fmt: skip
-    assert bits_of_encoder(known, words, 50.0) > 0.5
-    most = np.mean([math.log2(len(known.fitting(request.pattern))) for request, _ in words])
-    assert bits_gained(generator, words, Options("blend", weight=1e5, temperature=1.0)) == pytest.approx(most, rel=1e-3)
-
-
-def test_bits_are_those_of_the_answers_under_the_grammar(known, pairs, tiny_language: Language):
-    """Summed over all answers of one word, 2^bits / m is a distribution."""
-    generator, request = Generator(known, tiny_language), ByPattern(pairs[0][0].pattern, 1)
-    rows = known.fitting(request.pattern)
-    for options in (Options("model", temperature=1.0), Options("blend", temperature=0.7)):
-        bits = [bits_gained(generator, [(request, (known.words[row],))], options) for row in rows]
-        close(sum(2.0**b / len(rows) for b in bits), 1.0, "language")
+def test_random_words_are_different_and_fit_where_asked(known, pairs):
+    rng, (request, _) = np.random.default_rng(0), pairs[0]
+    fitting = random_words(known, request, rng, fitting=True)
+    assert len(set(fitting)) == 3
+    assert all(request.pattern.fits(known.ids[known.row[word]]) for word in fitting)
+    anywhere = {word for _ in range(40) for word in random_words(known, request, rng, fitting=False)}
+    assert not all(request.pattern.fits(known.ids[known.row[word]]) for word in anywhere)
 
 
 def test_form_and_meaning(known, pairs):

@@ -363,9 +363,10 @@ def test_the_limit_of_memory_is_kept(make: Callable[..., LanguageTrainer], monke
     whole = memory.fit_into(trainer, 1 << 40)
     assert (trainer.micro, trainer.checkpointing) == (32, False)
     least = memory.peak_of_longest(trainer, True, 1)
-    assert least < memory.peak_of_longest(trainer, False, 1) < whole
-    for share in (0.8, 0.4, 0.05):
-        limit = int((least + share * (whole - least)) / memory._SHARE)
+    one = memory.peak_of_longest(trainer, False, 1)
+    assert least < one < whole
+    for room in (0.2 * one + 0.8 * whole, 0.6 * one + 0.4 * whole, 0.4 * least + 0.6 * one):
+        limit = int(room / memory._SHARE)
         trainer.compute(32, False)
         mx.reset_peak_memory()
         peak = memory.fit_into(trainer, limit)
@@ -406,7 +407,7 @@ def test_measuring_keeps_to_the_limit_too(
     trainer.compute(4, False)
     memory.fit_into(trainer, int(0.8 * one))
     assert trainer.checkpointing
-    assert tried[0][1] < 70
+    assert tried[0][1] <= int(trainer.train.lengths.max()) // 2
 
 
 def test_a_loss_that_is_no_number(tiny_folder: Path, folder: Path) -> None:

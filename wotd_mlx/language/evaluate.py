@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import mlx.core as mx
@@ -13,14 +12,12 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.language.batches import Exchange, prepare
-from wotd_mlx.language.constrain import AnswerGrammar
-from wotd_mlx.language.decode import scores_of
 from wotd_mlx.language.dsl import Define, Request, Use, parse_answer, parse_request
-from wotd_mlx.language.generate import Generator, Options, WordRequest, goal_of
+from wotd_mlx.language.generate import WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
-from wotd_mlx.language.models import Language, end_token
-from wotd_mlx.language.trie import decode_each, word_tries
+from wotd_mlx.language.models import Language
+from wotd_mlx.language.trie import decode_each
 from wotd_mlx.schemas import WotdError
 
 KINDS = ("structure", "words", "codes", "text")
@@ -98,13 +95,17 @@ def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: in
 def free_answers(
     language: Language, requests: Sequence[Request], batch: int = 16, advance: Callable[[int], None] = lambda n: None
 ) -> list[str]:
-    """What the model writes without any grammar, the likeliest token each time, through mlx-lm's own batches."""
+    """What the model writes without any grammar, drawn from its own distribution by mlx-lm's own batches."""
     from mlx_lm import batch_generate
+    from mlx_lm.sample_utils import make_sampler
 
+    mx.random.seed(0)
     texts: list[str] = []
     for start in range(0, len(requests), batch):
         prompts = [language.prompt(str(request)) for request in requests[start : start + batch]]
-        response = batch_generate(language.model, language.tokenizer, prompts, max_tokens=_MOST_TOKENS)
+        response = batch_generate(
+            language.model, language.tokenizer, prompts, max_tokens=_MOST_TOKENS, sampler=make_sampler(1.0)
+        )
         texts += [language.read(text.strip()) for text in response.texts]
         advance(len(prompts))
     return texts
@@ -158,51 +159,9 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def random_words(known: Known, n: int, rng: np.random.Generator) -> list[str]:
-    """``n`` different words of the run, all as likely."""
-    return [known.words[row] for row in rng.choice(len(known.words), n, replace=False)]
-
-
-def bits_gained(generator: Generator, asked: Sequence[tuple[WordRequest, Sequence[str]]], options: Options) -> float:
-    r"""What choosing by the model knows beyond the pattern, in bits a word.
-
-    .. math:: \frac{1}{n} \sum_{i=1}^{n} \log_2 \frac{q(w_i | \text{request}, w_{<i})}{1 / (m - i + 1)}
-
-    the mean over test answers :math:`w_1 … w_n`, where m words fit and q is the distribution that :func:`decode` draws
-    from at the options' temperature; 0 for a draw among the words that fit, whatever they are.
-    """
-    language, known = generator.language, generator.known
-    assert language is not None
-    gains = []
-    for request, answer in asked:
-        goal = goal_of(known, request)
-        words = [known.words[row] for row in goal.rows]
-        grammar = AnswerGrammar(word_tries(language.tokenizer, words), len(answer), end_token(language.tokenizer))
-        bias = generator.biases(goal, options)
-        prompt = language.prompt(str(request))
-        written = [part.run(part.rows[word]) for part, word in zip(grammar.parts, answer, strict=True)]
-        tokens = [*chain.from_iterable(written), grammar.end]
-        hidden = generator.head.hidden(mx.array([[*prompt, *tokens[:-1]]]))[0, len(prompt) - 1 :]
-        state, log_q = grammar.start(), 0.0
-        for place, token in zip(hidden, tokens, strict=True):
-            allowed, potentials = grammar.options(state, bias, options.temperature)
-            if len(allowed) > 1:
-                scores = (scores_of(generator.head, place, allowed) + potentials) / options.temperature
-                log_q += float(scores[allowed == token][0] - np.logaddexp.reduce(scores))
-            state = grammar.advance(state, token)
-        log_even = -np.log(np.arange(len(words), len(words) - len(answer), -1)).sum()
-        gains.append((log_q - log_even) / len(answer) / np.log(2))
-    return float(np.mean(gains))
-
-
-def bits_of_encoder(known: Known, asked: Sequence[tuple[WordRequest, Sequence[str]]], weight: float) -> float:
-    """:func:`bits_gained` without a model: words drawn ∝ exp(weight · cosine) among those that fit."""
-    gains = []
-    for request, answer in asked:
-        goal = goal_of(known, request)
-        scores = dict(zip(goal.rows.tolist(), weight * (known.vectors[goal.rows] @ goal.target), strict=True))
-        for word in answer:
-            values = np.array(list(scores.values()), np.float64)
-            log_q = scores.pop(known.row[word]) - np.logaddexp.reduce(values)
-            gains.append((log_q + np.log(len(values))) / np.log(2))
-    return float(np.mean(gains))
+def random_words(known: Known, request: WordRequest, rng: np.random.Generator, fitting: bool) -> list[str]:
+    """Different words of the run, all as likely; of those that fit, where they are enough."""
+    rows = goal_of(known, request).rows
+    if not fitting or len(rows) < request.n:
+        rows = np.arange(len(known.words))
+    return [known.words[row] for row in rng.choice(rows, request.n, replace=False)]

@@ -60,7 +60,7 @@ class Options:
     """
 
     by: str = "blend"
-    weight: float = 10.0
+    weight: float = 40.0
     anywhere: bool = False
     strict: bool = False
     temperature: float = 0.7

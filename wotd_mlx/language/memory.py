@@ -62,7 +62,8 @@ def fit_into(trainer: LanguageTrainer, limit: int) -> int:
 def _most_rows(trainer: LanguageTrainer, again: bool, asked: int, room: int) -> tuple[int, int]:
     """How many rows at once stay under ``room`` bytes, and their peak; 0 and what one would take where none does."""
     whole = int(trainer.train.lengths.max())
-    sizes = [(1, whole >> k) for k in (4, 3, 2, 1) if whole >> k >= _LEAST_TOKENS]
+    least = _LEAST_TOKENS + len(trainer.shared)
+    sizes = [(1, whole >> k) for k in (4, 3, 2, 1) if whole >> k >= least]
     rows = 1
     while rows < asked:
         sizes.append((rows, whole))

@@ -17,12 +17,12 @@ class Shares:
     """What share of the rows is of which kind; together they count as 1. A kind that has nothing to tell, such as
     definitions where none were given, leaves its share to the others."""
 
-    by_pattern: float = 0.5
+    by_pattern: float = 0.45
     encode: float = 0.2
     by_attributes: float = 0.1
     like: float = 0.06
     between: float = 0.05
-    pattern_of: float = 0.03
+    pattern_of: float = 0.08
     define: float = 0.04
     use: float = 0.02
 
@@ -207,7 +207,7 @@ class LanguageConfig:
     requests: int = 60
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    recipe: LanguageRecipe = field(default_factory=LanguageRecipe)
+    recipe: LanguageRecipe = field(default_factory=lambda: LanguageRecipe(steps=120, evaluations=4, valid_rows=64))
 
     def __post_init__(self) -> None:
         if self.requests < 2:

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from wotd_mlx.language.dataset import SPLITS, build_dataset, read_glosses, write_jsonl_rows
-from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, ByPattern, Words, parse_answer
+from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
-    bits_gained,
-    bits_of_encoder,
     free_answers,
     meaning,
     perplexity,
@@ -31,6 +29,9 @@ from wotd_mlx.language.train import train_language
 from wotd_mlx.progress import Advance, progress
 
 log = logging.getLogger("wotd_mlx")
+
+ENOUGH = 0.95
+"""Of the nearest words' cosine that a blend must reach to be the default."""
 
 
 def make_dataset(known: Known, config: LanguageConfig) -> None:
@@ -71,32 +72,33 @@ def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:
 
     ``perplexity`` is that of what a request determines (separators, ends, patterns); words, IDs and all tokens stand
     beside it, and the untuned model's under the same names with ``_base``. ``choosers`` has what each way to choose
-    words gives, for IDs that training saw and for held-out ones; ``bits`` what it knows of the test answers beyond the
-    pattern. ``best`` is the blend where the model adds to what the encoder knows, else the encoder.
+    words gives, for IDs that training saw and for held-out ones. ``best`` is the blend, which varies its answers, as
+    long as it comes about as near to what was asked for as the nearest words do, else the encoder, which takes those.
 
     Args:
-        requests: how many are answered for each figure of form and meaning, half of them about held-out IDs. Perplexity
-            takes all rows.
+        requests: how many are answered for each figure of form and meaning, half of them about held-out IDs; perplexity
+            takes three times as many rows.
     """
     asked = read_asked(known.coder.run.language / "test.jsonl", known)
     generator = Generator(known, language)
-    some = [one for held in (False, True) for one in _first(asked, held, requests // 2)]
+    some = _half_held_out(asked, requests)
     wanted = [one for one in some if isinstance(one.request, WordRequest)]
     with progress("language evaluation", len(some) + 3 * len(wanted)) as advance:
-        found: dict[str, Any] = {"model": language.name, "rows": len(asked), "requests": len(some)}
-        found |= _perplexities(generator, asked)
+        rows = _half_held_out(asked, 3 * requests)
+        found: dict[str, Any] = {"model": language.name, "rows": len(rows), "requests": len(some)}
+        found |= _perplexities(generator, rows)
         free = free_answers(language, [one.request for one in some], advance=advance)
         found["format_adherence"] = adherence(known, some, free)
         choosers, constrained, took = _choosers(generator, wanted, dict(zip(map(id, some), free, strict=True)), advance)
         found["format_adherence_constrained"] = adherence(known, wanted, constrained)
-    bits = _bits(generator, wanted)
-    best = "blend" if bits["blend"] > bits["encoder"] else "encoder"
+    near = {way: np.mean([figures[way]["cosine"] for figures in choosers.values()]) for way in ("blend", "encoder")}
+    best = "blend" if near["blend"] >= ENOUGH * near["encoder"] else "encoder"
     fits = [figures[best]["fits"] for figures in choosers.values() if figures[best]["fits"] is not None]
     found["semantic_consistency"] = float(np.mean(fits))
     samples = [
         _sample(generator, str(one.request), Options(best, seed=0)) for one in wanted[:: max(1, len(wanted) // 6)]
     ]
-    found |= {"latency_ms_p50": took, "best": best, "bits": bits, "choosers": choosers, "samples": samples[:6]}
+    found |= {"latency_ms_p50": took, "best": best, "choosers": choosers, "samples": samples[:6]}
     return found
 
 
@@ -105,9 +107,9 @@ def _sample(generator: Generator, request: str, options: Options) -> dict[str, A
     return {"request": request, "words": words}
 
 
-def _first(asked: Sequence[Asked], held_out: bool, n: int) -> list[Asked]:
-    """The first rows of a kind; their order is random already."""
-    return [one for one in asked if one.held_out == held_out][:n]
+def _half_held_out(asked: Sequence[Asked], n: int) -> list[Asked]:
+    """The first rows about seen and about held-out IDs, as many of each; their order is random already."""
+    return [one for held in (False, True) for one in [one for one in asked if one.held_out == held][: n // 2]]
 
 
 def _perplexities(generator: Generator, asked: Sequence[Asked]) -> dict[str, float]:
@@ -133,11 +135,11 @@ def _choosers(
         "blend": Options("blend"),
         "encoder": Options("encoder"),
     }
-    rng = np.random.default_rng(0)
+    random, rng = {"random, fitting": True, "random": False}, np.random.default_rng(0)
     constrained, took, out = list[str](), list[float](), dict[str, Any]()
     for part, held in (("seen", False), ("held_out", True)):
         rows = [one for one in wanted if one.held_out == held]
-        answers: dict[str, list[Sequence[str]]] = {name: [] for name in ("model, free text", *ways, "random")}
+        answers: dict[str, list[Sequence[str]]] = {name: [] for name in ("model, free text", *ways, *random)}
         for seed, one in enumerate(rows):
             request = one.request
             assert isinstance(request, WordRequest)
@@ -150,24 +152,8 @@ def _choosers(
                 if name == "model, any word":
                     constrained.append(SEPARATOR.join(answers[name][-1]))
                 advance(name != "encoder")
-            answers["random"].append(random_words(known, request.n, rng))
+            for name, fitting in random.items():
+                answers[name].append(random_words(known, request, rng, fitting))
         requests = [one.request for one in rows if isinstance(one.request, WordRequest)]
         out[part] = {name: asdict(meaning(known, requests, found)) for name, found in answers.items()}
     return out, constrained, float(np.median(took)) if took else float("nan")
-
-
-def _bits(generator: Generator, wanted: Sequence[Asked]) -> dict[str, float]:
-    """What each way of choosing knows of the words of the test answers, where they fit a pattern."""
-    known = generator.known
-    pairs = []
-    for one in wanted:
-        if isinstance(one.request, ByPattern):
-            answer = parse_answer(one.request, one.answer, known.levels)
-            assert isinstance(answer, Words)
-            pairs.append((one.request, answer.words))
-    options = Options(temperature=1.0)
-    return {
-        "model": bits_gained(generator, pairs, replace(options, by="model")),
-        "blend": bits_gained(generator, pairs, options),
-        "encoder": bits_of_encoder(known, pairs, options.weight),
-    }
