@@ -3,7 +3,8 @@
     python -m benchmarks.bench_constrained [--language SmolLM2-135M-Instruct] [--answers 20] [--words 40 300]
 
 An answer is five words out of a list. Ours: ``decode``, ``decode_together``, both with the prompt's beginning kept from
-the request before, as in ``wotd-mlx generate``, and without; and our logits processor in mlx-lm's own loop. Theirs:
+the request before, as in ``wotd-mlx generate``, and without; and our logits processor in mlx-lm's own loop. mlx-lm's
+own loop without any grammar stands beside them, for as many tokens (its words are then what they are). Theirs:
 outlines with its own back end, and llguidance, both as logits processors in mlx-lm's own loop, where each token is a
 call of the model; they are given the same prompt. Peers that aren't installed are left out, and said.
 
@@ -30,6 +31,8 @@ from benchmarks.timing import alternate, write_results
 from wotd_mlx.backend import peak_bytes
 
 N = 5
+FREE = 18
+"""Tokens that mlx-lm writes where nothing holds it, about as many as an answer has."""
 TEMPERATURE = 0.7
 REQUESTS = ("[2,1,3,*]", "[0,4,1,*]", "[5,5,2,0]", "[7,0,6,*]")
 
@@ -161,19 +164,19 @@ def measure(language: Any, words: Sequence[str], answers: int) -> dict[str, Any]
 
         return Way(language, answer)
 
-    def in_mlx_lm(make: Callable[[], Any]) -> Way:
+    def in_mlx_lm(make: Callable[[], Any] | None) -> Way:
         def answer(prompt: list[int], seed: int) -> list[str]:
             mx.random.seed(seed)
             steps = generate_step(
                 mx.array(prompt),
                 language.model,
-                max_tokens=100,
+                max_tokens=100 if make else FREE,
                 sampler=make_sampler(temp=TEMPERATURE),
-                logits_processors=[make()],
+                logits_processors=[make()] if make else None,
             )
             tokens = []
             for token, _ in steps:
-                if token in tokenizer.eos_token_ids:
+                if make and token in tokenizer.eos_token_ids:
                     break
                 tokens.append(token)
             return tokenizer.decode(tokens).split(SEPARATOR)
@@ -185,6 +188,7 @@ def measure(language: Any, words: Sequence[str], answers: int) -> dict[str, Any]
         "decode_cold": own(decode, None),
         "decode_together": own(decode_together, PromptCache(head)),
         "decode_together_cold": own(decode_together, None),
+        "free_in_mlx_lm": in_mlx_lm(None),
         "processor_in_mlx_lm": in_mlx_lm(lambda: AnswerProcessor(grammar)),
     }
     rivals = peers(language, words)

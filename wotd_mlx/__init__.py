@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from wotd_mlx.config import CodesConfig as CodesConfig
     from wotd_mlx.config import TrainingConfig as TrainingConfig
     from wotd_mlx.encoder import SemanticEncoder as SemanticEncoder
+    from wotd_mlx.language.generate import generate_words_from_id as generate_words_from_id
+    from wotd_mlx.language.settings import LanguageConfig as LanguageConfig
+    from wotd_mlx.language.stage import DSLTrainer as DSLTrainer
     from wotd_mlx.pipeline import WOTDTrainer as WOTDTrainer
     from wotd_mlx.pipeline import train_wotd_pipeline as train_wotd_pipeline
     from wotd_mlx.schemas import RunInfo as RunInfo
@@ -27,8 +30,11 @@ preload_blas()
 
 _HOMES = {
     "CodesConfig": "config",
+    "DSLTrainer": "language.stage",
+    "LanguageConfig": "language.settings",
     "TrainingConfig": "config",
     "SemanticEncoder": "encoder",
+    "generate_words_from_id": "language.generate",
     "WOTDTrainer": "pipeline",
     "train_wotd_pipeline": "pipeline",
     "RunInfo": "schemas",

@@ -277,12 +277,12 @@ class WOTDTrainer:
 
     def _language(self) -> None:
         # Heavy, and not for runs without a language model.
-        from wotd_mlx.language import stage
+        from wotd_mlx.language.stage import DSLTrainer
 
         config = self.config.language
-        known = Known.of(SemanticEncoder.load(self.run.path))
-        stage.make_dataset(known, config)
+        trainer = DSLTrainer(Known.of(SemanticEncoder.load(self.run.path)), config)
+        trainer.make_dataset()
         self.run.write_json(self.run.config, {**self.run.read_json(self.run.config), "language": asdict(config)})
-        language = stage.train(known, config)
+        language = trainer.train()
         backend.check_memory(self.config.memory_limit)
-        self.metrics["language"] = stage.evaluate(known, language, config.requests)
+        self.metrics["language"] = trainer.evaluate(language, config.requests)

@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.lvm.parts.dropout import Dropout, drawn_from
+from wotd_mlx.dropout import Dropout, drawn_from
 
 
 @contextmanager

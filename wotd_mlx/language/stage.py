@@ -34,37 +34,59 @@ ENOUGH = 0.95
 """Of the nearest words' cosine that a blend must reach to be the default."""
 
 
-def make_dataset(known: Known, config: LanguageConfig) -> None:
-    """Write ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` of the run's words."""
-    coder = known.coder
-    words, _ = coder.words
-    made = build_dataset(
-        known.words,
-        known.ids,
-        known.vectors,
-        coder.decode,
-        config.dataset,
-        levels=known.levels,
-        attributes=known.attributes,
-        readings=coder.readings,
-        own=np.array([word in coder.own_ids for word in known.words]),
-        zipf=np.array([np.nan if word.zipf is None else word.zipf for word in words]),
-        glosses=read_glosses(config.glosses) if config.glosses else None,
-    )
-    write_jsonl_rows(coder.run.language, {split: getattr(made, split) for split in SPLITS})
+class DSLTrainer:
+    """Makes a run's language model: dataset, adapters, figures.
 
+    >>> trainer = DSLTrainer(Known.of(SemanticEncoder.load("runs/default")), LanguageConfig())
+    >>> trainer.make_dataset()
+    >>> language = trainer.train()
+    >>> trainer.evaluate(language, requests=100)
 
-def train(known: Known, config: LanguageConfig, fresh: bool = False) -> Language:
-    """The language with adapters for the run's dataset, trained or gone on with."""
-    language = load_language(config.model)
-    lines = train_language(known.coder.run.language, language, config.recipe, fresh=fresh)
-    while True:
-        try:
-            line = next(lines)
-        except StopIteration as end:
-            trained: Language = end.value
-            return trained
-        log.debug("%s", line)
+    Args:
+        known: the run's words.
+        config: the language model, its dataset and its training.
+    """
+
+    def __init__(self, known: Known, config: LanguageConfig):
+        self.known, self.config = known, config
+        self.folder = known.coder.run.language
+
+    def make_dataset(self) -> None:
+        """Write ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` of the run's words; the same each time."""
+        known, coder = self.known, self.known.coder
+        words, _ = coder.words
+        made = build_dataset(
+            known.words,
+            known.ids,
+            known.vectors,
+            coder.decode,
+            self.config.dataset,
+            levels=known.levels,
+            attributes=known.attributes,
+            readings=coder.readings,
+            own=np.array([word in coder.own_ids for word in known.words]),
+            zipf=np.array([np.nan if word.zipf is None else word.zipf for word in words]),
+            glosses=read_glosses(self.config.glosses) if self.config.glosses else None,
+        )
+        write_jsonl_rows(self.folder, {split: getattr(made, split) for split in SPLITS})
+
+    def train(self, fresh: bool = False) -> Language:
+        """The language with adapters for the dataset, trained, or gone on with.
+
+        Raises:
+            WotdError: what :func:`~wotd_mlx.language.train.train_language` refuses.
+        """
+        lines = train_language(self.folder, load_language(self.config.model), self.config.recipe, fresh=fresh)
+        while True:
+            try:
+                log.debug("%s", next(lines))
+            except StopIteration as end:
+                trained: Language = end.value
+                return trained
+
+    def evaluate(self, language: Language, requests: int) -> dict[str, Any]:
+        """What :func:`evaluate` finds."""
+        return evaluate(self.known, language, requests)
 
 
 def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:

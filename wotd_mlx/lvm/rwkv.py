@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.activations import Activations
 from wotd_mlx.lvm.parts.delta_rule import delta_rule
-from wotd_mlx.lvm.parts.dropout import Dropout
 
 EPS = 1e-5
 FALL = math.exp(-0.5)

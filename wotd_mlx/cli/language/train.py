@@ -63,8 +63,8 @@ def command(
 
     from wotd_mlx import backend
     from wotd_mlx.encoder import SemanticEncoder
-    from wotd_mlx.language import stage
     from wotd_mlx.language.known import Known
+    from wotd_mlx.language.stage import DSLTrainer
 
     known = Known.of(SemanticEncoder.load(run))
     config = known.coder.config.language
@@ -81,8 +81,9 @@ def command(
     tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
     config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))
     backend.set_memory_limit(int(memory_limit * GIB) if memory_limit else known.coder.config.memory_limit)
-    stage.make_dataset(known, config)
-    language = stage.train(known, config, fresh)
+    trainer = DSLTrainer(known, config)
+    trainer.make_dataset()
+    language = trainer.train(fresh)
     folder = Path(run) / "language"
     if as_json:
         print_json({"adapters": str(folder), "model": language.name})
