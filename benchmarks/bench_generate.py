@@ -97,7 +97,9 @@ def main() -> None:
         write_results("generate", figures)
         shutil.copytree(run, tokens)
         call("language", "train", "--run", tokens, "--code-tokens", "--fresh", cache=cache)
-        figures["code_tokens"] = call("language", "evaluate", "--run", tokens, "--requests", args.requests, cache=cache)
+        figures["code_tokens"] = call(
+            "language", "evaluate", "--run", tokens, "--requests", args.requests // 5, cache=cache
+        )
         figures["code_tokens_history"] = json.loads((tokens / "language" / "history.json").read_text())
         write_results("generate", figures)
 

@@ -13,7 +13,7 @@ from mlx import nn
 
 from wotd_mlx.language.batches import Exchange, prepare
 from wotd_mlx.language.dsl import Define, Request, Use, parse_answer, parse_request
-from wotd_mlx.language.generate import WordRequest, goal_of
+from wotd_mlx.language.generate import Options, WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import Language
@@ -95,7 +95,7 @@ def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: in
 def free_answers(
     language: Language, requests: Sequence[Request], batch: int = 16, advance: Callable[[int], None] = lambda n: None
 ) -> list[str]:
-    """What the model writes without any grammar, drawn from its own distribution by mlx-lm's own batches."""
+    """What the model writes without any grammar, drawn at the usual temperature by mlx-lm's own batches."""
     from mlx_lm import batch_generate
     from mlx_lm.sample_utils import make_sampler
 
@@ -104,7 +104,11 @@ def free_answers(
     for start in range(0, len(requests), batch):
         prompts = [language.prompt(str(request)) for request in requests[start : start + batch]]
         response = batch_generate(
-            language.model, language.tokenizer, prompts, max_tokens=_MOST_TOKENS, sampler=make_sampler(1.0)
+            language.model,
+            language.tokenizer,
+            prompts,
+            max_tokens=_MOST_TOKENS,
+            sampler=make_sampler(Options().temperature),
         )
         texts += [language.read(text.strip()) for text in response.texts]
         advance(len(prompts))

@@ -56,8 +56,8 @@ class DatasetConfig:
     held_rows: float = 0.5
     shares: Shares = field(default_factory=Shares)
     usual: int = 5
-    usual_share: float = 0.6
-    most: int = 10
+    usual_share: float = 0.75
+    most: int = 8
     whole: float = 0.5
     own_weight: float = 4.0
     rare_weight: float = 0.5
@@ -148,7 +148,7 @@ class LanguageRecipe:
     epochs: int = 1
     batch: int = 16
     micro_batch: int = 0
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.0
     clip: float = 1.0
     warmup: float = 0.05
@@ -207,7 +207,7 @@ class LanguageConfig:
     requests: int = 60
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    recipe: LanguageRecipe = field(default_factory=lambda: LanguageRecipe(steps=120, evaluations=4, valid_rows=64))
+    recipe: LanguageRecipe = field(default_factory=lambda: LanguageRecipe(steps=140, evaluations=4, valid_rows=64))
 
     def __post_init__(self) -> None:
         if self.requests < 2:
