@@ -111,9 +111,7 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
         ours.peaks.append(mx.get_peak_memory() - held)
         ours.tokens.append(int(prepared.lengths[numbers].sum()))
         ours.answers.append(int(prepared.answers[numbers].sum()))
-        ours.computed.append(
-            trainer._batch(prepared, numbers).tokens.size + len(trainer.shared) * max(1, len(trainer.streams))
-        )
+        ours.computed.append(trainer._batch(prepared, numbers).tokens.size + len(trainer.shared))
 
     other = load_language(args.model)
     apply(other.model, lora)

@@ -49,7 +49,8 @@ def form() -> str:
         (name, *(f"{found[kind][key]:.1%}" for kind in ("digits", "code_tokens")))
         for name, key in (
             ("answers in the right form, free", "format_adherence"),
-            ("held to the grammar", "format_adherence_constrained"),
+            ("and all their words different", "correct_free"),
+            ("both, held to the grammar", "format_adherence_constrained"),
             ("words that fit (default way to choose)", "semantic_consistency"),
         )
     ]

@@ -15,6 +15,7 @@ from wotd_mlx.language.dsl import ByPattern, Define, Encode, PatternOf, Words
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
+    correct,
     meaning,
     perplexity,
     random_words,
@@ -81,7 +82,9 @@ def test_random_words_are_different_and_fit_where_asked(known, pairs):
 def test_form_and_meaning(known, pairs):
     request, words = pairs[0]
     asked = [Asked(request, str(Words(words)), False)] * 3
-    assert adherence(known, asked, [str(Words(words)), f"{words[0]}, {words[0]}, {words[1]}", "no"]) == 1 / 3
+    answers = [str(Words(words)), f"{words[0]}, {words[0]}, {words[1]}", "no"]
+    assert adherence(known, asked, answers) == 2 / 3
+    assert [correct(known, request, answer) for answer in answers] == [True, False, False]
     number = SemanticID(known.ids[0])
     assert adherence(known, [Asked(Encode("x"), "", False)] * 2, [str(number), "[99,99,99,99]"]) == 0.5
     found = meaning(known, [request, request], [words, ["unheardof", words[0], words[1]]])

@@ -154,6 +154,17 @@ def test_options_out_of_range(options):
         Options(**options)
 
 
+def test_like_never_gives_the_examples_back(generator):
+    words = generator.known.words[:3]
+    for options in (Options("encoder", anywhere=True), Options("blend", weight=1e5, temperature=0.0)):
+        assert not {word for word, _ in generator.generate(Like(words, 10), options).words} & set(words)
+
+
+def test_a_request_longer_than_the_context(generator):
+    with pytest.raises(WotdError, match=r"takes \d+ tokens, .* reads 512; ask with fewer words"):
+        generator.generate(Like(tuple(generator.known.words[:150]), 2))
+
+
 def test_a_run_without_a_model_says_what_to_do(known):
     alone = Generator(known, None)
     assert len(alone.generate(ByPattern(wide(known)), Options("encoder")).words) == 5

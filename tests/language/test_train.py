@@ -142,15 +142,11 @@ def test_training_is_that_of_mlx_lm(make: Callable[..., LanguageTrainer], tmp_pa
         {"checkpointing": True},
         {"compile": True},
         {"micro_batch": 1, "checkpointing": True},
-        {"cores": 2},
-        {"cores": 3, "micro_batch": 4, "checkpointing": True},
+        {"micro_batch": 4, "checkpointing": True},
     ],
 )
 def test_how_it_is_computed_changes_nothing(make: Callable[..., LanguageTrainer], given: dict[str, Any]) -> None:
-    changes = dict(given)
-    cores = changes.pop("cores", 0)
-    one, other = make(), make(**changes)
-    one.streams, other.streams = [], [mx.new_stream(mx.default_device()) for _ in range(cores)]
+    one, other = make(), make(**given)
     numbers = one.numbers(0)
     loss, gradients = one.gradients(numbers)
     got, others = other.gradients(numbers)

@@ -12,7 +12,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.language.batches import Exchange, prepare
-from wotd_mlx.language.dsl import Define, Request, Use, parse_answer, parse_request
+from wotd_mlx.language.dsl import Define, Request, Use, can_write, parse_answer, parse_request
 from wotd_mlx.language.generate import Options, WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
@@ -100,6 +100,7 @@ def free_answers(
     from mlx_lm.sample_utils import make_sampler
 
     mx.random.seed(0)
+    sampler = make_sampler(Options().temperature)
     texts: list[str] = []
     for start in range(0, len(requests), batch):
         prompts = [language.prompt(str(request)) for request in requests[start : start + batch]]
@@ -108,7 +109,7 @@ def free_answers(
             language.tokenizer,
             prompts,
             max_tokens=_MOST_TOKENS,
-            sampler=make_sampler(Options().temperature),
+            sampler=sampler,
         )
         texts += [language.read(text.strip()) for text in response.texts]
         advance(len(prompts))
@@ -116,11 +117,20 @@ def free_answers(
 
 
 def adherence(known: Known, asked: Sequence[Asked], answers: Sequence[str]) -> float:
-    """The share of answers that parse as answers to their requests: n different words, an ID or a pattern in range."""
-    return float(np.mean([_parsed(known, one.request, text) for one, text in zip(asked, answers, strict=True)]))
+    """The share of answers in the form that was asked for: as many words, whatever they are, an ID or a pattern in
+    range."""
+    return float(np.mean([_well_formed(known, one.request, text) for one, text in zip(asked, answers, strict=True)]))
 
 
-def _parsed(known: Known, request: Request, text: str) -> bool:
+def _well_formed(known: Known, request: Request, text: str) -> bool:
+    if isinstance(request, WordRequest):
+        words = [word.strip() for word in text.split(",")]
+        return len(words) == request.n and all(map(can_write, words))
+    return correct(known, request, text)
+
+
+def correct(known: Known, request: Request, text: str) -> bool:
+    """Whether a text is an answer to a request: in its form, and its words all different."""
     try:
         parse_answer(request, text, known.levels)
     except WotdError:

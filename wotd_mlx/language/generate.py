@@ -28,6 +28,7 @@ from wotd_mlx.language.known import Known, Rows, Vectors
 from wotd_mlx.language.lora import read_config
 from wotd_mlx.language.models import Language, end_token, load_language
 from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.language.settings import MOST_WORDS
 from wotd_mlx.language.trie import word_tries
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import SemanticID, WotdError
@@ -92,7 +93,7 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class Generated:
-    """An answer: words with their IDs, whether each fits, milliseconds from request to last word, and what was said."""
+    """An answer: words with their IDs, milliseconds from request to last word, and what had to be said of it."""
 
     request: WordRequest
     pattern: Pattern | None
@@ -127,9 +128,7 @@ def goal_of(known: Known, request: WordRequest) -> Goal:
         return Goal(pattern, known.target(pattern), known.fitting(pattern))
     if isinstance(request, Like):
         target = unit(known.embed(request.words).mean(axis=0, keepdims=True))[0]
-        own = {known.row[word] for word in request.words if word in known.row}
-        rows = known.nearest(target, NEAR + len(own))
-        return Goal(None, target, rows[~np.isin(rows, list(own))][:NEAR])
+        return Goal(None, target, known.nearest(target, NEAR + len(request.words)))
     ends = unit(known.coder.decode([request.a.checked(known.levels), request.b.checked(known.levels)]))
     target = unit(slerp(ends[0], ends[1], np.array([request.share])))[0]
     return Goal(None, target, known.nearest(target, NEAR))
@@ -171,7 +170,7 @@ class Generator:
     def _widened(self, goal: Goal, request: WordRequest, options: Options) -> tuple[Goal, str]:
         """The goal with words enough, and one line about those that don't fit."""
         known, n = self.known, request.n
-        free = self._free(options.exclude)
+        free = self._free([*options.exclude, *(request.words if isinstance(request, Like) else ())])
         if options.anywhere:
             return goal._replace(rows=np.flatnonzero(free)), ""
         rows = goal.rows[free[goal.rows]]
@@ -206,7 +205,7 @@ class Generator:
             return
         if self.language is None:
             raise WotdError(f"{known.coder.run.path} has no language model; train one, or choose by the encoder")
-        wanted = min(n * options.rerank, len(goal.rows))
+        wanted = min(n * options.rerank, len(goal.rows), MOST_WORDS)
         words = [known.words[row] for row in goal.rows]
         bias = self.biases(goal, options)
         tokenizer = self.language.tokenizer

@@ -76,8 +76,21 @@ class Language:
         return self.codes.read(text) if self.codes else text
 
     def prompt(self, request: str) -> list[int]:
-        """The tokens of a request up to where the answer begins."""
-        return chat(self.tokenizer, self.write(request))
+        """The tokens of a request up to where the answer begins.
+
+        Raises:
+            WotdError: more than the model reads.
+        """
+        tokens = chat(self.tokenizer, self.write(request))
+        if (most := self.context) and len(tokens) >= most:
+            raise WotdError(f"the request takes {len(tokens)} tokens, {self.name} reads {most}; ask with fewer words")
+        return tokens
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens that the model reads, prompt and answer; None where its settings don't tell."""
+        found = getattr(getattr(self.model, "args", None), "max_position_embeddings", None)
+        return int(found) if found else None
 
 
 def load_language(name: str = AUTO, adapters: Path | None = None, *, quantised: bool | None = None) -> Language:

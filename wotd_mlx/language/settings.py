@@ -207,7 +207,9 @@ class LanguageConfig:
     requests: int = 60
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    recipe: LanguageRecipe = field(default_factory=lambda: LanguageRecipe(steps=140, evaluations=4, valid_rows=64))
+    recipe: LanguageRecipe = field(
+        default_factory=lambda: LanguageRecipe(LoraConfig(layers=16), steps=160, evaluations=4, valid_rows=64)
+    )
 
     def __post_init__(self) -> None:
         if self.requests < 2:

@@ -14,6 +14,7 @@ from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
+    correct,
     free_answers,
     meaning,
     perplexity,
@@ -32,6 +33,8 @@ log = logging.getLogger("wotd_mlx")
 
 ENOUGH = 0.95
 """Of the nearest words' cosine that a blend must reach to be the default."""
+SAMPLES = 6
+"""Answers that are shown at the end of a training."""
 
 
 class DSLTrainer:
@@ -111,16 +114,19 @@ def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:
         found |= _perplexities(generator, rows)
         free = free_answers(language, [one.request for one in some], advance=advance)
         found["format_adherence"] = adherence(known, some, free)
+        found["correct_free"] = float(
+            np.mean([correct(known, one.request, t) for one, t in zip(some, free, strict=True)])
+        )
         choosers, constrained, took = _choosers(generator, wanted, dict(zip(map(id, some), free, strict=True)), advance)
-        found["format_adherence_constrained"] = adherence(known, wanted, constrained)
+        held = [correct(known, one.request, text) for one, text in zip(wanted, constrained, strict=True)]
+        found["format_adherence_constrained"] = float(np.mean(held))
     near = {way: np.mean([figures[way]["cosine"] for figures in choosers.values()]) for way in ("blend", "encoder")}
     best = "blend" if near["blend"] >= ENOUGH * near["encoder"] else "encoder"
     fits = [figures[best]["fits"] for figures in choosers.values() if figures[best]["fits"] is not None]
     found["semantic_consistency"] = float(np.mean(fits))
-    samples = [
-        _sample(generator, str(one.request), Options(best, seed=0)) for one in wanted[:: max(1, len(wanted) // 6)]
-    ]
-    found |= {"latency_ms_p50": took, "best": best, "choosers": choosers, "samples": samples[:6]}
+    shown = wanted[:: max(1, len(wanted) // SAMPLES)][:SAMPLES]
+    samples = [_sample(generator, str(one.request), Options(best, seed=0)) for one in shown]
+    found |= {"latency_ms_p50": took, "best": best, "choosers": choosers, "samples": samples}
     return found
 
 

@@ -16,7 +16,7 @@ from mlx import nn
 from mlx.utils import tree_flatten, tree_map, tree_map_with_path
 from numpy.typing import NDArray
 
-from wotd_mlx.backend import lanes, on_cpu, one_blas_thread
+from wotd_mlx.backend import on_cpu
 from wotd_mlx.language.batches import Batch, Rows
 from wotd_mlx.language.checkpointing import checkpointed, repeatable_dropout
 from wotd_mlx.language.head import Head
@@ -99,9 +99,6 @@ class LanguageTrainer:
         self.shared = self._shared()
         self.compiled = not on_cpu() if recipe.compile is None else recipe.compile
         self._multiple = _COMPILED_MULTIPLE if self.compiled else 1
-        # MLX computes each element-wise function on one core; a compiled step runs where it was traced.
-        count = 1 if self.compiled else lanes()
-        self.streams = [mx.new_stream(mx.default_device()) for _ in range(count)] if count > 1 else []
         self._apply: Callable[..., Any] = self._apply_gradients
         if self.compiled:
             inner = [self.optimizer.state]
@@ -232,31 +229,14 @@ class LanguageTrainer:
         with checkpointed(self.model, self.checkpointing):
             for start in range(0, len(numbers), self.micro):
                 part = numbers[start : start + self.micro]
-                for found, more in self._spread(
-                    lambda batch: self._gradients(self.parameters, batch, total), rows, part
-                ):
-                    gradients = more if gradients is None else tree_map(mx.add, gradients, more)
-                    loss += float(found)
+                found, more = self._gradients(self.parameters, self._batch(rows, part), total)
+                gradients = more if gradients is None else tree_map(mx.add, gradients, more)
+                loss += float(found)
                 # Evaluated one by one, or the activations of all micro-batches would be held together.
                 mx.eval(gradients)
         # Tracing left its own placeholders in the model.
         self.model.update(self.parameters)
         return loss, gradients
-
-    def _spread(self, compute: Callable[[Batch], Any], rows: Rows, numbers: Numbers) -> list[Any]:
-        """What ``compute`` gives for shares of the rows, one a core where there are several; evaluated."""
-        count = min(len(self.streams), len(numbers))
-        if count < 2:
-            found = [compute(self._batch(rows, numbers))]
-            mx.eval(found)
-            return found
-        found = []
-        with one_blas_thread():
-            for i, stream in enumerate(self.streams[:count]):
-                with mx.stream(stream):
-                    found.append(compute(self._batch(rows, numbers[i::count])))
-            mx.eval(found)
-        return found
 
     def validate(self) -> float:
         """Loss a token over the answers of the validation rows, in natural logarithms."""
@@ -264,8 +244,7 @@ class LanguageTrainer:
         self.model.update(self.parameters)
         loss, total = 0.0, 0.0
         for numbers in self.valid.in_turn(self.micro):
-            parts = self._spread(lambda batch: self._loss(self.parameters, batch, mx.array(1.0)), self.valid, numbers)
-            loss += sum(map(float, parts))
+            loss += float(self._loss(self.parameters, self._batch(self.valid, numbers), mx.array(1.0)))
             total += float(self.valid.answers[numbers].sum())
         return loss / total
 
