@@ -37,8 +37,8 @@ def perplexity() -> str:
         ("all", "_all"),
     ):
         cells = [found["digits"].get(f"perplexity{key}_base"), found["digits"].get(f"perplexity{key}")]
-        cells += [found["code_tokens"].get(f"perplexity{key}")]
-        rows.append((name, *(f"{cell:,.2f}" for cell in cells)))
+        cells += [found.get("code_tokens", {}).get(f"perplexity{key}")]
+        rows.append((name, *("not yet measured" if cell is None else f"{cell:,.2f}" for cell in cells)))
     return table(("tokens of answers", "untuned", "tuned", "tuned, a token a code"), rows)
 
 
@@ -46,7 +46,7 @@ def form() -> str:
     """Answers in the right form, and words that fit."""
     found = results("generate")
     rows = [
-        (name, *(f"{found[kind][key]:.1%}" for kind in ("digits", "code_tokens")))
+        (name, *(f"{found[kind][key]:.1%}" for kind in ("digits", "code_tokens") if kind in found))
         for name, key in (
             ("answers in the right form, free", "format_adherence"),
             ("and all their words different", "correct_free"),
@@ -54,7 +54,8 @@ def form() -> str:
             ("words that fit (default way to choose)", "semantic_consistency"),
         )
     ]
-    return table((f"{found['digits']['requests']} requests", "digits", "a token a code"), rows)
+    head = (f"{found['digits']['requests']} requests", "digits", "a token a code")
+    return table(head[: len(rows[0])], rows)
 
 
 def meaning() -> str:
@@ -124,15 +125,27 @@ def phi() -> str:
     return table(("tokens", "activations", "MLX peak", "process peak", "a step"), cells)
 
 
+def measured(make: Callable[[], str]) -> Callable[[], str]:
+    """A table, or that its benchmark wasn't run yet."""
+
+    def told() -> str:
+        try:
+            return make()
+        except (FileNotFoundError, KeyError):
+            return "*Not yet measured.*"
+
+    return told
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    "stages": stages,
-    "perplexity": perplexity,
-    "form": form,
-    "meaning": meaning,
-    "latency": latency,
-    "training": training,
-    "constrained": constrained,
-    "phi": phi,
+    "stages": measured(stages),
+    "perplexity": measured(perplexity),
+    "form": measured(form),
+    "meaning": measured(meaning),
+    "latency": measured(latency),
+    "training": measured(training),
+    "constrained": measured(constrained),
+    "phi": measured(phi),
 }
 
 
