@@ -117,7 +117,7 @@ class Way:
         self.answers: list[Sequence[str]] = []
 
     def __call__(self) -> None:
-        from wotd_mlx.language.models import chat
+        from wotd_mlx.language.chat import chat
 
         turn = len(self.answers)
         prompt = chat(self.language.tokenizer, f"Generate {N} words for {REQUESTS[turn % len(REQUESTS)]}")
@@ -144,11 +144,11 @@ def measure(language: Any, words: Sequence[str], answers: int) -> dict[str, Any]
     from mlx_lm.generate import generate_step
     from mlx_lm.sample_utils import make_sampler
 
+    from wotd_mlx.language.chat import end_token
     from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor
     from wotd_mlx.language.decode import PromptCache, decode, decode_together
     from wotd_mlx.language.dsl import SEPARATOR
     from wotd_mlx.language.head import Head
-    from wotd_mlx.language.models import end_token
     from wotd_mlx.language.trie import word_tries
 
     head, tokenizer, end = Head(language.model), language.tokenizer, end_token(language.tokenizer)

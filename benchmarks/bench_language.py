@@ -27,8 +27,9 @@ import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.language import dsl
 from wotd_mlx.language.batches import Exchange, prepare, read_exchanges
+from wotd_mlx.language.chat import _format
 from wotd_mlx.language.lora import apply
-from wotd_mlx.language.models import _format, load_language
+from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
 from wotd_mlx.language.trainer import LanguageTrainer

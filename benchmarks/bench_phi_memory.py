@@ -94,8 +94,8 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
 
     from wotd_mlx.backend import peak_bytes
     from wotd_mlx.language.batches import Rows
+    from wotd_mlx.language.chat import Language
     from wotd_mlx.language.lora import apply
-    from wotd_mlx.language.models import Language
     from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
     from wotd_mlx.language.trainer import LanguageTrainer
 

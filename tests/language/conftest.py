@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
-from wotd_mlx.language.models import Language
+from wotd_mlx.language.chat import Language
 from wotd_mlx.words.builtin import load_builtin
 
 VOCABULARY = 384

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tolerances import close
 from wotd_mlx.language.batches import Exchange, Rows, prepare, read_exchanges
-from wotd_mlx.language.models import Language, chat
+from wotd_mlx.language.chat import Language, chat
 from wotd_mlx.schemas import WotdError
 
 EXCHANGES = [

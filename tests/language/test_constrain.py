@@ -15,9 +15,9 @@ from mlx_lm.generate import generate_step, stream_generate
 from mlx_lm.sample_utils import make_sampler
 
 from tests.tolerances import close
+from wotd_mlx.language.chat import Language, chat, end_token
 from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor, Grammar, TextGrammar, choices, id_grammar
 from wotd_mlx.language.dsl import ByPattern, Define, Encode, Pattern, parse_answer
-from wotd_mlx.language.models import Language, chat, end_token
 from wotd_mlx.language.trie import Trie, WordTries, word_tries
 from wotd_mlx.schemas import SemanticID, WotdError
 from wotd_mlx.words.builtin import load_builtin

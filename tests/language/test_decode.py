@@ -15,11 +15,11 @@ from mlx_lm.models.cache import KVCache
 from tests.language.test_constrain import BIAS, END, PROMPT, TINY, WORDS, V, ask, letters, logits_after, probabilities
 from tests.tolerances import close
 from wotd_mlx.language import decode as module
+from wotd_mlx.language.chat import Language, chat, end_token
 from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor, TextGrammar, id_grammar
 from wotd_mlx.language.decode import PromptCache, decode, decode_text, decode_together
 from wotd_mlx.language.dsl import Define, Encode, parse_answer
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.models import Language, chat, end_token
 from wotd_mlx.language.trie import word_tries
 from wotd_mlx.schemas import WotdError
 

@@ -11,6 +11,7 @@ from mlx import nn
 
 from tests.tolerances import close
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.language.chat import Language, chat
 from wotd_mlx.language.dsl import ByPattern, Define, Encode, PatternOf, Words
 from wotd_mlx.language.evaluate import (
     Asked,
@@ -24,7 +25,6 @@ from wotd_mlx.language.evaluate import (
 )
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
-from wotd_mlx.language.models import Language, chat
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.language import generate
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
 from wotd_mlx.language.generate import Generator, Options, goal_of, read_shown, words_wanted, write_shown
 from wotd_mlx.language.known import Known
-from wotd_mlx.language.models import Language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
 

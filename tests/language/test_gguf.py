@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tests.language.conftest import SHAPE
 from tests.tolerances import close
 from wotd_mlx import backend
+from wotd_mlx.language.chat import Language, chat, end_token
 from wotd_mlx.language.gguf import (
     _LAYER,
     _SCALARS,
@@ -29,7 +30,6 @@ from wotd_mlx.language.gguf import (
     read_llama,
     read_tokenizer,
 )
-from wotd_mlx.language.models import Language, chat, end_token
 from wotd_mlx.schemas import WotdError
 
 NUMBERS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "Q6_K": 14}

@@ -14,8 +14,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from tests.tolerances import close
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.models import Language
 from wotd_mlx.language.tokens import CodeTokens, extend
 
 SMALL: dict[str, Any] = {

@@ -18,7 +18,7 @@ from mlx_lm.utils import load, quantize_model, save
 from tests.language.conftest import load_folder
 from tests.tolerances import close
 from wotd_mlx.language import lora
-from wotd_mlx.language.models import Language
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.settings import LoraConfig
 from wotd_mlx.schemas import WotdError
 

@@ -20,7 +20,8 @@ from tests.language.test_gguf import llama_metadata, llama_tensors, write_gguf
 from tests.tolerances import close
 from wotd_mlx import backend
 from wotd_mlx.language import models
-from wotd_mlx.language.models import DEFAULT, MODELS, SMALL, Language, chat, end_token, load_language
+from wotd_mlx.language.chat import Language, chat, end_token
+from wotd_mlx.language.models import DEFAULT, MODELS, SMALL, load_language
 from wotd_mlx.schemas import WotdError
 
 TOKENS = mx.array([[1, 50, 7, 8, 95, 300]])

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import SEPARATOR
-from wotd_mlx.language.models import Language
 from wotd_mlx.language.trie import Node, Trie, left_of, runs_after, word_tries
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.builtin import load_builtin
 
-PHI = Path("/work/shared/data/phi3_tokenizer")
 WORDS = [word.text for word in load_builtin().words]
 ODD = ["art", "artist", "o'er", "well-being", "naïve", "Æon", "日本", "ice cream", "e.g.", "42nd", "😀"]
 
@@ -96,32 +94,30 @@ def sentencepiece():
 
 
 def tokenizers(tiny_language: Language):
-    from transformers import AutoTokenizer
+    return [tiny_language.tokenizer, sentencepiece()]
 
-    found = [tiny_language.tokenizer, sentencepiece()]
-    return found + ([AutoTokenizer.from_pretrained(str(PHI))] if PHI.exists() else [])
+
+def give_their_words_back(tokenizer):
+    tries = word_tries(tokenizer, WORDS)
+    assert set(tries.first.words) == set(tries.later.words) == set(WORDS)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        words = rng.choice(WORDS, 4, replace=False).tolist()
+        runs = [(tries.later if place else tries.first) for place in range(4)]
+        tokens = list(chain.from_iterable(t.run(t.rows[word]) for t, word in zip(runs, words, strict=True)))
+        assert tokenizer.decode(tokens) == SEPARATOR.join(words)
+        # What the model was trained on are whole texts.
+        assert tokens == tokenizer.encode(SEPARATOR.join(words), add_special_tokens=False)
 
 
 def test_tokens_give_their_words_back(tiny_language: Language):
     for tokenizer in tokenizers(tiny_language):
-        tries = word_tries(tokenizer, WORDS)
-        assert set(tries.first.words) == set(tries.later.words) == set(WORDS)
-        rng = np.random.default_rng(0)
-        for _ in range(50):
-            words = rng.choice(WORDS, 4, replace=False).tolist()
-            runs = [(tries.later if place else tries.first) for place in range(4)]
-            tokens = list(chain.from_iterable(t.run(t.rows[word]) for t, word in zip(runs, words, strict=True)))
-            assert tokenizer.decode(tokens) == SEPARATOR.join(words)
-            # What the model was trained on are whole texts.
-            assert tokens == tokenizer.encode(SEPARATOR.join(words), add_special_tokens=False)
+        give_their_words_back(tokenizer)
 
 
-@pytest.mark.skipif(not PHI.exists(), reason="Phi-3's tokenizer isn't here; a small one of its kind is tested above")
-def test_phi_writes_odd_words():
-    from transformers import AutoTokenizer
-
-    tries = word_tries(AutoTokenizer.from_pretrained(str(PHI)), ODD)
-    assert set(tries.first.words) == set(ODD)
+def test_phi_gives_its_words_back(phi_tokenizer):
+    give_their_words_back(phi_tokenizer)
+    assert set(word_tries(phi_tokenizer, ODD).first.words) == set(ODD)
 
 
 def test_odd_words_in_bytes(tiny_language: Language):

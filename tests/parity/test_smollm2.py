@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.language.chat import Language, chat
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.models import SMALL, Language, chat, load_language, resolve
+from wotd_mlx.language.models import SMALL, load_language, resolve
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.builtin import load_builtin
 

@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.language.models import chat
+from wotd_mlx.language.chat import chat
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")

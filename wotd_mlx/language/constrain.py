@@ -17,8 +17,8 @@ import numpy as np
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from numpy.typing import NDArray
 
+from wotd_mlx.language.chat import end_token
 from wotd_mlx.language.dsl import print_answer
-from wotd_mlx.language.models import end_token
 from wotd_mlx.language.trie import Node, Rows, Tokens, Trie, WordTries, decode_each, left_of, runs_after
 from wotd_mlx.schemas import WotdError
 

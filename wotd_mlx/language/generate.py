@@ -20,13 +20,14 @@ from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.files import write_atomically
+from wotd_mlx.language.chat import Language, end_token
 from wotd_mlx.language.constrain import AnswerGrammar
 from wotd_mlx.language.decode import PromptCache, decode, decode_together
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like, can_write, parse_request
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known, Rows, Vectors
 from wotd_mlx.language.lora import read_config
-from wotd_mlx.language.models import Language, end_token, load_language
+from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.settings import MOST_WORDS
 from wotd_mlx.language.trie import word_tries

@@ -16,7 +16,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 from wotd_mlx.files import write_atomically
-from wotd_mlx.language.models import Language
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.settings import METHODS, LoraConfig
 from wotd_mlx.schemas import WotdError
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dataset import SPLITS, build_dataset, read_glosses, write_jsonl_rows
 from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR
 from wotd_mlx.language.evaluate import (
@@ -24,7 +25,7 @@ from wotd_mlx.language.evaluate import (
 from wotd_mlx.language.generate import Generator, Options, WordRequest, words_wanted
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
-from wotd_mlx.language.models import Language, load_language
+from wotd_mlx.language.models import load_language
 from wotd_mlx.language.settings import LanguageConfig
 from wotd_mlx.language.train import train_language
 from wotd_mlx.progress import Advance, progress

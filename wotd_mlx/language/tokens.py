@@ -21,7 +21,7 @@ import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
 
-from wotd_mlx.language.models import Language
+from wotd_mlx.language.chat import Language
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")
