@@ -149,6 +149,21 @@ def test_weights_that_do_not_fit_never_stand_in_float32(data):
     assert mx.get_peak_memory() - start < 4 * trainer.model.predictor.size
 
 
+def test_what_others_hold_is_not_the_trainings(data):
+    """A plan beside 400 MB of something else is the plan without it."""
+    shallow = settings(PLAIN, "lcm")
+    alone = training.trainer_for(shallow, *data, TIGHT)
+    other = mx.zeros((100_000_000,))
+    mx.eval(other)
+    beside = training.trainer_for(shallow, *data, TIGHT)
+    assert isinstance(alone, LayerwiseTrainer)
+    assert isinstance(beside, LayerwiseTrainer)
+    windows = [training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).parts]
+    del other
+    windows.append(training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).parts)
+    assert windows[0] == windows[1]
+
+
 @pytest.mark.parametrize(
     ("name", "recipe", "limit", "message"),
     [

@@ -59,12 +59,12 @@ def fit_into(trainer: Loop, limit: int) -> None:
         WotdError: they can't.
     """
     # What else this process holds, such as another model in a notebook, is not the training's.
-    limit += max(0, mx.get_active_memory() - _held(trainer))
+    others = max(0, mx.get_active_memory() - _held(trainer))
     if isinstance(trainer, Trainer):
-        _fit_windows(trainer, limit)
+        _fit_windows(trainer, limit, others)
     if isinstance(trainer, LayerwiseTrainer):
         batch, context = trainer.recipe.batch, trainer.recipe.context
-        peak = trainer.layerwise.at_work(mx.zeros((batch, context, trainer.vectors.shape[1])))
+        peak = trainer.layerwise.at_work(mx.zeros((batch, context, trainer.vectors.shape[1]))) - others
         if peak > _SHARE * limit:
             raise WotdError(
                 f"a step on {batch} windows of {context} vectors takes {peak / GIB:.2f} GB block by block, the limit "
@@ -72,8 +72,9 @@ def fit_into(trainer: Loop, limit: int) -> None:
             )
 
 
-def _fit_windows(trainer: Trainer, limit: int) -> None:
-    """Set ``trainer.parts`` so that a step stays under ``limit`` bytes; layers give up activations if they must.
+def _fit_windows(trainer: Trainer, limit: int, others: int) -> None:
+    """Set ``trainer.parts`` so that a step stays under ``limit`` bytes beside what others hold; layers give up
+    activations if they must.
 
     The peaks of one window and of two are measured, and so is that of as many as then seem to fit. What the plan chose
     is said in one line where it is not the whole batch at once.
@@ -88,11 +89,11 @@ def _fit_windows(trainer: Trainer, limit: int) -> None:
             break
         if isinstance(predictor, Predictor):
             predictor.recomputing = recomputing
-        one, two = _peak(trainer, 1), _peak(trainer, 2)
+        one, two = _peak(trainer, 1, others), _peak(trainer, 2, others)
         room = _SHARE * limit - one
         most = min(batch, 1 + int(room // max(two - one, 1))) if room >= 0 else 0
         # What few windows take may hide what each adds: the plan is measured too.
-        while most > 1 and _peak(trainer, most) > _SHARE * limit:
+        while most > 1 and _peak(trainer, most, others) > _SHARE * limit:
             most //= 2
         # Time for memory: only where windows one by one wouldn't fit, or nearly so.
         if most >= min(batch, 4) or (most >= 1 and recomputing):
@@ -113,8 +114,9 @@ def _fit_windows(trainer: Trainer, limit: int) -> None:
     )
 
 
-def _peak(trainer: Trainer, windows: int) -> int:
-    """Bytes at the peak of a step on so many windows: gradients, and what lives through the optimiser's update."""
+def _peak(trainer: Trainer, windows: int, others: int) -> int:
+    """Bytes at the peak of a step on so many windows, without those of others: gradients, and what lives through the
+    optimiser's update."""
     recipe = trainer.recipe
     dims = trainer.vectors.shape[1]
     B, L = windows, recipe.context
@@ -127,7 +129,7 @@ def _peak(trainer: Trainer, windows: int) -> int:
     mx.reset_peak_memory()
     trainer.model.train()
     mx.eval(trainer.gradients(batch, batch.mask.sum()))
-    peak: int = mx.get_peak_memory()
+    peak = int(mx.get_peak_memory()) - others
     mx.clear_cache()
     weights = sum(w.nbytes for w in named(trainer.parameters).values())
     return max(peak, _update_bytes(weights, _held(trainer)))
