@@ -134,7 +134,7 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
             mx.reset_peak_memory()
             yield tokens, lengths
 
-    class Turn(TrainingCallback):  # type: ignore[misc]
+    class Turn(TrainingCallback):
         """After each of their steps, one of ours."""
 
         def on_train_loss_report(self, train_info: dict[str, Any]) -> None:

@@ -109,7 +109,7 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     row = np.random.default_rng(1).integers(0, SHAPE["vocab_size"], tokens + 1).astype(np.int32)
     rows = Rows((row,), np.array([tokens + 1 - (answers or tokens)]))
     recipe = LanguageRecipe(steps=10, batch=1, checkpointing=checkpointing, longest=tokens + 1)
-    language: Any = Language(model, None, "phi3")  # type: ignore[arg-type]  # nothing is said to it in words
+    language: Any = Language(model, None, "phi3")  # nothing is said to it in words
     trainer = LanguageTrainer(language, rows, rows, recipe)
     trainer.shared = trainer.shared[:0]
     trainer.plan(10)

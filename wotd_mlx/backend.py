@@ -255,12 +255,19 @@ def peak_bytes() -> int:
     return max(_peak_resident(), mx.get_peak_memory())
 
 
+def resident_bytes(field: str = "VmRSS") -> int | None:
+    """A figure of Linux's own account of this process, such as what is resident now; None on other systems."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = status.read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
 def _peak_resident() -> int:
     # Linux's ru_maxrss begins at what the parent had; VmHWM is this program's own.
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    if (peak := resident_bytes("VmHWM")) is not None:
+        return peak
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -292,7 +292,7 @@ def test_infinite_scales_are_damage(tiny_folder: Path, tiny_language: Language, 
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q8_0"))
     data = bytearray(file.read_bytes())
-    data[-34 * 4 * SHAPE["num_hidden_layers"] : -34] = b"\xff" * (34 * 7)  # type: ignore[operator]
+    data[-34 * 4 * SHAPE["num_hidden_layers"] : -34] = b"\xff" * (34 * 7)
     file.write_bytes(data)
     with pytest.raises(WotdError, match="infinities"):
         load_gguf(file)

@@ -109,7 +109,7 @@ def test_a_model_without_such_parts_is_called_whole(name: str, caplog: pytest.Lo
 def test_a_changed_output_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
     model = small("llama", APART["llama"])
 
-    class Louder(type(model)):  # type: ignore[misc]
+    class Louder(type(model)):
         def __call__(self, *args: Any, **kwargs: Any) -> mx.array:
             logits: mx.array = 1.01 * super().__call__(*args, **kwargs)
             return logits

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 
-from wotd_mlx.backend import GIB, on_cpu
+from wotd_mlx.backend import GIB, on_cpu, resident_bytes
 from wotd_mlx.language.batches import Rows
 from wotd_mlx.language.trainer import LanguageTrainer
 from wotd_mlx.schemas import WotdError
@@ -116,12 +115,10 @@ def _cut(rows: Rows, chosen: np.ndarray, length: int, shared: int) -> Rows:
 
 def _outside() -> int:
     """What this process holds beside MLX's arrays, where both share one memory: the interpreter, its libraries."""
-    status = Path("/proc/self/status")
-    if not on_cpu() or not status.exists():
+    if not on_cpu():
         return 0
     mx.clear_cache()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)  # what is free already is there for a step to use
-    resident = next(int(line.split()[1]) << 10 for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return max(0, resident - mx.get_active_memory())
+    return max(0, (resident_bytes() or 0) - mx.get_active_memory())

@@ -11,7 +11,7 @@ import numpy as np
 
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dataset import SPLITS, build_dataset, read_glosses, write_jsonl_rows
-from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR
+from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
@@ -22,7 +22,7 @@ from wotd_mlx.language.evaluate import (
     random_words,
     read_asked,
 )
-from wotd_mlx.language.generate import Generator, Options, WordRequest, words_wanted
+from wotd_mlx.language.generate import Generator, Options, WordRequest
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
@@ -126,14 +126,14 @@ def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:
     fits = [figures[best]["fits"] for figures in choosers.values() if figures[best]["fits"] is not None]
     found["semantic_consistency"] = float(np.mean(fits))
     shown = wanted[:: max(1, len(wanted) // SAMPLES)][:SAMPLES]
-    samples = [_sample(generator, str(one.request), Options(best, seed=0)) for one in shown]
+    samples = [_sample(generator, one.request, Options(best, seed=0)) for one in shown]
     found |= {"latency_ms_p50": took, "best": best, "choosers": choosers, "samples": samples}
     return found
 
 
-def _sample(generator: Generator, request: str, options: Options) -> dict[str, Any]:
-    words = [word for word, _ in generator.generate(words_wanted(request, generator.known), options).words]
-    return {"request": request, "words": words}
+def _sample(generator: Generator, request: Request, options: Options) -> dict[str, Any]:
+    assert isinstance(request, WordRequest)
+    return {"request": str(request), "words": [word for word, _ in generator.generate(request, options).words]}
 
 
 def _half_held_out(asked: Sequence[Asked], n: int) -> list[Asked]:

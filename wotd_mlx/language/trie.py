@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -191,7 +191,7 @@ def _check_lists(tokenizer: TokenizerWrapper, words: Sequence[str], lists: int =
         log.warning("%d of %d lists of words have other tokens whole than word by word", differ, len(samples))
 
 
-def _backend(tokenizer: TokenizerWrapper) -> object | None:
+def _backend(tokenizer: TokenizerWrapper) -> Any:
     """The Rust tokenizer inside, which takes thousands of texts at once; None where there is none."""
     return getattr(tokenizer, "backend_tokenizer", None)
 
@@ -200,11 +200,11 @@ def _encode(tokenizer: TokenizerWrapper, texts: Sequence[str]) -> list[list[int]
     backend = _backend(tokenizer)
     if backend is None:
         return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
-    return [found.ids for found in backend.encode_batch_fast(list(texts), add_special_tokens=False)]  # type: ignore[attr-defined]
+    return [found.ids for found in backend.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def _decode(tokenizer: TokenizerWrapper, runs: Sequence[Sequence[int]]) -> list[str]:
     backend = _backend(tokenizer)
     if backend is None:
         return [str(tokenizer.decode(list(run))) for run in runs]
-    return list(backend.decode_batch([list(run) for run in runs], skip_special_tokens=False))  # type: ignore[attr-defined]
+    return list(backend.decode_batch([list(run) for run in runs], skip_special_tokens=False))
