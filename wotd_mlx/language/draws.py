@@ -64,12 +64,7 @@ class Source:
 
     def pattern_of(self, values: Values) -> Pattern:
         """The pattern of the codes that read as values."""
-        wanted = dict(values)
-        places: list[frozenset[int] | None] = [None] * len(self.levels)
-        for q, (name, codes) in enumerate(self.readings):
-            if name in wanted:
-                places[q] = frozenset(code for code, value in enumerate(codes) if value == wanted[name])
-        return Pattern(tuple(places))
+        return Pattern.reading_as(dict(values), self.readings, len(self.levels))
 
 
 class Draft(NamedTuple):

@@ -71,18 +71,15 @@ class Known:
         Raises:
             WotdError: an unknown attribute or value, or one that no code reads as; it lists what there is.
         """
-        places: list[frozenset[int] | None] = [None] * len(self.levels)
         names = [attribute.name for attribute in self.attributes]
         for name, value in values:
             if name not in names:
                 raise WotdError(f"unknown attribute {name!r}; this run has {', '.join(names) or 'none'}")
-            q = names.index(name)
-            codes = frozenset(code for code, reading in enumerate(self.coder.readings[q]) if reading == value)
-            if not codes:
-                there = ", ".join(sorted(set(self.coder.readings[q]) - {""}))
-                raise WotdError(f"no code of {name} reads as {value!r}; this run has {there}")
-            places[q] = codes
-        return Pattern(tuple(places))
+            there = sorted(set(self.coder.readings[names.index(name)]) - {""})
+            if value not in there:
+                raise WotdError(f"no code of {name} reads as {value!r}; this run has {', '.join(there)}")
+        readings = list(zip(names, self.coder.readings, strict=True))
+        return Pattern.reading_as(dict(values), readings, len(self.levels))
 
     def fitting(self, pattern: Pattern) -> Rows:
         """Rows of the words whose ID fits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +127,23 @@ class Pattern:
 
     def __str__(self) -> str:
         return "[" + ",".join(map(_print_place, self.places)) + "]"
+
+    @classmethod
+    def reading_as(
+        cls, values: Mapping[str, str], readings: Sequence[tuple[str, Sequence[str]]], places: int
+    ) -> Pattern:
+        """The codes that read as values of attributes, anything at the other places.
+
+        Args:
+            values: attribute → value.
+            readings: the first places' attributes, each with the value that every code of its place reads as.
+            places: how many there are.
+        """
+        found: list[frozenset[int] | None] = [None] * places
+        for q, (name, codes) in enumerate(readings):
+            if name in values:
+                found[q] = frozenset(code for code, value in enumerate(codes) if value == values[name])
+        return cls(tuple(found))
 
     def checked(self, levels: Sequence[int]) -> Pattern:
         """Return self, or raise WotdError where the count of places or a code doesn't fit ``levels``."""
