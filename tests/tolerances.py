@@ -58,7 +58,12 @@ TOL = {
     "gguf": Tol(2e-4, 2e-4, "fp32, 30 layers of SmolLM2 against transformers; worst seen 5.7e-5 of 1 + |want|"),
     "sampled_share": Tol(0.045, 0.0, "a share of 2,000 draws: 4 standard errors at most; worst seen 0.018"),
     "language": Tol(2e-5, 2e-5, "fp32, a small language model's sums in another order, batches too; worst seen 5.6e-6"),
-    "adamw_steps": Tol(1e-5, 1e-5, "fp32, 8 steps of AdamW, which divides by a gradient's size; worst seen 1e-6"),
+    "adamw_steps": Tol(
+        2e-4,
+        0.0,
+        "fp32, 8 steps of AdamW at a rate of 5e-3: a gradient that is rounding alone is divided by its own size; worst "
+        "seen 5.6e-5, one element of 256 on an AMD EPYC; 1e-6 elsewhere",
+    ),
     "dropout_slope": Tol(0.0, 2e-2, "fp32 central differences of a loss of 6, step 1e-3; worst seen 2.3e-3"),
 }
 
