@@ -9,17 +9,17 @@ from functools import lru_cache
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from mlx_lm.generate import generate_step, stream_generate
+from mlx_lm.generate import stream_generate
 from mlx_lm.sample_utils import make_sampler
 
 from tests.tolerances import close
 from wotd_mlx.language.chat import Language, chat, end_token
-from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor, Grammar, TextGrammar, choices, id_grammar
-from wotd_mlx.language.dsl import ByPattern, Define, Encode, Pattern, parse_answer
+from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor
+from wotd_mlx.language.dsl import ByPattern, Pattern, parse_answer
 from wotd_mlx.language.trie import Trie, WordTries, word_tries
-from wotd_mlx.schemas import SemanticID, WotdError
+from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.builtin import load_builtin
 
 WORDS = [word.text for word in load_builtin().words]
@@ -73,7 +73,7 @@ def probabilities(words, n: int, seed: int = 0, temperature: float = 1.0) -> dic
     return out
 
 
-def reached(grammar: Grammar, state, tokens=(), log_p: float = 0.0):
+def reached(grammar: AnswerGrammar, state, tokens=(), log_p: float = 0.0):
     """Every answer of a grammar: its tokens, its last state and its log-probability."""
     if grammar.done(state):
         yield tokens, state, log_p
@@ -93,13 +93,13 @@ def test_the_grammar_reaches_all_answers_and_no_others(words, data):
     n = data.draw(st.integers(1, min(3, len(words))))
     exclude = data.draw(st.sets(st.sampled_from(sorted(words)), max_size=len(words) - n))
     grammar = AnswerGrammar(letters(words), n, END, exclude)
-    found = {grammar.words(state): tokens for tokens, state, _ in reached(grammar, grammar.start())}
+    found = {state.words: tokens for tokens, state, _ in reached(grammar, grammar.start())}
     assert found == answers(words - exclude, n)
 
 
 def test_probabilities_are_the_model_s_own_renormalised():
     grammar = AnswerGrammar(letters(TINY), 2, END)
-    got = {grammar.words(state): math.exp(log_p) for _, state, log_p in reached(grammar, grammar.start())}
+    got = {state.words: math.exp(log_p) for _, state, log_p in reached(grammar, grammar.start())}
     want = probabilities(TINY, 2)
     assert got.keys() == want.keys()
     close([got[words] for words in want], list(want.values()), "sum_order")
@@ -118,12 +118,12 @@ def test_whatever_the_logits_an_answer_holds(words, seed, scale, data):
         held = np.asarray(processor(mx.array(tokens), logits))[0]
         tokens.append(int(held.argmax()))
         assert len(tokens) < 200
-    got = grammar.words(grammar_state(grammar, tokens[len(PROMPT) :]))
+    got = grammar_state(grammar, tokens[len(PROMPT) :]).words
     assert len(set(got)) == n
     assert set(got) <= words
 
 
-def grammar_state(grammar: Grammar, tokens):
+def grammar_state(grammar: AnswerGrammar, tokens):
     state = grammar.start()
     for token in tokens:
         state = grammar.advance(state, token)
@@ -232,7 +232,7 @@ def test_in_mlx_lm_s_own_loop(tiny_language: Language, sampler):
         assert responses[-1].finish_reason == "stop"
         text = "".join(response.text for response in responses)
         answer = parse_answer(ByPattern(Pattern.parse("1,2,*")), text)
-        assert answer.words == grammar.words(processor.state)
+        assert answer.words == processor.state.words
         assert set(answer.words) <= set(WORDS[:300])
 
 
@@ -264,62 +264,3 @@ def test_the_processor_keeps_the_dtype_and_the_batch():
         True,
         False,
     ]
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 10_000))
-def test_ids_within_the_levels(tiny_language: Language, seed):
-    tokenizer, grammar = tiny_language.tokenizer, id_grammar(tiny_language.tokenizer, LEVELS)
-    rng, state, tokens = np.random.default_rng(seed), grammar.start(), []
-    while not grammar.done(state):
-        tokens.append(int(rng.choice(grammar.allowed(state))))
-        state = grammar.advance(state, tokens[-1])
-    text = tokenizer.decode(tokens[:-1])
-    number = parse_answer(Encode("word"), text, LEVELS)
-    assert text == str(number) == "".join(grammar.words(state))
-    # The same tokens that training has read.
-    assert tokens[:-1] == tokenizer.encode(text, add_special_tokens=False)
-
-
-def test_every_id_can_be_written(tiny_language: Language):
-    grammar = id_grammar(tiny_language.tokenizer, LEVELS)
-    for number in itertools.product(*map(range, LEVELS)):
-        tokens = tiny_language.tokenizer.encode(str(SemanticID(number)), add_special_tokens=False)
-        assert grammar.done(grammar_state(grammar, [*tokens, grammar.end]))
-
-
-def test_choices_that_can_not_be_written():
-    class Merging:
-        def encode(self, text, add_special_tokens=True):
-            return [ord(c) for c in text.replace("ab", "c")]
-
-        def decode(self, tokens):
-            return "".join(map(chr, tokens)).replace("c", "ab")
-
-    with pytest.raises(WotdError, match="can't write 'b' after 'a'"):
-        choices(Merging(), [["a"], ["b"]])
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_free_text_is_one_line_of_at_most_so_many_tokens(tiny_language: Language, seed):
-    tokenizer, grammar = tiny_language.tokenizer, TextGrammar(tiny_language.tokenizer, 12)
-    mx.random.seed(seed)
-    steps = generate_step(
-        mx.array(ask(tiny_language)),
-        tiny_language.model,
-        max_tokens=50,
-        sampler=make_sampler(temp=8.0),
-        logits_processors=[AnswerProcessor(grammar)],
-    )
-    tokens = [*itertools.takewhile(lambda token: token != grammar.end, (token for token, _ in steps))]
-    assert 1 <= len(tokens) <= 12
-    assert parse_answer(Define("word"), tokenizer.decode(tokens))
-    assert grammar.done(grammar_state(grammar, [*tokens, grammar.end]))
-
-
-def test_free_text_of_no_tokens(tiny_language: Language):
-    with pytest.raises(WotdError, match="at most 0 tokens"):
-        TextGrammar(tiny_language.tokenizer, 0)
-    grammar = TextGrammar(tiny_language.tokenizer, 1)
-    with pytest.raises(WotdError, match="not allowed"):
-        grammar.advance(grammar.start(), grammar.end)

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import ConcatenateKVCache, KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
-from mlx_lm.tokenizer_utils import TokenizerWrapper
 
-from wotd_mlx.language.constrain import Chain, ChainState, Grammar, Scores
+from wotd_mlx.language.constrain import AnswerGrammar, AnswerState, Scores
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.trie import Tokens
 from wotd_mlx.schemas import WotdError
@@ -121,7 +120,7 @@ def scores_of(head: Head, hidden: mx.array, tokens: Tokens) -> Scores:
 def decode(
     head: Head,
     prompt: Sequence[int],
-    grammar: Chain,
+    grammar: AnswerGrammar,
     *,
     cache: PromptCache | None = None,
     temperature: float = 1.0,
@@ -135,8 +134,8 @@ def decode(
 
     .. math:: q(t | \text{prefix}) \propto p(t | \text{prefix})^{1/T} \exp(\phi(t) / T)
 
-    over the allowed tokens, where φ is :meth:`~wotd_mlx.language.constrain.Chain.options`' potential, the log-mean-exp
-    of the biases of the words left below t. Along a word the potentials end at b(w), so that
+    over the allowed tokens, where φ is the potential of ``grammar.options``, the log-mean-exp of the biases of the
+    words left below t. Along a word the potentials end at b(w), so that
 
     .. math:: q(w) = p(w)^{1/T} e^{b(w)/T} / \prod_{\text{nodes}} Z
 
@@ -159,60 +158,37 @@ def decode(
     """
     seen = 0
     choice = Choice(temperature, key, bias)
-    for _, state in _runs(head, prompt, grammar, cache, choice):
-        words = grammar.words(state)
-        yield from words[seen:]
-        seen = len(words)
+    for state in _states(head, prompt, grammar, cache, choice):
+        yield from state.words[seen:]
+        seen = len(state.words)
 
 
-def decode_text(
-    head: Head,
-    tokenizer: TokenizerWrapper,
-    prompt: Sequence[int],
-    grammar: Grammar[Any],
-    *,
-    cache: PromptCache | None = None,
-    temperature: float = 0.0,
-    key: mx.array | None = None,
-) -> str:
-    """An answer under any grammar as text; arguments and errors as in :func:`decode`."""
-    runs = _runs(head, prompt, grammar, cache, Choice(temperature, key))
-    tokens = [token for run, _ in runs for token in run if token != grammar.end]
-    return str(tokenizer.decode(tokens)).strip()
-
-
-def _runs(
-    head: Head, prompt: Sequence[int], grammar: Grammar[Any], cache: PromptCache | None, choice: Choice
-) -> Iterator[tuple[list[int], Any]]:
-    """One drawn token and what it forces at a time, with the state after them; the first run has forced ones alone."""
+def _states(
+    head: Head, prompt: Sequence[int], grammar: AnswerGrammar, cache: PromptCache | None, choice: Choice
+) -> Iterator[AnswerState]:
+    """The state after each drawn token and what it forces; the first after what is forced alone."""
     cache = cache or PromptCache(head)
-    state, run, read = grammar.start(), [], list(prompt)
+    # All tokens so far, though most are in the cache: another answer may have been written since the last word.
+    state, read = grammar.start(), list(prompt)
     while True:
         for token in grammar.forced(state):
             state = grammar.advance(state, token)
-            run.append(token)
-        yield run, state
+            read.append(token)
+        yield state
         if grammar.done(state):
             return
-        # All tokens, though most are in the cache: another answer may have been written since the last word.
-        read += run
         hidden = cache.read(read)
-        tokens, potentials = _options(grammar, state, choice)
+        tokens, potentials = grammar.options(state, choice.bias, choice.temperature)
         token = int(tokens[choice.among(scores_of(head, hidden, tokens) + potentials)])
-        state, run = grammar.advance(state, token), [token]
-
-
-def _options(grammar: Grammar[Any], state: Any, choice: Choice) -> tuple[Tokens, Scores | float]:
-    if isinstance(grammar, Chain):
-        return grammar.options(state, choice.bias, choice.temperature)
-    return grammar.allowed(state), 0.0
+        state = grammar.advance(state, token)
+        read.append(token)
 
 
 class _Beam(NamedTuple):
     """A word in the making: tokens after the prompt, where they lead, their log-probability and its perturbed value."""
 
     tokens: tuple[int, ...]
-    state: ChainState
+    state: AnswerState
     log_p: float
     score: float
 
@@ -220,7 +196,7 @@ class _Beam(NamedTuple):
 def decode_together(
     head: Head,
     prompt: Sequence[int],
-    grammar: Chain,
+    grammar: AnswerGrammar,
     *,
     cache: PromptCache | None = None,
     temperature: float = 1.0,
@@ -237,14 +213,14 @@ def decode_together(
     the Gumbel law of the node's own φ. So the first word has the model's distribution, and each further one the same,
     renormalised on the words left. At temperature 0 it is beam search of width n.
 
-    Arguments and errors as in :func:`decode`; the grammar is an :class:`~wotd_mlx.language.constrain.AnswerGrammar`.
+    Arguments and errors as in :func:`decode`.
 
     Reference:
         Kool, van Hoof, Welling 2019, arXiv 1903.06059, algorithm 1.
     """
     cache = cache or PromptCache(head)
     choice = Choice(temperature, key, bias)
-    n, state, base = len(grammar.parts), grammar.start(), list(prompt)
+    n, state, base = grammar.n, grammar.start(), list(prompt)
     while grammar.told(state) is None and len(only := grammar.allowed(state)) == 1:
         state = grammar.advance(state, int(only[0]))
         base += only.tolist()
@@ -258,7 +234,7 @@ def decode_together(
     yield from (word for beam in beams if (word := grammar.told(beam.state)) is not None)
 
 
-def _children(head: Head, grammar: Chain, beam: _Beam, hidden: mx.array, choice: Choice, n: int) -> list[_Beam]:
+def _children(head: Head, grammar: AnswerGrammar, beam: _Beam, hidden: mx.array, choice: Choice, n: int) -> list[_Beam]:
     """The ``n`` best ways on from a beam, by perturbed log-probabilities whose largest is the beam's own."""
     tokens, potentials = grammar.options(beam.state, choice.bias, choice.temperature)
     logits = scores_of(head, hidden, tokens)
