@@ -26,11 +26,12 @@ import numpy as np
 import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.language import dsl
-from wotd_mlx.language.batches import Exchange, prepare, read_exchanges
+from wotd_mlx.language.batches import prepare
 from wotd_mlx.language.chat import _format
 from wotd_mlx.language.lora import apply
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.language.rows import Exchange, read_exchanges
 from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
 from wotd_mlx.language.trainer import LanguageTrainer
 from wotd_mlx.schemas import SemanticID
@@ -118,7 +119,14 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
     apply(other.model, lora)
     system, _ = _format(other.tokenizer, other.tokenizer.chat_template)
     lines = [
-        {"messages": [*system, {"role": "user", "content": r}, {"role": "assistant", "content": a}]} for r, a in rows
+        {
+            "messages": [
+                *system,
+                {"role": "user", "content": row.request},
+                {"role": "assistant", "content": row.answer},
+            ]
+        }
+        for row in rows
     ]
     dataset = CacheDataset(ChatDataset(lines, other.tokenizer, mask_prompt=True))
     held = 0

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.language.batches import Exchange, Rows, prepare, read_exchanges
+from wotd_mlx.language.batches import Rows, prepare
 from wotd_mlx.language.chat import Language, chat
+from wotd_mlx.language.rows import Exchange
 from wotd_mlx.schemas import WotdError
 
 EXCHANGES = [
@@ -27,9 +26,9 @@ def rows(tiny_language: Language) -> Rows:
 
 def test_rows_are_the_chat(tiny_language: Language, rows: Rows) -> None:
     tokenizer = tiny_language.tokenizer
-    for row, start, (request, answer) in zip(rows.tokens, rows.starts, EXCHANGES, strict=True):
-        assert row.tolist() == chat(tokenizer, request, answer)
-        assert tokenizer.decode(row[start:-1].tolist()) == answer
+    for row, start, exchange in zip(rows.tokens, rows.starts, EXCHANGES, strict=True):
+        assert row.tolist() == chat(tokenizer, exchange.request, exchange.answer)
+        assert tokenizer.decode(row[start:-1].tolist()) == exchange.answer
 
 
 @pytest.mark.parametrize(("shared", "multiple"), [(False, 1), (True, 1), (True, 8)])
@@ -80,7 +79,7 @@ def test_batches_hold_rows_of_like_length(rows: Rows) -> None:
 
 
 def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pytest.LogCaptureFixture) -> None:
-    longest = len(chat(tiny_language.tokenizer, *EXCHANGES[0]))
+    longest = len(chat(tiny_language.tokenizer, EXCHANGES[0].request, EXCHANGES[0].answer))
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         kept = prepare(EXCHANGES, tiny_language.tokenizer, longest, name="train.jsonl")
     assert kept.lengths.max() == longest
@@ -93,21 +92,3 @@ def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pyt
 def test_texts_may_be_rewritten(tiny_language: Language) -> None:
     changed = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512, write=str.upper)
     assert tiny_language.tokenizer.decode(changed.tokens[0][changed.starts[0] : -1].tolist()) == "CALM"
-
-
-def test_reading_jsonl(tmp_path: Path) -> None:
-    file = tmp_path / "train.jsonl"
-    line = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "task": "words"}
-    file.write_text(f"{json.dumps(line)}\n\n{json.dumps(line)}\n")
-    assert read_exchanges(file) == [Exchange("a", "b")] * 2
-    for bad, said in (
-        ("{", "line 2 is no JSON"),
-        ('{"prompt": "a"}', "line 2 has no messages; expected"),
-        ('{"messages": [{"role": "user", "content": "a"}]}', r"line 2 has roles \['user'\]"),
-        (json.dumps({"messages": [line["messages"][0], {"role": "assistant", "content": ""}]}), "line 2 has roles"),
-    ):
-        file.write_text(f"{json.dumps(line)}\n{bad}\n")
-        with pytest.raises(WotdError, match=said):
-            read_exchanges(file)
-    with pytest.raises(WotdError, match="can't be read"):
-        read_exchanges(tmp_path / "absent.jsonl")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,17 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wotd_mlx.config import from_dict
-from wotd_mlx.language.dataset import (
-    SPLITS,
-    Dataset,
-    DatasetConfig,
-    Gloss,
-    Shares,
-    build_dataset,
-    read_glosses,
-    read_jsonl_rows,
-    write_jsonl_rows,
-)
+from wotd_mlx.language.dataset import SPLITS, Dataset, build_dataset
 from wotd_mlx.language.dsl import (
     KINDS,
     Between,
@@ -40,6 +28,8 @@ from wotd_mlx.language.dsl import (
     parse_answer,
     parse_request,
 )
+from wotd_mlx.language.rows import Exchange, Gloss
+from wotd_mlx.language.settings import DatasetConfig, Shares
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
 ATTRIBUTES = (Attribute("style", ("plain", "ornate")), Attribute("era", ("old", "new", "timeless")))
@@ -89,20 +79,13 @@ def world(n: int = 240, levels: tuple[int, ...] = (4, 5, 3), seed: int = 0, glos
     return World(words, ids, vectors, table, rest)
 
 
-def texts(row: dict[str, Any]) -> tuple[str, str]:
-    """Request and answer."""
-    request, answer = row["messages"]
-    assert (request["role"], answer["role"]) == ("user", "assistant")
-    return request["content"], answer["content"]
-
-
-def check_row(w: World, row: dict[str, Any], held: set[SemanticID], near: int) -> tuple[str, ...]:
+def check_row(w: World, row: Exchange, held: set[SemanticID], near: int) -> tuple[str, ...]:
     """Assert that a row's answer is one for its request; the words that it names."""
-    text, said = texts(row)
+    text, said = row.request, row.answer
     id_of = {word: SemanticID(number) for word, number in zip(w.words, w.ids.tolist(), strict=True)}
     request = parse_request(text, w.rest["levels"], w.rest["attributes"])
     assert str(request) == text
-    assert request.kind == row["kind"]
+    assert request.kind == row.kind
     answer = parse_answer(request, said, w.rest["levels"])
     assert str(answer) == said
     match request:
@@ -116,12 +99,12 @@ def check_row(w: World, row: dict[str, Any], held: set[SemanticID], near: int) -
         case Like(words):
             assert not set(words) & set(answer.words)
             target = sum(w.vectors[w.words.index(x)] / np.linalg.norm(w.vectors[w.words.index(x)]) for x in words)
-            check_near(w, answer, target, held if not row["held_out"] else set(), near)
+            check_near(w, answer, target, held if not row.held_out else set(), near)
         case Between(a, b, share):
             ends = w.decode([a, b])
             if share == 0.5:
                 ends = ends / np.linalg.norm(ends, axis=1, keepdims=True)
-                check_near(w, answer, ends.sum(axis=0), held if not row["held_out"] else set(), near)
+                check_near(w, answer, ends.sum(axis=0), held if not row.held_out else set(), near)
         case Encode(word):
             assert answer == id_of[word]
         case PatternOf(values):
@@ -155,7 +138,7 @@ def check(w: World, made: Dataset, config: DatasetConfig) -> None:
         assert len(rows) <= getattr(config, split)
         seen = set()
         for row in rows:
-            text, said = texts(row)
+            text, said = row.request, row.answer
             named = check_row(w, row, held, near)
             request = parse_request(text)
             ids = {id_of[word] for word in named} | {request.a, request.b} if isinstance(request, Between) else {
@@ -163,9 +146,9 @@ def check(w: World, made: Dataset, config: DatasetConfig) -> None:
             }  # fmt: skip
             if isinstance(request, ByPattern) and request.pattern.number:
                 ids.add(request.pattern.number)
-            assert not row["held_out"] or (split != "train" and ids & held)
-            assert row["held_out"] or not ids & held
-            key = (text, frozenset(said.split(", ")) if row["kind"] in KINDS[:4] else said)
+            assert not row.held_out or (split != "train" and ids & held)
+            assert row.held_out or not ids & held
+            key = (text, frozenset(said.split(", ")) if row.kind in KINDS[:4] else said)
             assert key not in seen
             seen.add(key)
             asked[split].add(text)
@@ -197,10 +180,10 @@ def test_every_kind_is_there_and_counts_are_kept():
     made = w.build(config)
     check(w, made, config)
     assert [len(getattr(made, split)) for split in SPLITS] == [600, 80, 160]
-    assert {row["kind"] for row in made.train} == {row["kind"] for row in made.test} == set(KINDS)
-    assert sum(row["held_out"] for row in made.test) == 80
-    assert {row["kind"] for row in made.test if row["held_out"]} == set(KINDS) - {"by_attributes", "pattern_of"}
-    counts = Counter(texts(row)[0].split()[1] for row in made.train if row["kind"] == "by_pattern")
+    assert {row.kind for row in made.train} == {row.kind for row in made.test} == set(KINDS)
+    assert sum(row.held_out for row in made.test) == 80
+    assert {row.kind for row in made.test if row.held_out} == set(KINDS) - {"by_attributes", "pattern_of"}
+    counts = Counter(row.request.split()[1] for row in made.train if row.kind == "by_pattern")
     assert max(counts, key=counts.__getitem__) == "5"
     assert len(counts) > 6
 
@@ -208,8 +191,8 @@ def test_every_kind_is_there_and_counts_are_kept():
 def test_valid_and_test_ask_about_different_held_out_ids():
     made = world().build()
     asked = [
-        {texts(row)[1] if row["kind"] == "encode" else texts(row)[0].split(" for ")[1]
-         for row in rows if row["held_out"] and row["kind"] in ("encode", "by_pattern")}
+        {row.answer if row.kind == "encode" else row.request.split(" for ")[1]
+         for row in rows if row.held_out and row.kind in ("encode", "by_pattern")}
         for rows in (made.valid, made.test)
     ]  # fmt: skip
     assert asked[0]
@@ -219,7 +202,7 @@ def test_valid_and_test_ask_about_different_held_out_ids():
 
 def test_one_pattern_comes_with_different_words():
     made = world().build(replace(SMALL, train=600))
-    answers = Counter(texts(row)[0] for row in made.train if row["kind"] == "by_pattern")
+    answers = Counter(row.request for row in made.train if row.kind == "by_pattern")
     assert max(answers.values()) > 1
 
 
@@ -237,7 +220,7 @@ def test_own_words_come_more_often_and_rare_ones_less():
     shares = Shares(1, 0, 0, 0, 0, 0, 0, 0)
     w = w._replace(rest=w.rest | {"own": own, "zipf": zipf})
     made = w.build(DatasetConfig(train=2000, valid=0, test=0, held_out=0, shares=shares, whole=1.0))
-    said = Counter(word for row in made.train for word in texts(row)[1].split(", "))
+    said = Counter(word for row in made.train for word in row.answer.split(", "))
 
     def mean(mask: np.ndarray) -> float:
         return float(np.mean([said[word] for word, here in zip(w.words, mask, strict=True) if here]))
@@ -259,7 +242,7 @@ def test_a_family_answers_once_where_there_are_others():
         DatasetConfig(train=30, valid=0, test=0, held_out=0, shares=Shares(1, 0, 0, 0, 0, 0, 0, 0), most=5),
         levels=(2,),
     )
-    fours = [texts(row)[1] for row in made.train if texts(row)[0] == "Generate 4 words for [0]"]
+    fours = [row.answer for row in made.train if row.request == "Generate 4 words for [0]"]
     assert fours
     assert all(sum(word.startswith("lock") for word in said.split(", ")) == 1 for said in fours)
 
@@ -270,7 +253,7 @@ def test_words_that_cannot_be_written_are_left_out_and_told(caplog):
     with caplog.at_level(logging.WARNING, logger="wotd_mlx"):
         made = w.build()
     assert "2 words left out" in caplog.text
-    assert not any("cream" in text or "im_end" in text for row in made.train for text in texts(row))
+    assert not any("cream" in text or "im_end" in text for row in made.train for text in row[:2])
 
 
 def test_arguments_that_do_not_fit_are_refused():
@@ -297,83 +280,3 @@ def test_arguments_that_do_not_fit_are_refused():
 def test_bad_settings_are_refused(setting):
     with pytest.raises(WotdError):
         from_dict(DatasetConfig, setting)
-
-
-def test_files_come_back_and_mlx_lm_reads_them(tmp_path):
-    made = world().build()
-    write_jsonl_rows(tmp_path, {split: getattr(made, split) for split in SPLITS})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.jsonl", "train.jsonl", "valid.jsonl"]
-    for split in SPLITS:
-        assert read_jsonl_rows(tmp_path / f"{split}.jsonl") == getattr(made, split)
-
-    datasets = pytest.importorskip("mlx_lm.tuner.datasets")
-
-    class Letters:
-        """A tokenizer with a letter a token."""
-
-        def apply_chat_template(self, messages, tools=None, add_generation_prompt=False, return_dict=False):
-            assert tools is None
-            return [ord(c) for m in messages for c in f"{m['content']}\n"]
-
-    read = datasets.load_local_dataset(tmp_path, Letters(), SimpleNamespace(mask_prompt=True))
-    for split, part in zip(SPLITS, read, strict=True):
-        assert isinstance(part, datasets.ChatDataset)
-        for n, row in enumerate(getattr(made, split)):
-            tokens, offset = part.process(part[n])
-            request, answer = texts(row)
-            assert "".join(map(chr, tokens[:offset])) == f"{request}\n"
-            assert "".join(map(chr, tokens[offset:])) == f"{answer}\n"
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("nonsense", "not JSON"),
-        ("[]", "got list"),
-        ("{}", "messages"),
-        ('{"messages": [{"role": "user", "content": "a"}]}', "messages"),
-        ('{"messages": [{"role": "user", "content": 1}, {"role": "assistant", "content": "b"}]}', "content"),
-    ],
-)
-def test_bad_rows_are_told_by_file_and_line(tmp_path, line, told):
-    path = tmp_path / "train.jsonl"
-    good = json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
-    path.write_text(f"{good}\n\n{line}\n")
-    with pytest.raises(WotdError, match=r"train\.jsonl:3: ") as caught:
-        read_jsonl_rows(path)
-    assert told in str(caught.value)
-
-
-def test_glosses_are_read(tmp_path):
-    path = tmp_path / "told.jsonl"
-    path.write_text(
-        '{"word": "locket", "definition": "a case\\nfor a keepsake", "examples": ["Her  locket.", ""]}\n'
-        '{"word": "ice cream"}\n\n{"word": " locket ", "examples": ["Her locket.", "Two lockets."]}\n'
-    )
-    assert read_glosses(path) == {
-        "locket": Gloss("a case for a keepsake", ("Her locket.", "Two lockets.")),
-        "ice cream": Gloss(),
-    }
-
-
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        ("{", "not JSON"),
-        ("7", "got int"),
-        ('{"definition": "x"}', "'word' is None"),
-        ('{"word": "a,b"}', "'word' is 'a,b'"),
-        ('{"word": "a", "definition": 3}', "'definition' is 3"),
-        ('{"word": "a", "examples": "x"}', "'examples' is 'x'"),
-        ('{"word": "a", "meaning": "x"}', "unknown keys ['meaning']"),
-        ('{"word": "a", "definition": "\\u0000"}', "one line"),
-    ],
-)
-def test_bad_glosses_are_told_by_file_and_line(tmp_path, line, told):
-    path = tmp_path / "told.jsonl"
-    path.write_text(f'{{"word": "locket"}}\n{line}\n')
-    with pytest.raises(WotdError, match=r"told\.jsonl:2: ") as caught:
-        read_glosses(path)
-    assert told in str(caught.value)
-    with pytest.raises(WotdError, match="can't be read"):
-        read_glosses(tmp_path / "none.jsonl")

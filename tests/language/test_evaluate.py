@@ -99,7 +99,8 @@ def test_rows_that_are_none(known, tmp_path):
     good = {"messages": [{"role": "user", "content": "Encode locket"}, {"role": "assistant", "content": "[0,0,0,0]"}]}
     path.write_text(json.dumps({**good, "held_out": True}) + "\n")
     assert read_asked(path, known) == [Asked(Encode("locket"), "[0,0,0,0]", True)]
-    for bad in ("{", "[]", '{"messages": 3}', json.dumps({"messages": [{"content": "sing"}, {"content": "a"}]})):
+    sung = [{"role": "user", "content": "sing"}, {"role": "assistant", "content": "a"}]
+    for bad in ("{", "[]", '{"messages": 3}', json.dumps({"messages": sung})):
         path.write_text(json.dumps(good) + "\n" + bad + "\n")
-        with pytest.raises(WotdError, match=r"test\.jsonl:2 is no row"):
+        with pytest.raises(WotdError, match=r"test\.jsonl:2: "):
             read_asked(path, known)

@@ -26,8 +26,9 @@ from mlx_lm.tuner.datasets import CacheDataset, ChatDataset
 from tests.language.conftest import SHAPE, load_folder
 from tests.tolerances import close
 from wotd_mlx.language import lora, memory, prefix, train
-from wotd_mlx.language.batches import Rows, prepare, read_exchanges
+from wotd_mlx.language.batches import Rows, prepare
 from wotd_mlx.language.checkpointing import checkpointed
+from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
 from wotd_mlx.language.train import train_language
 from wotd_mlx.language.trainer import LanguageTrainer, Line, Progressed

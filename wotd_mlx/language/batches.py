@@ -7,12 +7,10 @@ sorted by their tokens.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.language.chat import chat
+from wotd_mlx.language.rows import Exchange
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")
@@ -28,13 +27,6 @@ _POOL = 16
 """Batches whose rows are sorted together: enough for little padding, few enough that batches differ every epoch."""
 _LEAST_SHARED = 4
 """Tokens that all rows must begin with for it to be worth reading them once."""
-
-
-class Exchange(NamedTuple):
-    """A request and its answer."""
-
-    request: str
-    answer: str
 
 
 class Batch(NamedTuple):
@@ -125,35 +117,6 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-def read_exchanges(path: Path) -> list[Exchange]:
-    """The exchanges of a JSONL file in mlx-lm's chat format; keys beside ``messages`` are for others.
-
-    Raises:
-        WotdError: the file is missing, or a line is no exchange; the line's number is named.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WotdError(f"{path} can't be read ({error}); expected a dataset's JSONL file") from error
-    return [_exchange(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
-
-
-def _exchange(line: str, where: str) -> Exchange:
-    expected = 'expected {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}'
-    try:
-        raw = json.loads(line)
-    except ValueError as error:
-        raise WotdError(f"{where} is no JSON ({error}); {expected}") from error
-    messages: Any = raw.get("messages") if isinstance(raw, dict) else None
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise WotdError(f"{where} has no messages; {expected}")
-    roles = [message.get("role") for message in messages]
-    texts = [message.get("content") for message in messages]
-    if roles != ["user", "assistant"] or not all(isinstance(text, str) and text for text in texts):
-        raise WotdError(f"{where} has roles {roles}; {expected}")
-    return Exchange(texts[0], texts[1])
-
-
 def prepare(
     exchanges: Sequence[Exchange],
     tokenizer: Any,
@@ -172,9 +135,9 @@ def prepare(
     """
     write = write or (lambda text: text)
     kept, starts, left_out = [], [], 0
-    for request, answer in exchanges:
-        prompt = chat(tokenizer, write(request))
-        row = chat(tokenizer, write(request), write(answer))
+    for exchange in exchanges:
+        request, answer = write(exchange.request), write(exchange.answer)
+        prompt, row = chat(tokenizer, request), chat(tokenizer, request, answer)
         if len(row) > longest:
             left_out += 1
             continue

@@ -1,8 +1,7 @@
 """What the language model trains on: requests of the DSL and their answers, made from words and their IDs.
 
-Rows are in mlx-lm's chat format, ``{"messages": [user, assistant]}``, with two keys beside it: ``kind``, as the
-request's class says it, and ``held_out``. Some whole IDs are kept out of training: their words stand in no training
-row, neither asked about nor answered. (Definitions and examples are running text, which is not searched.)
+Some whole IDs are kept out of training: their words stand in no training row, neither asked about nor answered.
+(Definitions and examples are running text, which is not searched.)
 """
 
 from __future__ import annotations
@@ -20,22 +19,9 @@ from wotd_mlx.codes.metrics import unit
 from wotd_mlx.language import dsl
 from wotd_mlx.language.draws import Draft, Drawer, Mask, Source, Vectors
 from wotd_mlx.language.dsl import Pattern
-from wotd_mlx.language.rows import Gloss, Row, read_glosses, read_jsonl_rows, write_jsonl_rows
-from wotd_mlx.language.settings import DatasetConfig, Shares
+from wotd_mlx.language.rows import Exchange, Gloss
+from wotd_mlx.language.settings import DatasetConfig
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
-
-__all__ = [
-    "SPLITS",
-    "Dataset",
-    "DatasetConfig",
-    "Gloss",
-    "Row",
-    "Shares",
-    "build_dataset",
-    "read_glosses",
-    "read_jsonl_rows",
-    "write_jsonl_rows",
-]
 
 log = logging.getLogger("wotd_mlx")
 
@@ -54,9 +40,9 @@ _ASKABLE = 4
 class Dataset(NamedTuple):
     """Rows of each split, and the IDs that training never saw."""
 
-    train: list[Row]
-    valid: list[Row]
-    test: list[Row]
+    train: list[Exchange]
+    valid: list[Exchange]
+    test: list[Exchange]
     held_out: tuple[SemanticID, ...]
 
 
@@ -148,31 +134,31 @@ class _Builder:
         held = tuple(self.source.number(cell) for cell in map(int, np.flatnonzero(~self.cells["train"])))
         return Dataset(train, valid, test, held)
 
-    def _split(self, split: str, rows: int) -> list[Row]:
+    def _split(self, split: str, rows: int) -> list[Exchange]:
         held = round(rows * self.cfg.held_rows) if split != "train" and self.cells[split].any() else 0
         made = [*self._part(split, False, rows - held), *self._part(split, True, held)]
         if len(made) < rows:
             log.info("the language's dataset has %d %s rows of %d: no more differ", len(made), split, rows)
         return [made[n] for n in self.rng.permutation(len(made))]
 
-    def _part(self, split: str, held: bool, rows: int) -> list[Row]:
+    def _part(self, split: str, held: bool, rows: int) -> list[Exchange]:
         """Rows of all kinds by their shares; what a kind is short of, patterns and words make up for."""
         without = (() if self.source.glosses else ("define", "use")) + (_ATTRIBUTE_KINDS if held else ())
         kinds = [kind for kind in dsl.KINDS if kind not in without and getattr(self.cfg.shares, kind) > 0]
         rest = [kind for kind in _FILLERS if kind in kinds]
-        total, made = sum(getattr(self.cfg.shares, kind) for kind in kinds), list[Row]()
+        total, made = sum(getattr(self.cfg.shares, kind) for kind in kinds), list[Exchange]()
         for kind in kinds:
             made += self._rows(kind, split, held, round(rows * getattr(self.cfg.shares, kind) / total))
         for kind in rest:
             made += self._rows(kind, split, held, rows - len(made))
         return made[:rows]
 
-    def _rows(self, kind: str, split: str, held: bool, rows: int) -> list[Row]:
+    def _rows(self, kind: str, split: str, held: bool, rows: int) -> list[Exchange]:
         cells = self.cells[split if held else "train"]
         # A held-out question may be answered with any words that are near. A wider pattern is none: seen words fit too.
         near, whole = (np.ones_like(cells), 1.0) if held else (cells, self.cfg.whole)
         drafts = itertools.islice(self.drawer.drafts(kind, cells, whole), 100 + 40 * max(rows, 0))
-        made: list[Row] = []
+        made: list[Exchange] = []
         while len(made) < rows and (some := list(itertools.islice(drafts, max(16, rows - len(made))))):
             asked = [draft for draft in some if self._may_ask(draft.request, split, held)]
             for draft in self.drawer.answered(asked, near):
@@ -211,11 +197,10 @@ class _Builder:
         several = int(np.prod(counts)) - sum(counts) + len(counts) - 1
         return max(int(several >= 4), several // 10)
 
-    def _is_new(self, row: Row, draft: Draft) -> bool:
+    def _is_new(self, row: Exchange, draft: Draft) -> bool:
         """Whether no row has the same request with the same words, in any order."""
-        request, answer = (message["content"] for message in row["messages"])
         words = draft.answer.words if isinstance(draft.answer, dsl.Words) else ()
-        key = (request, dsl.SEPARATOR.join(sorted(words)) or answer)
+        key = (row.request, dsl.SEPARATOR.join(sorted(words)) or row.answer)
         if key in self.done:
             return False
         self.done.add(key)
@@ -237,8 +222,6 @@ def _about(request: dsl.Request) -> str:
     return f"{request.kind}: {what}"
 
 
-def _row(draft: Draft, held: bool) -> Row:
+def _row(draft: Draft, held: bool) -> Exchange:
     assert draft.answer is not None
-    contents = {"user": str(draft.request), "assistant": dsl.print_answer(draft.answer)}
-    messages = [{"role": role, "content": content} for role, content in contents.items()]
-    return {"messages": messages, "kind": draft.request.kind, "held_out": held}
+    return Exchange(str(draft.request), dsl.print_answer(draft.answer), draft.request.kind, held)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,13 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.language.batches import Exchange, prepare
+from wotd_mlx.language.batches import prepare
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import Define, Request, Use, can_write, parse_answer, parse_request
 from wotd_mlx.language.generate import Options, WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
+from wotd_mlx.language.rows import Exchange, exchanges_of
 from wotd_mlx.language.trie import decode_each
 from wotd_mlx.schemas import WotdError
 
@@ -43,14 +43,12 @@ def read_asked(path: Path, known: Known) -> list[Asked]:
         WotdError: a line that is no row of a dataset; file and line are named.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for where, row in exchanges_of(path):
         try:
-            row = json.loads(line)
-            user, assistant = (message["content"] for message in row["messages"])
-            request = parse_request(user, known.levels, known.attributes)
-        except (ValueError, KeyError, TypeError, WotdError) as error:
-            raise WotdError(f"{path}:{number} is no row of a dataset ({error}); make it anew") from error
-        found.append(Asked(request, assistant, bool(row.get("held_out"))))
+            request = parse_request(row.request, known.levels, known.attributes)
+        except WotdError as error:
+            raise WotdError(f"{where}: no row of this run's dataset ({error}); make it anew") from error
+        found.append(Asked(request, row.answer, row.held_out))
     return found
 
 

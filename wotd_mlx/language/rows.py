@@ -1,4 +1,4 @@
-"""Files of the language stage: chat rows in mlx-lm's format, and definitions and examples of an augmentation."""
+"""Files of the language stage: exchanges in mlx-lm's chat format, and definitions and examples of an augmentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from wotd_mlx.files import write_atomically
 from wotd_mlx.language import dsl
 from wotd_mlx.schemas import WotdError
 
-Row = dict[str, Any]
+
+class Exchange(NamedTuple):
+    """A row of a dataset: a request and its answer, as texts of the DSL; the request's kind, and whether it asks about
+    IDs that are held out of training."""
+
+    request: str
+    answer: str
+    kind: str = ""
+    held_out: bool = False
 
 
 class Gloss(NamedTuple):
@@ -21,30 +29,42 @@ class Gloss(NamedTuple):
     examples: tuple[str, ...] = ()
 
 
-def write_jsonl_rows(folder: str | Path, rows: Mapping[str, Sequence[Row]]) -> None:
-    """Write ``folder/<name>.jsonl`` for each name, such as ``{"train": …, "valid": …, "test": …}``, a row a line."""
-    for name, part in rows.items():
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+def write_exchanges(folder: str | Path, splits: Mapping[str, Sequence[Exchange]]) -> None:
+    """Write ``folder/<name>.jsonl`` for each name, such as ``{"train": …, "valid": …, "test": …}``, a row a line:
+    ``{"messages": [user, assistant], "kind", "held_out"}``."""
+    for name, part in splits.items():
+        lines = "".join(json.dumps(_chat_row(row), ensure_ascii=False) + "\n" for row in part)
         write_atomically(Path(folder) / f"{name}.jsonl", lines.encode())
 
 
-def read_jsonl_rows(path: str | Path) -> list[Row]:
-    """Read the rows that :func:`write_jsonl_rows` wrote.
+def _chat_row(row: Exchange) -> dict[str, Any]:
+    said = {"user": row.request, "assistant": row.answer}
+    messages = [{"role": role, "content": content} for role, content in said.items()]
+    return {"messages": messages, "kind": row.kind, "held_out": row.held_out}
+
+
+def read_exchanges(path: str | Path) -> list[Exchange]:
+    """Read the rows of a dataset's file, or of any in mlx-lm's chat format; further keys are for others.
 
     Raises:
-        WotdError: no such file, or a line that is no chat row of a request and its answer; it names file and line.
+        WotdError: no such file, or a line that is no request with its answer; it names file and line.
     """
-    rows = []
+    return [row for _, row in exchanges_of(path)]
+
+
+def exchanges_of(path: str | Path) -> Iterator[tuple[str, Exchange]]:
+    """``file:line`` and row of :func:`read_exchanges`, for who has more to say about a row."""
+    expected = 'expected {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}'
     for where, row in _json_lines(Path(path), "the dataset's rows"):
         messages = row.get("messages")
-        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
-            messages = []
-        if [m.get("role") for m in messages] != ["user", "assistant"]:
-            raise WotdError(f'{where}: expected {{"messages": [{{"role": "user", …}}, {{"role": "assistant", …}}]}}')
-        if not all(isinstance(m.get("content"), str) for m in messages):
-            raise WotdError(f"{where}: a message's 'content' is no text")
-        rows.append(row)
-    return rows
+        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+            raise WotdError(f"{where}: no messages; {expected}")
+        if (roles := [message.get("role") for message in messages]) != ["user", "assistant"]:
+            raise WotdError(f"{where}: roles {roles}; {expected}")
+        request, answer = (message.get("content") for message in messages)
+        if not (isinstance(request, str) and isinstance(answer, str) and request and answer):
+            raise WotdError(f"{where}: a message's 'content' is no text; {expected}")
+        yield where, Exchange(request, answer, str(row.get("kind", "")), bool(row.get("held_out")))
 
 
 def read_glosses(path: str | Path) -> dict[str, Gloss]:

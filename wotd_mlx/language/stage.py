@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.dataset import SPLITS, build_dataset, read_glosses, write_jsonl_rows
+from wotd_mlx.language.dataset import SPLITS, build_dataset
 from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request
 from wotd_mlx.language.evaluate import (
     Asked,
@@ -26,6 +26,7 @@ from wotd_mlx.language.generate import Generator, Options, WordRequest
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
+from wotd_mlx.language.rows import read_glosses, write_exchanges
 from wotd_mlx.language.settings import LanguageConfig
 from wotd_mlx.language.train import train_language
 from wotd_mlx.progress import Advance, progress
@@ -72,7 +73,7 @@ class DSLTrainer:
             zipf=np.array([np.nan if word.zipf is None else word.zipf for word in words]),
             glosses=read_glosses(self.config.glosses) if self.config.glosses else None,
         )
-        write_jsonl_rows(self.folder, {split: getattr(made, split) for split in SPLITS})
+        write_exchanges(self.folder, {split: getattr(made, split) for split in SPLITS})
 
     def train(self, fresh: bool = False) -> Language:
         """The language with adapters for the dataset, trained, or gone on with.

@@ -21,9 +21,10 @@ import numpy as np
 from wotd_mlx.backend import memory_limit
 from wotd_mlx.files import locked, write_atomically
 from wotd_mlx.language import lora
-from wotd_mlx.language.batches import Rows, prepare, read_exchanges
+from wotd_mlx.language.batches import Rows, prepare
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.memory import fit_into
+from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
 from wotd_mlx.language.tokens import CodeTokens, extend
 from wotd_mlx.language.trainer import LanguageTrainer, Line, Progressed
