@@ -25,15 +25,15 @@ import numpy as np
 
 import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
 from benchmarks.timing import RESULTS, write_results
+from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.language import dsl
-from wotd_mlx.language.batches import prepare
 from wotd_mlx.language.chat import _format
 from wotd_mlx.language.lora import apply
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.rows import Exchange, read_exchanges
-from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
-from wotd_mlx.language.trainer import LanguageTrainer
+from wotd_mlx.language.training.batches import prepare
+from wotd_mlx.language.training.loop import LanguageTrainer
 from wotd_mlx.schemas import SemanticID
 from wotd_mlx.words.builtin import load_builtin
 

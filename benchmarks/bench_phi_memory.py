@@ -93,11 +93,11 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     import mlx.core as mx
 
     from wotd_mlx.backend import peak_bytes
-    from wotd_mlx.language.batches import Rows
+    from wotd_mlx.config.language import LanguageRecipe, LoraConfig
     from wotd_mlx.language.chat import Language
     from wotd_mlx.language.lora import apply
-    from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
-    from wotd_mlx.language.trainer import LanguageTrainer
+    from wotd_mlx.language.training.batches import Rows
+    from wotd_mlx.language.training.loop import LanguageTrainer
 
     mx.set_default_device(mx.gpu if gpu else mx.cpu)
     mx.set_cache_limit(GIB // 4)

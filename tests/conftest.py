@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import wotd_mlx
-from wotd_mlx.language.settings import LanguageConfig
+from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.schemas import RunInfo
 
 

@@ -14,10 +14,10 @@ from wotd_mlx.backend import preload_blas
 
 if TYPE_CHECKING:
     from wotd_mlx.config import CodesConfig as CodesConfig
+    from wotd_mlx.config import LanguageConfig as LanguageConfig
     from wotd_mlx.config import TrainingConfig as TrainingConfig
     from wotd_mlx.encoder import SemanticEncoder as SemanticEncoder
     from wotd_mlx.language.generate import generate_words_from_id as generate_words_from_id
-    from wotd_mlx.language.settings import LanguageConfig as LanguageConfig
     from wotd_mlx.language.stage import DSLTrainer as DSLTrainer
     from wotd_mlx.pipeline import WOTDTrainer as WOTDTrainer
     from wotd_mlx.pipeline import train_wotd_pipeline as train_wotd_pipeline
@@ -31,7 +31,7 @@ preload_blas()
 _HOMES = {
     "CodesConfig": "config",
     "DSLTrainer": "language.stage",
-    "LanguageConfig": "language.settings",
+    "LanguageConfig": "config",
     "TrainingConfig": "config",
     "SemanticEncoder": "encoder",
     "generate_words_from_id": "language.generate",

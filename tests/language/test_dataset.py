@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wotd_mlx.config import from_dict
+from wotd_mlx.config.language import DatasetConfig, Shares
 from wotd_mlx.language.dataset import SPLITS, Dataset, build_dataset
 from wotd_mlx.language.dsl import (
     KINDS,
@@ -29,7 +30,6 @@ from wotd_mlx.language.dsl import (
     parse_request,
 )
 from wotd_mlx.language.rows import Exchange, Gloss
-from wotd_mlx.language.settings import DatasetConfig, Shares
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
 ATTRIBUTES = (Attribute("style", ("plain", "ornate")), Attribute("era", ("old", "new", "timeless")))

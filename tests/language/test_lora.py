@@ -17,9 +17,9 @@ from mlx_lm.utils import load, quantize_model, save
 
 from tests.language.conftest import load_folder
 from tests.tolerances import close
+from wotd_mlx.config.language import LoraConfig
 from wotd_mlx.language import lora
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.settings import LoraConfig
 from wotd_mlx.schemas import WotdError
 
 TOKENS = mx.array([[5, 9, 17, 33, 2]])

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tests.conftest import small_config
 from wotd_mlx import train_wotd_pipeline
 from wotd_mlx.cli import main
-from wotd_mlx.language.settings import DatasetConfig, LanguageConfig, LanguageRecipe, LoraConfig
+from wotd_mlx.config.language import DatasetConfig, LanguageConfig, LanguageRecipe, LoraConfig
 from wotd_mlx.schemas import RunInfo, WotdError
 
 RECIPE = LanguageRecipe(lora=LoraConfig(rank=4), steps=6, batch=8, valid_rows=16, evaluations=2)

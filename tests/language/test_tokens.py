@@ -18,10 +18,10 @@ from mlx_lm.utils import load
 from tests.language.conftest import SHAPE, load_folder
 from tests.language.test_lora import quantised
 from tests.tolerances import close
+from wotd_mlx.config.language import LoraConfig
 from wotd_mlx.language import lora
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.settings import LoraConfig
 from wotd_mlx.language.tokens import CodeEmbedding, CodeLinear, CodeTokens, extend
 from wotd_mlx.schemas import WotdError
 

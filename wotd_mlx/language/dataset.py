@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.config.language import DatasetConfig
 from wotd_mlx.language import dsl
 from wotd_mlx.language.draws import Draft, Drawer, Mask, Source, Vectors
 from wotd_mlx.language.dsl import Pattern
 from wotd_mlx.language.rows import Exchange, Gloss
-from wotd_mlx.language.settings import DatasetConfig
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
 log = logging.getLogger("wotd_mlx")

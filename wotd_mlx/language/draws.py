@@ -18,7 +18,7 @@ from wotd_mlx.schemas import SemanticID
 from wotd_mlx.words.families import family
 
 if TYPE_CHECKING:
-    from wotd_mlx.language.settings import DatasetConfig
+    from wotd_mlx.config.language import DatasetConfig
 
 Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
+from wotd_mlx.config.language import MOST_WORDS
 from wotd_mlx.language.pattern import Cursor, read_id, read_pattern
 from wotd_mlx.language.pattern import Pattern as Pattern  # noqa: PLC0414  # part of this grammar: others import it from here
-from wotd_mlx.language.settings import MOST_WORDS
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
 SEPARATOR = ", "

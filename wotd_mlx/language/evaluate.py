@@ -10,13 +10,13 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.language.batches import prepare
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import Define, Request, Use, can_write, parse_answer, parse_request
 from wotd_mlx.language.generate import Options, WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.rows import Exchange, exchanges_of
+from wotd_mlx.language.training.batches import prepare
 from wotd_mlx.language.trie import decode_each
 from wotd_mlx.schemas import WotdError
 

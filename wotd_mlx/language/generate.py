@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.config.language import MOST_WORDS
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.files import write_atomically
 from wotd_mlx.language.chat import Language, end_token
@@ -29,7 +30,6 @@ from wotd_mlx.language.known import Known, Rows, Vectors
 from wotd_mlx.language.lora import read_config
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
-from wotd_mlx.language.settings import MOST_WORDS
 from wotd_mlx.language.trie import word_tries
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import SemanticID, WotdError

@@ -15,9 +15,9 @@ import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_flatten
 
+from wotd_mlx.config.language import METHODS, LoraConfig
 from wotd_mlx.files import write_atomically
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.settings import METHODS, LoraConfig
 from wotd_mlx.schemas import WotdError
 
 ADAPTERS, CONFIG = "adapters.safetensors", "adapter_config.json"

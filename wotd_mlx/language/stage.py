@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dataset import SPLITS, build_dataset
 from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request
@@ -27,8 +28,7 @@ from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.rows import read_glosses, write_exchanges
-from wotd_mlx.language.settings import LanguageConfig
-from wotd_mlx.language.train import train_language
+from wotd_mlx.language.training.train import train_language
 from wotd_mlx.progress import Advance, progress
 
 log = logging.getLogger("wotd_mlx")
@@ -79,7 +79,7 @@ class DSLTrainer:
         """The language with adapters for the dataset, trained, or gone on with.
 
         Raises:
-            WotdError: what :func:`~wotd_mlx.language.train.train_language` refuses.
+            WotdError: what :func:`~wotd_mlx.language.training.train.train_language` refuses.
         """
         lines = train_language(self.folder, load_language(self.config.model), self.config.recipe, fresh=fresh)
         while True:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.activations import Function
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base
-from wotd_mlx.lvm.parts.activations import Function
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
 

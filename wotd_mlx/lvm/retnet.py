@@ -10,9 +10,9 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.activations import Activations
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base
-from wotd_mlx.lvm.parts.activations import Activations
 
 EPS = 1e-6
 """Of every normalisation; the paper names none, its code takes this one."""

@@ -9,7 +9,7 @@ import click
 
 from wotd_mlx.backend import GIB
 from wotd_mlx.cli.options import as_json, device, print_json, run_folder
-from wotd_mlx.language.settings import METHODS
+from wotd_mlx.config.language import METHODS
 
 LORA = ("method", "rank", "scale", "dropout", "layers")
 

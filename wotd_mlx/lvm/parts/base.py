@@ -10,8 +10,8 @@ import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_flatten
 
+from wotd_mlx.activations import Activations, choose
 from wotd_mlx.dropout import drawn_from
-from wotd_mlx.lvm.parts.activations import Activations, choose
 
 State = Any
 """A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.language.batches import Rows, prepare
 from wotd_mlx.language.chat import Language, chat
 from wotd_mlx.language.rows import Exchange
+from wotd_mlx.language.training.batches import Rows, prepare
 from wotd_mlx.schemas import WotdError
 
 EXCHANGES = [

@@ -17,12 +17,12 @@ from mlx.utils import tree_flatten, tree_map, tree_map_with_path
 from numpy.typing import NDArray
 
 from wotd_mlx.backend import on_cpu
-from wotd_mlx.language.batches import Batch, Rows
+from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.checkpointing import checkpointed, repeatable_dropout
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.prefix import hidden_behind, may_share
-from wotd_mlx.language.settings import LanguageRecipe
+from wotd_mlx.language.training.batches import Batch, Rows
+from wotd_mlx.language.training.checkpointing import checkpointed, repeatable_dropout
+from wotd_mlx.language.training.prefix import hidden_behind, may_share
 from wotd_mlx.schemas import WotdError
 
 Numbers = NDArray[np.int64]

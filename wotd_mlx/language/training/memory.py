@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.backend import GIB, on_cpu, resident_bytes
-from wotd_mlx.language.batches import Rows
-from wotd_mlx.language.trainer import LanguageTrainer
+from wotd_mlx.language.training.batches import Rows
+from wotd_mlx.language.training.loop import LanguageTrainer
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")

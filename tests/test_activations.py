@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.activations import EXACT, FAST, QUOTIENTS, TRAINED, Activations, choose
 from wotd_mlx.lvm import build, preset
-from wotd_mlx.lvm.parts.activations import EXACT, FAST, QUOTIENTS, TRAINED, Activations, choose
 
 FAR = [-1e6, -3e4, -300, 0, 1e-8, 300, 3e4, 1e6]
 X = np.concatenate([np.linspace(-40, 40, 80_001), FAR]).astype(np.float32)

@@ -25,13 +25,14 @@ from mlx_lm.tuner.datasets import CacheDataset, ChatDataset
 
 from tests.language.conftest import SHAPE, load_folder
 from tests.tolerances import close
-from wotd_mlx.language import lora, memory, prefix, train
-from wotd_mlx.language.batches import Rows, prepare
-from wotd_mlx.language.checkpointing import checkpointed
+from wotd_mlx.config.language import LanguageRecipe, LoraConfig
+from wotd_mlx.language import lora
 from wotd_mlx.language.rows import read_exchanges
-from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
-from wotd_mlx.language.train import train_language
-from wotd_mlx.language.trainer import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training import memory, prefix, train
+from wotd_mlx.language.training.batches import Rows, prepare
+from wotd_mlx.language.training.checkpointing import checkpointed
+from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training.train import train_language
 from wotd_mlx.schemas import WotdError
 
 WORDS = ("calm", "serene", "thou", "gleam", "ennui", "verdant", "hark", "zeal")
@@ -261,8 +262,8 @@ from pathlib import Path
 import wotd_mlx  # before MLX: another BLAS rounds otherwise
 from tests.language.conftest import load_folder
 from tests.language.test_train import RECIPE
-from wotd_mlx.language import train
-from wotd_mlx.language.trainer import LanguageTrainer
+from wotd_mlx.language.training import train
+from wotd_mlx.language.training.loop import LanguageTrainer
 train.SAVE_SECONDS, step = 0.0, LanguageTrainer.step
 def dying(self, numbers):
     if self.progressed.step == 5:
@@ -280,7 +281,7 @@ def test_a_process_that_was_killed(tiny_folder: Path, folder: Path, tmp_path: Pa
         (unbroken / name).write_bytes((folder / name).read_bytes())
     want = list(train_language(unbroken, load_folder(tiny_folder), RECIPE))
     command = [sys.executable, "-c", KILLED, str(folder), str(tiny_folder)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     got = list(train_language(folder, load_folder(tiny_folder), RECIPE))
     assert [line.step for line in got] == [8]

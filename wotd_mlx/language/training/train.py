@@ -19,15 +19,15 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.backend import memory_limit
+from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.files import locked, write_atomically
 from wotd_mlx.language import lora
-from wotd_mlx.language.batches import Rows, prepare
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.memory import fit_into
 from wotd_mlx.language.rows import read_exchanges
-from wotd_mlx.language.settings import LanguageRecipe, LoraConfig
 from wotd_mlx.language.tokens import CodeTokens, extend
-from wotd_mlx.language.trainer import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training.batches import Rows, prepare
+from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training.memory import fit_into
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
 

@@ -1,0 +1,122 @@
+"""What an ID is made of, and how it is learnt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wotd_mlx.schemas import WotdError
+
+GRADIENTS = ("straight-through", "rotation", "soft", "noise")
+
+
+class KindDefaults(NamedTuple):
+    """What a kind of codes takes where a setting is not given; ``latent`` 0 is as wide as the embedding."""
+
+    levels: tuple[int, ...]
+    latent: int
+    # The best in benchmarks/results/gradients.json; a dictionary learns nothing by gradient.
+    gradient: str
+
+
+KINDS = {
+    "hvq": KindDefaults((8, 8, 8, 5), 0, "straight-through"),
+    "fsq": KindDefaults((8, 8, 8, 5), 0, "soft"),
+    "rvq": KindDefaults((32, 32, 32, 32), 64, "straight-through"),
+}
+
+
+# More codes than this in one coordinate are no longer read by anyone; chosen levels stay below.
+MOST_CODES = 64
+
+# An ID of more bits would need a cell table larger than the dictionary itself.
+MOST_BITS = 24
+
+
+@dataclass(frozen=True)
+class CodesConfig:
+    """The quantiser, the autoencoder around it, and their training.
+
+    Args:
+        kind: ``hvq``, ``fsq`` or ``rvq``.
+        levels: codes in each of the Q coordinates; empty means the kind's default, or, with ``bits``, the best found.
+        bits: how many bits an ID shall have: chooses levels from the data, or checks those given; 0 for no such wish.
+        latent: width W that RVQ and HVQ quantise (FSQ's is Q); 0 means the kind's default, HVQ's as wide as the
+            embedding.
+        label_share: HVQ: what share of the accuracy with which the whole vector tells an attribute its coordinate shall
+            keep; less error the lower it is.
+        neighbour_weight: HVQ: how much more an error counts in directions in which words differ much, which keeps
+            neighbours at the price of error; 0 is plain error.
+        detail: bits of a residual code beyond the ID, for when more of the vector must survive; 0 for none.
+        detail_whiten, detail_sharpen: see :class:`wotd_mlx.codes.detail.Detail`; 0 and 0 keep neighbours best, 0.5 and
+            1 the ranking of similar sentences.
+        label_weight: FSQ, RVQ: weight of the loss that ties a coordinate to its attribute, beside a relative error of
+            about 1.
+        hidden: FSQ, RVQ: width of the encoder's and the decoder's hidden layer. The settings after it are theirs too.
+        commitment: weight of the loss that pulls latents to their codes (RVQ).
+        ema: share of a codebook's running mean that stays at each step.
+        warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
+        patience: epochs without a better validation loss before the training stops.
+        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's best.
+        compile: fuse the training step with ``mx.compile``.
+    """
+
+    kind: str = "hvq"
+    levels: tuple[int, ...] = ()
+    bits: int = 0
+    latent: int = 0
+    label_share: float = 0.9
+    neighbour_weight: float = 0.35
+    detail: int = 0
+    detail_whiten: float = 0.0
+    detail_sharpen: float = 0.0
+    hidden: int = 256
+    epochs: int = 30
+    batch: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: float = 0.1
+    clip: float = 1.0
+    patience: int = 6
+    label_weight: float = 0.03
+    commitment: float = 0.25
+    ema: float = 0.99
+    gradient: str = ""
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
+        default = KINDS[self.kind]
+        if not self.bits:
+            object.__setattr__(self, "levels", self.levels or default.levels)
+        object.__setattr__(self, "latent", self.latent or default.latent)
+        object.__setattr__(self, "gradient", self.gradient or default.gradient)
+        if self.gradient not in GRADIENTS:
+            raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
+        if self.bits < 0 or (self.bits and self.levels and abs(self.made_bits - self.bits) > 1):
+            raise WotdError(
+                f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
+            )
+        if min(self.levels, default=2) < 2:
+            raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
+        for name in ("hidden", "epochs", "batch", "patience"):
+            if getattr(self, name) < 1:
+                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 1 or more")
+        for name in (
+            "latent",
+            "label_weight",
+            "label_share",
+            "neighbour_weight",
+            "detail",
+            "detail_whiten",
+            "detail_sharpen",
+        ):
+            if getattr(self, name) < 0:
+                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 0 or more")
+
+    @property
+    def made_bits(self) -> float:
+        """log2 of the number of different IDs that ``levels`` make."""
+        return math.log2(math.prod(self.levels))

@@ -1,0 +1,1 @@
+"""A training of adapters: rows as batches, a step at a time, within a limit of memory."""
