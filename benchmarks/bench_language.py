@@ -94,7 +94,9 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
 
     rows = read_exchanges(args.rows) if args.rows else exchanges(args.batch * 40)
     lora = LoraConfig(rank=args.rank, layers=args.layers)
-    recipe = LanguageRecipe(lora, steps=args.steps, batch=args.batch, learning_rate=1e-4)
+    # The peer's loss: every token of an answer counts the same.
+    plain = {"form_weight": 1.0, "unlikelihood": 0.0}
+    recipe = LanguageRecipe(lora, steps=args.steps, batch=args.batch, learning_rate=1e-4, **plain)
     ours, theirs = Side(), Side()
 
     language = load_language(args.model)

@@ -3,7 +3,7 @@
     python -m benchmarks.bench_phi_memory [--dry] > phi_memory.log 2>&1 &
 
 Each measurement has a process of its own: one step of our trainer (rank 8 on all linear layers, AdamW, one row, loss on
-every token but the first) after one that warms up, MLX's peak and the process's.
+every token but the first, not compiled), MLX's peak and the process's.
 
 - ``whole``: all 32 layers in 4 bits (group 64, packed and never held in fp32) at 16, 32 and 64 tokens, with activations
   kept and computed again, and a line through each three. On a CPU, whose quantised products are slow, minutes each.
@@ -108,7 +108,7 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     apply(model, LoraConfig(rank=RANK))
     row = np.random.default_rng(1).integers(0, SHAPE["vocab_size"], tokens + 1).astype(np.int32)
     rows = Rows((row,), np.array([tokens + 1 - (answers or tokens)]))
-    recipe = LanguageRecipe(steps=10, batch=1, checkpointing=checkpointing, longest=tokens + 1)
+    recipe = LanguageRecipe(steps=10, batch=1, checkpointing=checkpointing, longest=tokens + 1, compile=False)
     language: Any = Language(model, None, "phi3")  # nothing is said to it in words
     trainer = LanguageTrainer(language, rows, rows, recipe)
     trainer.shared = trainer.shared[:0]

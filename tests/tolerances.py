@@ -58,6 +58,7 @@ TOL = {
     "gguf": Tol(2e-4, 2e-4, "fp32, 30 layers of SmolLM2 against transformers; worst seen 5.7e-5 of 1 + |want|"),
     "sampled_share": Tol(0.045, 0.0, "a share of 2,000 draws: 4 standard errors at most; worst seen 0.018"),
     "language": Tol(2e-5, 2e-5, "fp32, a small language model's sums in another order, batches too; worst seen 5.6e-6"),
+    "quick_loss": Tol(5e-6, 1e-6, "fp32, exp by a power of a polynomial; worst seen 1.4e-6, at 200 7e-8 of it"),
     "adamw_steps": Tol(
         2e-4,
         0.0,

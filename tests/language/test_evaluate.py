@@ -23,6 +23,7 @@ from wotd_mlx.language.evaluate import (
     read_asked,
     token_kinds,
 )
+from wotd_mlx.language.generate import goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.pattern import Pattern
@@ -72,10 +73,11 @@ def test_perplexity_is_that_of_the_models_own_probabilities(tiny_language: Langu
 
 def test_random_words_are_different_and_fit_where_asked(known, pairs):
     rng, (request, _) = np.random.default_rng(0), pairs[0]
-    fitting = random_words(known, request, rng, fitting=True)
+    goal = goal_of(known, request)
+    fitting = random_words(known, goal, 3, rng, fitting=True)
     assert len(set(fitting)) == 3
     assert all(request.pattern.fits(known.ids[known.row[word]]) for word in fitting)
-    anywhere = {word for _ in range(40) for word in random_words(known, request, rng, fitting=False)}
+    anywhere = {word for _ in range(40) for word in random_words(known, goal, 3, rng, fitting=False)}
     assert not all(request.pattern.fits(known.ids[known.row[word]]) for word in anywhere)
 
 
@@ -87,7 +89,7 @@ def test_form_and_meaning(known, pairs):
     assert [correct(known, request, answer) for answer in answers] == [True, False, False]
     number = SemanticID(known.ids[0])
     assert adherence(known, [Asked(Encode("x"), "", False)] * 2, [str(number), "[99,99,99,99]"]) == 0.5
-    found = meaning(known, [request, request], [words, ["unheardof", words[0], words[1]]])
+    found = meaning(known, [goal_of(known, request)] * 2, [words, ["unheardof", words[0], words[1]]])
     assert found.fits == found.known == 5 / 6
     assert found.different == 4 / 6
     cosines = known.vectors[[known.row[w] for w in (*words, *words[:2])]] @ known.target(request.pattern)

@@ -129,6 +129,10 @@ class LanguageRecipe:
         epochs: passes over the rows, where neither steps nor minutes are given.
         batch: rows a step.
         micro_batch: rows computed at once, their gradients added up; 0 for all. The curve doesn't depend on it.
+        form_weight: how much more a token of an answer's form counts in the loss, such as a separator or the end, than
+            one of its words: which words stand in an answer is a draw, how many isn't.
+        unlikelihood: weight of -log(1 - p) of each word's first token where a later word begins, so that answers name
+            no word twice (Welleck et al. 2019, arXiv 1908.04319).
         learning_rate, weight_decay, clip: AdamW's highest rate and its decay; the largest norm of a gradient.
         warmup: share of the steps in which the rate rises; then it falls along a cosine to nothing.
         longest: rows of more tokens are left out.
@@ -138,7 +142,7 @@ class LanguageRecipe:
         checkpointing: compute activations again on the way back rather than keep them: memory for time (Chen et al.
             2016, arXiv 1604.06174).
         code_tokens: levels of the codes that get a learned token each; empty for plain digits.
-        compile: fuse a step with ``mx.compile``; None where it gains, which is on a GPU.
+        compile: fuse a step with ``mx.compile``; None where that can be done: on a GPU, or with a C++ compiler.
         seed: of adapters, order and dropout.
     """
 
@@ -148,6 +152,8 @@ class LanguageRecipe:
     epochs: int = 1
     batch: int = 16
     micro_batch: int = 0
+    form_weight: float = 4.0
+    unlikelihood: float = 1.0
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.0
     clip: float = 1.0
@@ -165,10 +171,10 @@ class LanguageRecipe:
         for name in ("epochs", "batch", "evaluations", "patience"):
             if getattr(self, name) < 1:
                 raise WotdError(f"language {name} is {getattr(self, name)}; expected 1 or more")
-        for name in ("steps", "minutes", "micro_batch", "weight_decay", "valid_rows"):
+        for name in ("steps", "minutes", "micro_batch", "weight_decay", "valid_rows", "unlikelihood"):
             if getattr(self, name) < 0:
                 raise WotdError(f"language {name} is {getattr(self, name):g}; expected 0 or more")
-        for name in ("learning_rate", "clip"):
+        for name in ("learning_rate", "clip", "form_weight"):
             if not getattr(self, name) > 0:
                 raise WotdError(f"language {name} is {getattr(self, name):g}; expected more than 0")
         if not 0 <= self.warmup < 1:
@@ -208,7 +214,7 @@ class LanguageConfig:
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     recipe: LanguageRecipe = field(
-        default_factory=lambda: LanguageRecipe(LoraConfig(layers=16), steps=160, evaluations=4, valid_rows=64)
+        default_factory=lambda: LanguageRecipe(LoraConfig(layers=16), steps=400, batch=8, evaluations=4, valid_rows=64)
     )
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from mlx import nn
 
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import Define, Request, Use, can_write, parse_answer, parse_request
-from wotd_mlx.language.generate import Options, WordRequest, goal_of
+from wotd_mlx.language.generate import Goal, Options, WordRequest
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.rows import Exchange, exchanges_of
@@ -153,11 +153,10 @@ class Meaning:
     different: float
 
 
-def meaning(known: Known, requests: Sequence[WordRequest], answers: Sequence[Sequence[str]]) -> Meaning:
+def meaning(known: Known, goals: Sequence[Goal], answers: Sequence[Sequence[str]]) -> Meaning:
     """The figures of some answers; a word that isn't known fits nothing, and counts 0 as cosine."""
     fits, cosines, there, words = [], [], [], []
-    for request, answer in zip(requests, answers, strict=True):
-        goal = goal_of(known, request)
+    for goal, answer in zip(goals, answers, strict=True):
         rows = [known.row.get(word) for word in answer]
         words += list(answer)
         there += [row is not None for row in rows]
@@ -171,9 +170,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def random_words(known: Known, request: WordRequest, rng: np.random.Generator, fitting: bool) -> list[str]:
-    """Different words of the run, all as likely; of those that fit, where they are enough."""
-    rows = goal_of(known, request).rows
-    if not fitting or len(rows) < request.n:
-        rows = np.arange(len(known.words))
-    return [known.words[row] for row in rng.choice(rows, request.n, replace=False)]
+def random_words(known: Known, goal: Goal, n: int, rng: np.random.Generator, fitting: bool) -> list[str]:
+    """``n`` different words of the run, all as likely; of those that fit, where they are enough."""
+    rows = goal.rows if fitting and len(goal.rows) >= n else np.arange(len(known.words))
+    return [known.words[row] for row in rng.choice(rows, n, replace=False)]

@@ -23,7 +23,7 @@ from wotd_mlx.language.evaluate import (
     random_words,
     read_asked,
 )
-from wotd_mlx.language.generate import Generator, Options, WordRequest
+from wotd_mlx.language.generate import Generator, Goal, Options, WordRequest, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
@@ -170,9 +170,11 @@ def _choosers(
     for part, held in (("seen", False), ("held_out", True)):
         rows = [one for one in wanted if one.held_out == held]
         answers: dict[str, list[Sequence[str]]] = {name: [] for name in ("model, free text", *ways, *random)}
+        goals = list[Goal]()
         for seed, one in enumerate(rows):
             request = one.request
             assert isinstance(request, WordRequest)
+            goals.append(goal_of(known, request))
             answers["model, free text"].append([word for word in map(str.strip, free[id(one)].split(",")) if word])
             for name, options in ways.items():
                 made = generator.generate(request, replace(options, seed=seed))
@@ -183,7 +185,6 @@ def _choosers(
                     constrained.append(SEPARATOR.join(answers[name][-1]))
                 advance(name != "encoder")
             for name, fitting in random.items():
-                answers[name].append(random_words(known, request, rng, fitting))
-        requests = [one.request for one in rows if isinstance(one.request, WordRequest)]
-        out[part] = {name: asdict(meaning(known, requests, found)) for name, found in answers.items()}
+                answers[name].append(random_words(known, goals[-1], request.n, rng, fitting))
+        out[part] = {name: asdict(meaning(known, goals, found)) for name, found in answers.items()}
     return out, constrained, float(np.median(took)) if took else float("nan")

@@ -10,7 +10,7 @@ import pytest
 from tests.tolerances import close
 from wotd_mlx.language.chat import Language, chat
 from wotd_mlx.language.rows import Exchange
-from wotd_mlx.language.training.batches import Rows, prepare
+from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.schemas import WotdError
 
 EXCHANGES = [
@@ -92,3 +92,33 @@ def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pyt
 def test_texts_may_be_rewritten(tiny_language: Language) -> None:
     changed = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512, write=str.upper)
     assert tiny_language.tokenizer.decode(changed.tokens[0][changed.starts[0] : -1].tolist()) == "CALM"
+
+
+def test_form_may_count_more_than_words(tiny_language: Language) -> None:
+    tokenizer = tiny_language.tokenizer
+    rows = prepare(EXCHANGES, tokenizer, 512, form=form_tokens(tokenizer), form_weight=3.0)
+    end = chat(tokenizer, "a", "b")[-1]
+    for row, start, total in zip(rows.tokens, rows.starts, rows.weights, strict=True):
+        form = sum(token == end or tokenizer.decode([token]).strip() in ("", ",") for token in row[start:].tolist())
+        assert total == len(row) - start + 2 * form
+    batch = rows.batch(np.array([3, 50, 8]), multiple=8)
+    assert np.array(batch.weights).sum() == rows.weights[[3, 50, 8]].sum()
+    targets, weights = np.array(batch.targets), np.array(batch.weights)
+    assert (weights[targets == end] == 3).all()
+    assert (prepare(EXCHANGES, tokenizer, 512).weights == rows.answers).all()
+
+
+def test_words_before_a_word_are_not_to_be_repeated(tiny_language: Language) -> None:
+    tokenizer = tiny_language.tokenizer
+    exchange = Exchange("Words matching pattern [1,*]:", "calm, glad, serene, glad, calmer")
+    rows = prepare([exchange], tokenizer, 512, form=form_tokens(tokenizer))
+    batch = rows.batch(np.array([0]))
+    first = {word: tokenizer.encode(f"x, {word}")[len(tokenizer.encode("x,"))] for word in ("glad", "serene", "calmer")}
+    glad, serene, calmer = first.values()
+    found = [set(row[row >= 0].tolist()) for row in np.array(batch.repeats)]
+    targets = np.array(batch.targets).tolist()
+    # The second "glad" is what the row asks for, so it isn't told against itself; the first word has no such token.
+    told = {place: words for place, words in enumerate(found) if words}
+    assert [targets[place] for place in told] == [serene, glad, calmer]
+    assert list(told.values()) == [{glad}, {serene}, {glad, serene}]
+    assert (np.array(prepare([exchange], tokenizer, 512).batch(np.array([0])).repeats) == -1).all()

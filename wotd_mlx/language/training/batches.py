@@ -17,14 +17,17 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.language.chat import chat
+from wotd_mlx.language.chat import chat, end_token
 from wotd_mlx.language.rows import Exchange
+from wotd_mlx.language.trie import decode_each
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")
 
 _POOL = 16
 """Batches whose rows are sorted together: enough for little padding, few enough that batches differ every epoch."""
+_REPEATS = 8
+"""Words before a word that it is told not to repeat, the latest."""
 _LEAST_SHARED = 4
 """Tokens that all rows must begin with for it to be worth reading them once."""
 
@@ -39,7 +42,9 @@ class Batch(NamedTuple):
     targets: mx.array
     """(A,) int32, those tokens."""
     weights: mx.array
-    """(A,) 1, or 0 where a place only fills up the shape."""
+    """(A,) how much each counts; 0 where a place only fills up the shape."""
+    repeats: mx.array
+    """(A, R) int32, where a word begins the first tokens of the words before it, else -1."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Rows:
 
     tokens: tuple[NDArray[np.int32], ...]
     starts: NDArray[np.int64]
+    form: NDArray[np.bool_] | None = None
+    """(V,) which tokens are an answer's form, see :func:`form_tokens`; None where that makes no difference."""
+    form_weight: float = 1.0
+    """How much a token of the form counts, where one of a word counts 1."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -61,6 +70,27 @@ class Rows:
     def answers(self) -> NDArray[np.int64]:
         """(N,) tokens of each answer, its end included."""
         return self.lengths - self.starts
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """(N,) what the tokens of each answer count together."""
+        pairs = zip(self.tokens, self.starts, strict=True)
+        return np.array([self._weights(row[start:]).sum() for row, start in pairs], dtype=np.float64)
+
+    def _weights(self, answer: NDArray[np.int32]) -> NDArray[np.float32]:
+        form = np.zeros(len(answer), bool) if self.form is None else self.form[answer]
+        return np.where(form, self.form_weight, 1.0).astype(np.float32)
+
+    def _repeats(self, answer: NDArray[np.int32]) -> NDArray[np.int32]:
+        found = np.full((len(answer), _REPEATS), -1, np.int32)
+        if self.form is not None:
+            form = self.form[answer]
+            # The first word's own beginning is another token than that of the same word after a separator.
+            begins = np.flatnonzero(~form[1:] & form[:-1]) + 1
+            for k, place in enumerate(begins):
+                before = answer[begins[max(0, k - _REPEATS) : k]]
+                found[place, : len(before)] = np.where(before == answer[place], -1, before)
+        return found
 
     @cached_property
     def shared(self) -> NDArray[np.int32]:
@@ -82,15 +112,17 @@ class Rows:
         A = _up(int(self.answers[chosen].sum()), 4 * multiple if multiple > 1 else 1)
         tokens = np.zeros((len(chosen), L), np.int32)
         places, targets, weights = np.zeros(A, np.int32), np.zeros(A, np.int32), np.zeros(A, np.float32)
+        repeats = np.full((A, _REPEATS), -1, np.int32)
         at = 0
         for b, number in enumerate(chosen):
             row, start = self.tokens[number], int(self.starts[number])
             tokens[b, : len(row) - 1 - skip] = row[skip:-1]
             more = at + len(row) - start
             places[at:more] = b * L + np.arange(start - 1, len(row) - 1) - skip
-            targets[at:more], weights[at:more] = row[start:], 1.0
+            targets[at:more], weights[at:more] = row[start:], self._weights(row[start:])
+            repeats[at:more] = self._repeats(row[start:])
             at = more
-        return Batch(*map(mx.array, (tokens, places, targets, weights)))
+        return Batch(*map(mx.array, (tokens, places, targets, weights, repeats)))
 
     def order(self, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
         """The batches of an epoch as numbers of rows, the longest first in each; they depend on nothing else.
@@ -113,6 +145,14 @@ class Rows:
             yield sorted_rows[start : start + batch]
 
 
+def form_tokens(tokenizer: Any) -> NDArray[np.bool_]:
+    """(V,) whether a token is part of an answer's form: separators, brackets, the end; no letter or digit in it."""
+    texts = decode_each(tokenizer, range(len(tokenizer)))
+    form = np.array([not any(c.isalnum() for c in text) for text in texts])
+    form[end_token(tokenizer)] = True
+    return form
+
+
 def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
@@ -123,12 +163,15 @@ def prepare(
     longest: int,
     write: Callable[[str], str] | None = None,
     name: str = "rows",
+    form: NDArray[np.bool_] | None = None,
+    form_weight: float = 1.0,
 ) -> Rows:
     """Exchanges as tokens, once for a whole training.
 
     Args:
         longest: rows of more tokens are left out, and how many is said in one line.
         write: changes texts first, such as :meth:`wotd_mlx.language.tokens.CodeTokens.write`.
+        form, form_weight: see :class:`Rows`.
 
     Raises:
         WotdError: no row is left.
@@ -147,4 +190,4 @@ def prepare(
         log.info("%s: %d of %d are longer than %d tokens and left out", name, left_out, len(exchanges), longest)
     if not kept:
         raise WotdError(f"{name}: none of {len(exchanges)} rows has {longest} tokens or fewer; raise the longest")
-    return Rows(tuple(kept), np.array(starts, dtype=np.int64))
+    return Rows(tuple(kept), np.array(starts, dtype=np.int64), form, form_weight)

@@ -16,20 +16,22 @@ from mlx import nn
 from mlx.utils import tree_flatten, tree_map, tree_map_with_path
 from numpy.typing import NDArray
 
-from wotd_mlx.backend import on_cpu
+from wotd_mlx.backend import jit_available, on_cpu
 from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.training.batches import Batch, Rows
 from wotd_mlx.language.training.checkpointing import checkpointed, repeatable_dropout
 from wotd_mlx.language.training.prefix import hidden_behind, may_share
+from wotd_mlx.language.training.quick import cross_entropy, quick_swiglu
 from wotd_mlx.schemas import WotdError
 
 Numbers = NDArray[np.int64]
 Progress = Callable[[int, str], None]
 
-_COMPILED_MULTIPLE = 8
-"""To which lengths are filled up where each shape is compiled for."""
+_COMPILED_MULTIPLE = 4
+"""To which lengths are filled up where each shape is traced anew, which takes a tenth of a step."""
+_NEARLY_ONE = 1 - 1e-4
 _CHUNK = 512
 """Places whose logits are computed together where activations are computed again."""
 
@@ -38,8 +40,8 @@ _CHUNK = 512
 class Line:
     """One line of ``history.json``: the figures since the line before it.
 
-    ``loss`` and ``gradient_norm`` are means over the steps, None before the first one; ``tokens_per_second`` counts
-    the tokens of prompts and answers without padding.
+    ``loss`` and ``gradient_norm`` are means over the steps, None before the first one; both losses weigh tokens as the
+    recipe does. ``tokens_per_second`` counts the tokens of prompts and answers without padding.
     """
 
     step: int
@@ -97,7 +99,8 @@ class LanguageTrainer:
         self.optimizer.init(self.parameters)
         self.head = Head(self.model)
         self.shared = self._shared()
-        self.compiled = not on_cpu() if recipe.compile is None else recipe.compile
+        self.compiled = jit_available() if recipe.compile is None else recipe.compile
+        self.quick = self.compiled and on_cpu()
         self._multiple = _COMPILED_MULTIPLE if self.compiled else 1
         self._apply: Callable[..., Any] = self._apply_gradients
         if self.compiled:
@@ -111,10 +114,12 @@ class LanguageTrainer:
         if checkpointing:
             repeatable_dropout(self.model)
         self._gradients: Callable[..., Any] = mx.value_and_grad(self._loss)
+        self._validation: Callable[..., Any] = self._loss
         if self.compiled:
             # Dropout draws from the global random state, which each step seeds anew.
             random = [mx.random.state]
             self._gradients = partial(mx.compile, inputs=random, outputs=random)(self._gradients)
+            self._validation = mx.compile(partial(self._loss))
 
     def _shared(self) -> mx.array:
         """(P,) tokens that training and validation rows begin with, as far as the model may read them once."""
@@ -209,7 +214,7 @@ class LanguageTrainer:
         now.planned = now.step + int(left * now.step / now.seconds)
 
     def step(self, numbers: Numbers) -> tuple[float, float]:
-        """One step of the optimiser on these rows; loss a token of their answers, and the gradient's norm."""
+        """One step of the optimiser on these rows; loss a token of their answers, weighted, and the gradient's norm."""
         # Large odd factors keep the seeds of two trainings apart.
         mx.random.seed((self.recipe.seed * 1_000_003 + self.progressed.step) % 2**32)
         loss, gradients = self.gradients(numbers)
@@ -224,9 +229,9 @@ class LanguageTrainer:
         """Loss a token of the answers of these rows (of training), and its gradients, micro-batch by micro-batch."""
         rows = rows or self.train
         self.model.train()
-        total = mx.array(float(rows.answers[numbers].sum()))
+        total = mx.array(float(rows.weights[numbers].sum()))
         loss, gradients = 0.0, None
-        with checkpointed(self.model, self.checkpointing):
+        with checkpointed(self.model, self.checkpointing), quick_swiglu(self.model, self.quick):
             for start in range(0, len(numbers), self.micro):
                 part = numbers[start : start + self.micro]
                 found, more = self._gradients(self.parameters, self._batch(rows, part), total)
@@ -239,14 +244,15 @@ class LanguageTrainer:
         return loss, gradients
 
     def validate(self) -> float:
-        """Loss a token over the answers of the validation rows, in natural logarithms."""
+        """Loss a token over the answers of the validation rows, weighted as in training, in natural logarithms."""
         self.model.eval()
         self.model.update(self.parameters)
-        loss, total = 0.0, 0.0
-        for numbers in self.valid.in_turn(self.micro):
-            loss += float(self._loss(self.parameters, self._batch(self.valid, numbers), mx.array(1.0)))
-            total += float(self.valid.answers[numbers].sum())
-        return loss / total
+        loss = 0.0
+        with quick_swiglu(self.model, self.quick):
+            for numbers in self.valid.in_turn(self.micro):
+                loss += float(self._validation(self.parameters, self._batch(self.valid, numbers), mx.array(1.0)))
+        self.model.update(self.parameters)
+        return loss / float(self.valid.weights.sum())
 
     @property
     def _skip(self) -> int:
@@ -257,7 +263,7 @@ class LanguageTrainer:
         return rows.batch(numbers, self._skip, self._multiple)
 
     def _loss(self, parameters: Any, batch: Batch, total: mx.array) -> mx.array:
-        """Cross-entropy at the batch's places, its sum divided by ``total``."""
+        """The loss at the batch's places, its sum divided by ``total``."""
         self.model.update(parameters)
         if self._skip:
             hidden = hidden_behind(self.head, self.model, self.shared, batch.tokens)
@@ -265,19 +271,29 @@ class LanguageTrainer:
             hidden = self.head.hidden(batch.tokens)
         hidden = hidden.reshape(-1, hidden.shape[-1])[batch.places]
         if not self.checkpointing:
-            return self._cross_entropy(hidden, batch.targets, batch.weights) / total
+            return self._answers_loss(hidden, batch.targets, batch.weights, batch.repeats) / total
         sums = mx.array(0.0)
         for start in range(0, len(batch.places), _CHUNK):
             part = slice(start, start + _CHUNK)
-            chunk = partial(self._cross_entropy, targets=batch.targets[part], weights=batch.weights[part])
+            about = (batch.targets[part], batch.weights[part], batch.repeats[part])
+            chunk = partial(self._answers_loss, targets=about[0], weights=about[1], repeats=about[2])
             # What is trained has to be an argument of what is computed again, and a table of code tokens isn't.
             sums = sums + (chunk if self.recipe.code_tokens else mx.checkpoint(chunk))(hidden[part])
         return sums / total
 
-    def _cross_entropy(self, hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
-        """hidden (A, D), targets and weights (A,) -> the weighted sum, in float32."""
+    def _answers_loss(self, hidden: mx.array, targets: mx.array, weights: mx.array, repeats: mx.array) -> mx.array:
+        r"""hidden (A, D), targets and weights (A,), repeats (A, R) -> the weighted sum, in float32, of
+
+        .. math:: -\log p(t) - u \sum_{r \in \text{repeats}} \log (1 - p(r))
+        """
         logits = self.head.logits(hidden).astype(mx.float32)
-        return (nn.losses.cross_entropy(logits, targets) * weights).sum()
+        losses = cross_entropy(logits, targets) if self.quick else nn.losses.cross_entropy(logits, targets)
+        if self.recipe.unlikelihood:
+            total = losses + mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+            p = mx.exp(mx.take_along_axis(logits, mx.maximum(repeats, 0), axis=-1) - total[:, None])
+            p = mx.where(repeats < 0, 0.0, mx.minimum(p, _NEARLY_ONE))
+            losses = losses - self.recipe.unlikelihood * mx.log1p(-p).sum(axis=-1)
+        return (losses * weights).sum()
 
     def _apply_gradients(self, parameters: Any, gradients: Any) -> tuple[Any, mx.array]:
         gradients, norm = optim.clip_grad_norm(gradients, self.recipe.clip)

@@ -25,7 +25,7 @@ from wotd_mlx.language import lora
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.tokens import CodeTokens, extend
-from wotd_mlx.language.training.batches import Rows, prepare
+from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
 from wotd_mlx.language.training.memory import fit_into
 from wotd_mlx.progress import progress
@@ -153,13 +153,16 @@ def _trainer(folder: Path, language: Language, recipe: LanguageRecipe) -> tuple[
     if codes:
         language = extend(language, codes, recipe.seed)
     sets: dict[str, Rows] = {}
+    form = form_tokens(language.tokenizer)
     for name in ("train", "valid"):
         exchanges = read_exchanges(folder / f"{name}.jsonl")
         if name == "valid" and 0 < recipe.valid_rows < len(exchanges):
             chosen = np.random.default_rng([recipe.seed, 1]).permutation(len(exchanges))[: recipe.valid_rows]
             exchanges = [exchanges[i] for i in np.sort(chosen)]
         write = codes.write if codes else None
-        sets[name] = prepare(exchanges, language.tokenizer, recipe.longest, write, f"{name}.jsonl")
+        sets[name] = prepare(
+            exchanges, language.tokenizer, recipe.longest, write, f"{name}.jsonl", form, recipe.form_weight
+        )
     trainer = LanguageTrainer(language, sets["train"], sets["valid"], recipe)
     if (folder / CHECKPOINT).exists():
         arrays, metadata = lora.read_weights(folder / CHECKPOINT), read_metadata(folder / CHECKPOINT)
