@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=500, help="answered for each figure of the evaluation")
     parser.add_argument("--answers", type=int, default=40, help="timed for each way to choose")
-    parser.add_argument("--out", type=Path, help="where the runs are kept; else they are thrown away")
+    parser.add_argument("--out", type=Path, help="where the runs are kept, and found again; else thrown away")
     parser.add_argument("--time", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.time:

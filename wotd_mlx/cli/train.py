@@ -125,9 +125,9 @@ def show(info: RunInfo) -> None:
     console.print(f"\n[bold]{info.run}[/bold]  {codes['kind']} {codes['levels']}, {codes['bits']:.1f} bits")
 
     figures = Table(title="Codes, on held-out words", title_justify="left")
-    for name in ("relative MSE", "cosine", "Spearman", "recall@10", "usage a level", "collisions"):
+    for name in ("relative MSE", "cosine", "Spearman", "recall@10", "usage a level, %", "collisions"):
         figures.add_column(name, justify="right")
-    usage = " ".join(f"{u:.0%}" for u in codes["usage"])
+    usage = " ".join(f"{100 * u:.0f}" for u in codes["usage"])
     names = ("relative_mse", "cosine", "spearman", "recall_at_10")
     figures.add_row(*(_number(codes[name]) for name in names), usage, f"{codes['collision_rate']:.0%}")
     console.print(figures)
@@ -173,11 +173,17 @@ def show_language(console: Console, found: Mapping[str, Any]) -> None:
     from rich.text import Text
 
     figures = Table(title=f"Language, {found['model']}, on held-out requests", title_justify="left")
-    for name in ("perplexity", "of words", "untuned", "form, free", "form, held", "consistency", "5 words, ms"):
-        figures.add_column(name, justify="right")
-    names = ("perplexity", "perplexity_words", "perplexity_base", "format_adherence", "format_adherence_constrained",
-             "semantic_consistency")  # fmt: skip
-    figures.add_row(*(_number(found.get(name)) for name in names), f"{found['latency_ms_p50']:.0f}")
+    for name in ("", "tuned", "untuned"):
+        figures.add_column(name, justify="right" if name else "left")
+    for name, key in (("what the request determines", "perplexity"), ("words", "perplexity_words")):
+        figures.add_row(f"perplexity of {name}", _number(found.get(key)), _number(found.get(f"{key}_base")))
+    for name, key in (
+        ("answers in the right form, free", "format_adherence"),
+        ("answers in the right form, held to the grammar", "format_adherence_constrained"),
+        ("words that fit", "semantic_consistency"),
+    ):
+        figures.add_row(name, f"{found[key]:.0%}", "")
+    figures.add_row("five words", f"{found['latency_ms_p50']:.0f} ms", "")
     console.print(figures)
     written = Table(title=f"What it writes ({found['best']})", title_justify="left")
     for name in ("request", "words"):

@@ -119,7 +119,7 @@ class LanguageTrainer:
             # Dropout draws from the global random state, which each step seeds anew.
             random = [mx.random.state]
             self._gradients = partial(mx.compile, inputs=random, outputs=random)(self._gradients)
-            self._validation = mx.compile(partial(self._loss))
+            self._validation = mx.compile(self._loss)
 
     def _shared(self) -> mx.array:
         """(P,) tokens that training and validation rows begin with, as far as the model may read them once."""
