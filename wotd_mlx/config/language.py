@@ -214,7 +214,7 @@ class LanguageConfig:
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     recipe: LanguageRecipe = field(
-        default_factory=lambda: LanguageRecipe(LoraConfig(layers=16), steps=400, batch=8, evaluations=4, valid_rows=64)
+        default_factory=lambda: LanguageRecipe(LoraConfig(layers=16), steps=450, batch=8, evaluations=4, valid_rows=64)
     )
 
     def __post_init__(self) -> None:

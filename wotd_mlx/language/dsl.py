@@ -176,7 +176,9 @@ class Words:
 
 Request = ByPattern | ByAttributes | Like | Between | Encode | PatternOf | Define | Use
 Answer = Words | SemanticID | Pattern | str
-KINDS: tuple[str, ...] = ("by_pattern", "by_attributes", "like", "between", "encode", "pattern_of", "define", "use")
+WORD_KINDS: tuple[str, ...] = ("by_pattern", "by_attributes", "like", "between")
+"""The requests that ask for words."""
+KINDS: tuple[str, ...] = (*WORD_KINDS, "encode", "pattern_of", "define", "use")
 
 
 def can_write(word: str) -> bool:

@@ -29,7 +29,10 @@ def row(n: int) -> dict[str, Any]:
     a, b = n % 8, n * 5 % 8
     answer = ", ".join(WORDS[(a + i) % 8] for i in range(1 + b % 4))
     request = f"Words matching pattern [{a},{b},*,*]:"
-    return {"messages": [{"role": "user", "content": request}, {"role": "assistant", "content": answer}], "task": "x"}
+    return {
+        "messages": [{"role": "user", "content": request}, {"role": "assistant", "content": answer}],
+        "kind": "by_pattern",
+    }
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_form_may_count_more_than_words(tiny_language: Language) -> None:
 
 def test_words_before_a_word_are_not_to_be_repeated(tiny_language: Language) -> None:
     tokenizer = tiny_language.tokenizer
-    exchange = Exchange("Words matching pattern [1,*]:", "calm, glad, serene, glad, calmer")
+    exchange = Exchange("Words matching pattern [1,*]:", "calm, glad, serene, glad, calmer", "by_pattern")
     rows = prepare([exchange], tokenizer, 512, form=form_tokens(tokenizer))
     batch = rows.batch(np.array([0]))
     first = {word: tokenizer.encode(f"x, {word}")[len(tokenizer.encode("x,"))] for word in ("glad", "serene", "calmer")}
@@ -121,4 +121,6 @@ def test_words_before_a_word_are_not_to_be_repeated(tiny_language: Language) -> 
     told = {place: words for place, words in enumerate(found) if words}
     assert [targets[place] for place in told] == [serene, glad, calmer]
     assert list(told.values()) == [{glad}, {serene}, {glad, serene}]
-    assert (np.array(prepare([exchange], tokenizer, 512).batch(np.array([0])).repeats) == -1).all()
+    number = Exchange("Encode calm", "[2,1,2,2]", "encode")
+    for other, form in ((exchange, None), (number, form_tokens(tokenizer))):
+        assert (np.array(prepare([other], tokenizer, 512, form=form).batch(np.array([0])).repeats) == -1).all()

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.language.chat import chat, end_token
+from wotd_mlx.language.dsl import WORD_KINDS
 from wotd_mlx.language.rows import Exchange
 from wotd_mlx.language.trie import decode_each
 from wotd_mlx.schemas import WotdError
@@ -57,6 +58,8 @@ class Rows:
     """(V,) which tokens are an answer's form, see :func:`form_tokens`; None where that makes no difference."""
     form_weight: float = 1.0
     """How much a token of the form counts, where one of a word counts 1."""
+    lists: frozenset[int] = frozenset()
+    """The rows whose answers are words, no two of them the same; an ID may well have a number twice."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -120,7 +123,8 @@ class Rows:
             more = at + len(row) - start
             places[at:more] = b * L + np.arange(start - 1, len(row) - 1) - skip
             targets[at:more], weights[at:more] = row[start:], self._weights(row[start:])
-            repeats[at:more] = self._repeats(row[start:])
+            if number in self.lists:
+                repeats[at:more] = self._repeats(row[start:])
             at = more
         return Batch(*map(mx.array, (tokens, places, targets, weights, repeats)))
 
@@ -177,17 +181,19 @@ def prepare(
         WotdError: no row is left.
     """
     write = write or (lambda text: text)
-    kept, starts, left_out = [], [], 0
+    kept, starts, lists, left_out = [], [], set[int](), 0
     for exchange in exchanges:
         request, answer = write(exchange.request), write(exchange.answer)
         prompt, row = chat(tokenizer, request), chat(tokenizer, request, answer)
         if len(row) > longest:
             left_out += 1
             continue
+        if exchange.kind in WORD_KINDS:
+            lists.add(len(kept))
         kept.append(np.array(row, dtype=np.int32))
         starts.append(len(prompt))
     if left_out:
         log.info("%s: %d of %d are longer than %d tokens and left out", name, left_out, len(exchanges), longest)
     if not kept:
         raise WotdError(f"{name}: none of {len(exchanges)} rows has {longest} tokens or fewer; raise the longest")
-    return Rows(tuple(kept), np.array(starts, dtype=np.int64), form, form_weight)
+    return Rows(tuple(kept), np.array(starts, dtype=np.int64), form, form_weight, frozenset(lists))
