@@ -181,7 +181,7 @@ def prepare(
         WotdError: no row is left.
     """
     write = write or (lambda text: text)
-    kept, starts, lists, left_out = [], [], set[int](), 0
+    kept, starts, lists, left_out = list[NDArray[np.int32]](), list[int](), set[int](), 0
     for exchange in exchanges:
         request, answer = write(exchange.request), write(exchange.answer)
         prompt, row = chat(tokenizer, request), chat(tokenizer, request, answer)
