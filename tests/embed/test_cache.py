@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +109,30 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WotdError, match="can't be used"):
         EmbeddingCache(tmp_path / "file/c.sqlite")
+
+
+def test_opening_and_closing_at_once(tmp_path):
+    """SQLite says at once that the file is locked where one opens what another closes: some in a thousand times."""
+    errors = []
+
+    def use(file: Path, ready: threading.Barrier) -> None:
+        ready.wait()
+        try:
+            for i in range(12):
+                cache = EmbeddingCache(file)
+                cache.put("model", [str(i)], np.ones((1, 4), np.float32))
+                cache.close()
+        except WotdError as error:
+            errors.append(error)
+
+    for turn in range(40):
+        ready = threading.Barrier(8)
+        users = [threading.Thread(target=use, args=(tmp_path / f"{turn}.sqlite", ready)) for _ in range(8)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+    assert errors == []
 
 
 WRITER = """

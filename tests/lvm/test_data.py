@@ -230,6 +230,7 @@ def killed_after(blocks, monkeypatch, checkpoint, folder):
 
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 def test_embedding_goes_on_where_it_was_killed(checkpoint, tmp_path, monkeypatch, blocks):
+    monkeypatch.setattr(store, "_BLOCK", 2)  # other blocks are other sums, in the last digit
     whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
     embedded = killed_after(blocks, monkeypatch, checkpoint, tmp_path / "killed")
     np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
@@ -251,6 +252,7 @@ def test_embedding_goes_on_where_it_was_killed(checkpoint, tmp_path, monkeypatch
     ],
 )
 def test_what_a_kill_left_damaged_is_embedded_anew(checkpoint, tmp_path, monkeypatch, suffix, damage):
+    monkeypatch.setattr(store, "_BLOCK", 2)
     whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
     embedded = killed_after(1, monkeypatch, checkpoint, tmp_path / "killed")
     file = (tmp_path / "killed" / digest(TEXTS, str(checkpoint))).with_suffix(suffix)
@@ -272,8 +274,8 @@ def test_a_count_that_outlived_its_vectors_is_not_believed(checkpoint, tmp_path,
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(checkpoint, tmp_path, monkeypatch):
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
     monkeypatch.setattr(store, "_BLOCK", 2)
+    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
     synced = []
 
     def full(handle):
@@ -281,10 +283,10 @@ def test_a_full_disk_is_an_error_and_loses_nothing(checkpoint, tmp_path, monkeyp
         if len(synced) > 2:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        sentence_vectors(TEXTS, str(checkpoint), tmp_path / "full")
-    monkeypatch.undo()
+    with monkeypatch.context() as short:
+        short.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            sentence_vectors(TEXTS, str(checkpoint), tmp_path / "full")
     np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "full"), whole)
 
 
