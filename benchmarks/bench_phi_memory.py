@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
-from benchmarks.timing import RESULTS, write_results
+from benchmarks.timing import RESULTS, machine, write_results
 
 # microsoft/Phi-3.5-mini-instruct, config.json. The factors of its rope don't change what is held, only that there are
 # 48 of them: half a head's width.
@@ -135,6 +135,8 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
         "loss": losses[-1],
+        # Rows that --resume keeps may be of another machine.
+        "processor": machine()["processor"],
     }
 
 

@@ -54,8 +54,9 @@ def form() -> str:
             ("words that fit (default way to choose)", "semantic_consistency"),
         )
     ]
-    head = (f"{found['digits']['requests']} requests", "digits", "a token a code")
-    return table(head[: len(rows[0])], rows)
+    names = (("digits", "digits"), ("code_tokens", "a token a code"))
+    head = ("", *(f"{name}, {found[kind]['requests']} requests" for kind, name in names if kind in found))
+    return table(head, rows)
 
 
 def meaning() -> str:
