@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from wotd_mlx.config.language import MOST_WORDS
 from wotd_mlx.language.pattern import Cursor, read_id, read_pattern
@@ -174,10 +174,11 @@ class Words:
         return SEPARATOR.join(self.words)
 
 
-Request = ByPattern | ByAttributes | Like | Between | Encode | PatternOf | Define | Use
-Answer = Words | SemanticID | Pattern | str
-WORD_KINDS: tuple[str, ...] = ("by_pattern", "by_attributes", "like", "between")
+WordRequest = ByPattern | ByAttributes | Like | Between
 """The requests that ask for words."""
+Request = WordRequest | Encode | PatternOf | Define | Use
+Answer = Words | SemanticID | Pattern | str
+WORD_KINDS: tuple[str, ...] = tuple(request.kind for request in get_args(WordRequest))
 KINDS: tuple[str, ...] = (*WORD_KINDS, "encode", "pattern_of", "define", "use")
 
 

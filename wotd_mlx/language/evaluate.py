@@ -11,8 +11,8 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.language.chat import Language
-from wotd_mlx.language.dsl import Define, Request, Use, can_write, parse_answer, parse_request
-from wotd_mlx.language.generate import Goal, Options, WordRequest
+from wotd_mlx.language.dsl import Define, Request, Use, WordRequest, can_write, parse_answer, parse_request
+from wotd_mlx.language.generate import Goal, Options
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.rows import Exchange, exchanges_of

@@ -24,7 +24,7 @@ from wotd_mlx.files import write_atomically
 from wotd_mlx.language.chat import Language, end_token
 from wotd_mlx.language.constrain import AnswerGrammar
 from wotd_mlx.language.decode import PromptCache, decode, decode_together
-from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like, can_write, parse_request
+from wotd_mlx.language.dsl import ByAttributes, ByPattern, Like, WordRequest, can_write, parse_request
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known, Rows, Vectors
 from wotd_mlx.language.lora import read_config
@@ -37,8 +37,6 @@ from wotd_mlx.schemas import SemanticID, WotdError
 log = logging.getLogger("wotd_mlx")
 
 CHOOSERS = ("blend", "model", "encoder")
-WordRequest = ByPattern | ByAttributes | Like | Between
-"""The requests that ask for words."""
 NEAR = 200
 """Words that a request without a pattern chooses from: those nearest to what it stands for."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dataset import SPLITS, build_dataset
-from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request
+from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request, WordRequest
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
@@ -23,7 +23,7 @@ from wotd_mlx.language.evaluate import (
     random_words,
     read_asked,
 )
-from wotd_mlx.language.generate import Generator, Goal, Options, WordRequest, goal_of
+from wotd_mlx.language.generate import Generator, Goal, Options, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
