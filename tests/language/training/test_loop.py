@@ -157,10 +157,10 @@ def test_checkpointing_is_undone_and_drops_the_same_twice(make: Callable[..., La
     step = 1e-3
     close((loss_at(step) - loss_at(-step)) / (2 * step), slope, "dropout_slope")
     assert loss_at(0.0) == loss_at(0.0)
-    assert llama.TransformerBlock.__call__ is own
     with checkpointed(trainer.model):
-        assert llama.TransformerBlock.__call__ is not own
-    assert llama.TransformerBlock.__call__ is own
+        assert all(type(layer) is not llama.TransformerBlock for layer in trainer.model.layers)
+        assert llama.TransformerBlock.__call__ is own
+    assert all(type(layer) is llama.TransformerBlock for layer in trainer.model.layers)
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

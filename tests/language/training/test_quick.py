@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx import nn
-from mlx_lm.models import activations, gemma3_text, llama
+from mlx_lm.models import activations, gemma3_text, llama, olmo2, phi3
 
 from tests.language.conftest import SHAPE
 from tests.tolerances import close
@@ -31,8 +33,23 @@ def test_cross_entropy_and_its_slope(scale):
         close(gradient(x), want, "quick_loss")
 
 
+def small(module=llama):
+    return module.Model(module.ModelArgs.from_dict(SHAPE))
+
+
+def primitives(model: nn.Module) -> str:
+    """What a model computes, as MLX's graph, compiled functions taken apart; mlx-lm's own SwiGLU has a Sigmoid."""
+    dot = io.StringIO()
+    mx.disable_compile()
+    try:
+        mx.export_to_dot(dot, model(mx.array([[5, 9, 2, 7]])))
+    finally:
+        mx.enable_compile()
+    return dot.getvalue()
+
+
 def test_swiglu_inside_and_afterwards():
-    model = llama.Model(llama.ModelArgs.from_dict(SHAPE))
+    model = small()
     tokens = mx.array([[5, 9, 2, 7]])
     weights = model.trainable_parameters()
 
@@ -42,24 +59,37 @@ def test_swiglu_inside_and_afterwards():
 
     want, slopes = mx.value_and_grad(loss)(weights)
     with quick_swiglu(model):
-        assert llama.swiglu is not activations.swiglu
         got, others = mx.compile(mx.value_and_grad(loss))(weights)
-    assert llama.swiglu is activations.swiglu
     close(got, want, "language")
     for layer, other in zip(slopes["model"]["layers"], others["model"]["layers"], strict=True):
         for name in ("gate_proj", "up_proj", "down_proj"):
             close(other["mlp"][name]["weight"], layer["mlp"][name]["weight"], "language")
 
 
-def test_swiglu_is_put_back_after_an_error():
-    with pytest.raises(KeyError), quick_swiglu(llama.Model(llama.ModelArgs.from_dict(SHAPE))):
+@pytest.mark.parametrize("architecture", [llama, olmo2, phi3], ids=lambda module: module.__name__)
+def test_only_the_models_own_layers_compute_another_swiglu(architecture):
+    model, other = small(architecture), small(architecture)
+    with quick_swiglu(model):
+        assert "Sigmoid" not in primitives(model)
+        assert "Sigmoid" in primitives(other)
+        assert architecture.swiglu is activations.swiglu
+        assert str(model) == str(other)
+    assert "Sigmoid" in primitives(model)
+    assert {type(module) for module in model.modules()} == {type(module) for module in other.modules()}
+
+
+def test_swiglu_is_mlx_lms_again_after_an_error():
+    model = small()
+    with pytest.raises(KeyError), quick_swiglu(model):
         raise KeyError
-    assert llama.swiglu is activations.swiglu
+    assert "Sigmoid" in primitives(model)
 
 
 def test_other_gates_and_whoever_doesnt_want_it_stay_as_they_are():
-    with quick_swiglu(llama.Model(llama.ModelArgs.from_dict(SHAPE)), wanted=False):
-        assert llama.swiglu is activations.swiglu
+    model = small()
+    with quick_swiglu(model, wanted=False):
+        assert "Sigmoid" in primitives(model)
     other = gemma3_text.Model(gemma3_text.ModelArgs(model_type="gemma3_text", num_hidden_layers=1, vocab_size=64))
+    kinds = [type(module) for module in other.modules()]
     with quick_swiglu(other):
-        assert not hasattr(gemma3_text, "swiglu")
+        assert [type(module) for module in other.modules()] == kinds

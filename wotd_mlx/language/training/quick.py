@@ -6,9 +6,11 @@ forms here need ``mx.compile`` around them: what is differentiated isn't fused o
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from inspect import getmembers, isfunction
+from types import FunctionType
 from typing import Any
 
 import mlx.core as mx
@@ -17,23 +19,41 @@ from mlx_lm.models import activations
 
 from wotd_mlx.activations import TRAINED
 from wotd_mlx.embed.forms import exp_below
+from wotd_mlx.language.training.recast import recast
 
 
 @contextmanager
 def quick_swiglu(model: nn.Module, wanted: bool = True) -> Iterator[None]:
-    """Inside, the architecture's own file in mlx-lm computes silu(gate) · x within 1e-6, and MLX's way afterwards.
+    """Inside, the model computes mlx-lm's silu(gate) · x within 1e-6, and MLX's way afterwards; no other model does.
 
     An architecture that has another gate, such as Gemma's GELU, stays as it is.
     """
-    architecture: Any = sys.modules[type(model).__module__]
-    if not wanted or getattr(architecture, "swiglu", None) is not activations.swiglu:
+    modules = model.modules() if wanted else ()
+    with recast([module for module in modules if any(map(_calls_swiglu, type(module).__mro__))], _quick):
         yield
-        return
-    try:
-        architecture.swiglu = lambda gate, x: TRAINED.silu(gate) * x
-        yield
-    finally:
-        architecture.swiglu = activations.swiglu
+
+
+@cache
+def _calls_swiglu(kind: Any) -> dict[str, Any]:
+    """The methods of a class that call mlx-lm's ``swiglu``."""
+    return {
+        name: method
+        for name, method in getmembers(kind, isfunction)
+        if "swiglu" in method.__code__.co_names and method.__globals__.get("swiglu") is activations.swiglu
+    }
+
+
+@cache
+def _quick(kind: Any) -> Any:
+    """A subclass whose methods call the quick form, under the same name."""
+
+    def rewired(method: FunctionType) -> FunctionType:
+        names = {**method.__globals__, "swiglu": lambda gate, x: TRAINED.silu(gate) * x}
+        own = FunctionType(method.__code__, names, method.__name__, method.__defaults__, method.__closure__)
+        own.__kwdefaults__ = method.__kwdefaults__
+        return own
+
+    return type(kind.__name__, (kind,), {name: rewired(method) for name, method in _calls_swiglu(kind).items()})
 
 
 def _shares(logits: mx.array) -> tuple[mx.array, mx.array, mx.array]:
