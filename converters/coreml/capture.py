@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,14 @@ Example = Mapping[str, mx.array]
 
 RANDOM = ("RandomBits",)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Captures that overlap would put back each other's patches.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def capture(fn: Function, example: Example) -> Graph:
     """Trace ``fn(**example)`` on a CPU stream, where MLX takes norms, RoPE and attention apart into plain primitives.
+
+    Meanwhile MLX compiles nothing, and a second thread's capture waits; afterwards all is as it was.
 
     Args:
         fn: MLX arrays in by keyword; an array, a tuple or list of arrays, or a dict of arrays out.
@@ -41,7 +46,7 @@ def capture(fn: Function, example: Example) -> Graph:
     _check_example(example)
     events: list[dict[str, Any]] = []
     names: list[str] = []
-    with mx.stream(mx.cpu), recorded() as scopes, _exportable():
+    with _ONE_AT_A_TIME, mx.stream(mx.cpu), recorded() as scopes, _exportable():
 
         def traced(**inputs: mx.array) -> tuple[mx.array, ...]:
             scopes.returned.clear()
@@ -114,18 +119,35 @@ def _check_example(example: Example) -> None:
 
 @contextmanager
 def _exportable() -> Iterator[None]:
-    """Calls that change no value and that MLX can't export, as what they are: nothing.
+    """Calls that change no value and that MLX can't export, as what they are: nothing, in this thread.
 
     ``mx.compile`` over constants alone would leave one fused primitive, which can't be exported either.
     """
-    contiguous = mx.contiguous
-    mx.contiguous = lambda a, *_, **__: a
-    mx.disable_compile()
+    contiguous, here = mx.contiguous, threading.get_ident()
+    mx.contiguous = lambda a, *args, **kwargs: a if threading.get_ident() == here else contiguous(a, *args, **kwargs)
+    compiled = _compiles()
+    if compiled:
+        mx.disable_compile()
     try:
         yield
     finally:
-        mx.enable_compile()
+        if compiled:
+            mx.enable_compile()
         mx.contiguous = contiguous
+
+
+def _compiles() -> bool:
+    """Whether ``mx.compile`` is in force; MLX doesn't tell, but what is compiled runs once for two calls."""
+    runs = []
+
+    def probe(x: mx.array) -> mx.array:
+        runs.append(x)
+        return x
+
+    compiled, one = mx.compile(probe), mx.array(1.0)
+    compiled(one)
+    compiled(one)
+    return len(runs) == 1
 
 
 def _graph(events: list[dict[str, Any]], names: list[str], scopes: Scopes) -> Graph:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
+from contextlib import nullcontext
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -12,6 +17,7 @@ from converters.coreml.capture import capture
 from converters.coreml.graph import Graph, Node, Tensor
 from converters.coreml.interpret import interpret
 from converters.coreml.lower import check_supported
+from converters.coreml.toolkit import quiet
 from tests.tolerances import close
 
 
@@ -84,6 +90,90 @@ def test_modules_are_as_before(stack):
     calls = [cls.__dict__["__call__"] for cls in (Stack, Block, nn.Linear, nn.LayerNorm)]
     capture(stack, X)
     assert [cls.__dict__["__call__"] for cls in (Stack, Block, nn.Linear, nn.LayerNorm)] == calls
+
+
+def runs_of_two_calls():
+    runs = []
+    compiled = mx.compile(lambda x: runs.append(x) or x)
+    compiled(X["x"])
+    compiled(X["x"])
+    return len(runs)
+
+
+@pytest.mark.parametrize("fn", [lambda x: x + 1, lambda x: "text"])
+@pytest.mark.parametrize(("switch", "runs"), [(mx.enable_compile, 1), (mx.disable_compile, 2)])
+def test_compiling_is_as_before(switch, runs, fn):
+    switch()
+    try:
+        with nullcontext() if fn(1) == 2 else pytest.raises(ConversionError):
+            capture(fn, X)
+        assert runs_of_two_calls() == runs
+    finally:
+        mx.enable_compile()
+
+
+def test_compiled_parts_are_captured_as_what_they_are():
+    part = mx.compile(lambda a: mx.exp(a) * mx.sin(a))
+    weight = mx.array([1.0, 2, 3, 4])
+    graph = capture(lambda x: x * part(weight), X)
+    assert [node.op for node in graph.nodes] == ["Exp", "Sin", "Multiply", "Broadcast", "Multiply"]
+
+
+def test_captures_in_two_threads_leave_nothing_behind():
+    before = mx.contiguous, nn.Linear.__call__
+    second_in, first_out = threading.Event(), threading.Event()
+
+    def first(x):
+        thread.start()
+        # Without a lock, the second is in its capture when this one ends, and ends after it.
+        second_in.wait(0.3)
+        return mx.contiguous(x) + 1
+
+    def second(x):
+        second_in.set()
+        first_out.wait(5)
+        return x * 2
+
+    graphs = []
+    thread = threading.Thread(target=lambda: graphs.append(capture(second, X)))
+    graphs.append(capture(first, X))
+    first_out.set()
+    thread.join()
+    assert [graph.nodes[-1].op for graph in graphs] == ["Add", "Multiply"]
+    assert (mx.contiguous, nn.Linear.__call__) == before
+    assert runs_of_two_calls() == 1
+
+
+def test_other_threads_keep_what_a_capture_changes():
+    found = []
+
+    def fn(x):
+        turned = mx.contiguous
+        thread = threading.Thread(target=lambda: found.append(memoryview(turned(mx.ones((2, 3)).T)).c_contiguous))
+        thread.start()
+        thread.join()
+        return x + 1
+
+    capture(fn, X)
+    assert found == [True]
+
+
+def test_quiet_in_two_threads_leaves_nothing_behind():
+    before = sys.stderr, logging.getLogger("coremltools").level
+    second_in, first_out = threading.Event(), threading.Event()
+
+    def second():
+        with quiet():
+            second_in.set()
+            first_out.wait(5)
+
+    thread = threading.Thread(target=second)
+    with quiet():
+        thread.start()
+        second_in.wait(0.3)
+    first_out.set()
+    thread.join()
+    assert (sys.stderr, logging.getLogger("coremltools").level) == before
 
 
 def test_graph_is_the_function(stack):
