@@ -7,31 +7,33 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from wotd_mlx.config import KINDS, CodesConfig, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.config import KINDS, CodesConfig, TrainingConfig
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.yaml import read_yaml
 from wotd_mlx.schemas import WotdError
 
 
 def test_a_config_survives_json():
     config = TrainingConfig(codes=CodesConfig(kind="rvq", levels=(4, 4, 4)), seed=3, cache="x.sqlite")
-    assert from_dict(TrainingConfig, json.loads(json.dumps(asdict(config)))) == config
+    assert checked(TrainingConfig, json.loads(json.dumps(asdict(config)))) == config
 
 
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"sed": 1}, "config: unknown keys sed; known are corpus, "),
-        ({"codes": {"lvels": [8]}}, "config.codes: unknown keys lvels"),
-        ({"seed": "one"}, "config.seed: got 'one', expected int"),
-        ({"seed": True}, "config.seed: got True, expected int"),
-        ({"codes": [1]}, "config.codes: got list, expected keys and values"),
-        ({"codes": {"levels": 8}}, "config.codes.levels: got 8, expected a list"),
-        ({"codes": {"levels": [8, 8.5]}}, "expected int"),
+        ({"sed": 1}, "settings: unknown keys 'sed'; known are corpus, "),
+        ({"codes": {"lvels": [8]}}, "settings: codes has unknown keys 'lvels'"),
+        ({"seed": "one"}, "settings: seed is 'one', expected int"),
+        ({"seed": True}, "settings: seed is True, expected int"),
+        ({"codes": [1]}, "settings: codes is [1], expected keys and values"),
+        ({"codes": {"levels": 8}}, "settings: codes.levels is 8, expected a list"),
+        ({"codes": {"levels": [8, 8.5]}}, "codes.levels[1] is 8.5, expected int"),
         ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of hvq, fsq, rvq"),
         ({"codes": {"gradient": "magic"}}, "codes gradient 'magic' is unknown; expected one of straight-through, "),
-        ({"codes": {"levels": [8, 1, 8]}}, "each coordinate needs 2 codes"),
+        ({"codes": {"levels": [8, 1, 8]}}, "codes.levels[1] is 1, expected int >= 2"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
-        ({"codes": {"epochs": 0}}, "codes epochs is 0"),
-        ({"codes": {"label_share": -1}}, "codes label_share is -1"),
+        ({"codes": {"epochs": 0}}, "codes.epochs is 0, expected int >= 1"),
+        ({"codes": {"label_share": -1}}, "codes.label_share is -1, expected float >= 0"),
         ({"codes": {"levels": [8, 8, 8]}}, "3 attributes leave no coordinate free"),
         ({"codes": {"levels": [8, 3, 8, 8]}}, "attribute complexity has 4 values, its coordinate 3 codes"),
         ({"codes": {"levels": [64] * 5}}, "make 30.0 bits; a dictionary takes 24 at most, detail the rest"),
@@ -40,12 +42,12 @@ def test_a_config_survives_json():
 )
 def test_bad_settings_are_refused(raw, message):
     with pytest.raises(WotdError) as caught:
-        from_dict(TrainingConfig, raw)
+        checked(TrainingConfig, raw)
     assert message in str(caught.value)
 
 
 def test_a_whole_number_does_for_a_float():
-    assert from_dict(CodesConfig, {"clip": 2}).clip == 2.0
+    assert checked(CodesConfig, {"clip": 2}).clip == 2.0
 
 
 def test_default_levels_and_gradient_belong_to_the_kind():
@@ -58,7 +60,7 @@ def test_default_levels_and_gradient_belong_to_the_kind():
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("seed: 4\ncodes:\n  kind: rvq\n")
-    assert from_dict(TrainingConfig, read_yaml(file)).codes.kind == "rvq"
+    assert checked(TrainingConfig, read_yaml(file)).codes.kind == "rvq"
     file.write_text("")
     assert read_yaml(file) == {}
     for text in ("seed: [1", "- a\n- b", "\x00"):

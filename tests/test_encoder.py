@@ -13,7 +13,8 @@ from tests.conftest import small_config, write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
 from wotd_mlx.codes.student import Student, StudentConfig
-from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.io.safetensors import write_arrays
+from wotd_mlx.run_folder import RunFolder, settings_digest
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,15 @@ def copy(finished, tmp_path):
     return tmp_path / "run"
 
 
+def rewrite_config(run, **changes):
+    """Change settings as a training under them would have: the codes know their digest."""
+    folder = RunFolder(run)
+    config = json.loads(folder.config.read_text()) | changes
+    folder.config.write_text(json.dumps(config))
+    metadata = folder.model_metadata() | {"settings": settings_digest(folder.read_config()[0])}
+    write_arrays(folder.model, folder.read_arrays(folder.model), metadata)
+
+
 def test_ids_of_many_are_ids_of_each(coder):
     texts = ["serendipity", "forsooth", "", "two words", "naïve", "日本", "x" * 3000]
     together = coder.encode(texts)
@@ -36,7 +46,7 @@ def test_ids_of_many_are_ids_of_each(coder):
 
 
 def test_decode_gives_the_vector_that_training_decoded_to(coder):
-    vectors = coder.run.read_arrays(coder.run.vectors)["vectors"]
+    _, vectors = coder.words
     ids = coder.encode_vectors(vectors)
     decoded = coder.decode(ids)
     assert decoded.shape == vectors.shape
@@ -131,7 +141,7 @@ def test_ids_that_are_none_of_this_run_are_refused(coder, bad):
 
 
 def test_vectors_of_another_width_are_refused(coder):
-    with pytest.raises(WotdError, match=r"got vectors of shape \(2, 7\); this run encodes \(N, 32\)"):
+    with pytest.raises(WotdError, match=r"got vectors of shape \(2, 7\); this run's are \(N, 32\)"):
         coder.encode_vectors(np.ones((2, 7), np.float32))
 
 
@@ -152,9 +162,10 @@ def test_a_truncated_checkpoint_is_named(copy):
 
 def test_a_checkpoint_of_other_shapes_is_named(copy):
     config = json.loads((copy / "config.json").read_text())
-    config["codes"]["hidden"] = 64
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WotdError, match=r"model.safetensors doesn't fit"):
+    rewrite_config(copy, codes=config["codes"] | {"hidden": 64})
+    with pytest.raises(
+        WotdError, match=r"model.safetensors doesn't fit: \d+ arrays differ, such as .*float32 \(32"
+    ):
         SemanticEncoder.load(copy)
 
 
@@ -181,22 +192,20 @@ def test_a_missing_or_damaged_student_is_named(copy, taught, tmp_path):
     other = Student(
         SemanticEncoder.load(taught.run, encoder="student").student._tokenizer, (3, 3), StudentConfig(width=2)
     )
-    RunFolder(copy).write_arrays(file, other.arrays())
+    codes = {"codes": RunFolder(copy).model_metadata()["digest"]}
+    RunFolder(copy).write_arrays(file, other.arrays(), codes)
     with pytest.raises(WotdError, match=r"learnt levels \[3, 3\], the codes have \[8, 8, 8, 5\]; delete it"):
         SemanticEncoder.load(copy, encoder="student")
-    shutil.copy(copy / "codes" / "model.safetensors", file)
+    RunFolder(copy).write_arrays(file, {"about": np.zeros(3, np.uint8)}, codes)
     with pytest.raises(WotdError, match=r"student.safetensors: not a student's weights"):
         SemanticEncoder.load(copy, encoder="student")
 
 
 def test_a_run_whose_embedding_changed_is_refused(copy, tmp_path):
-    config = json.loads((copy / "config.json").read_text())
-    config["embedding"] = str(write_checkpoint(tmp_path / "other", width=16))
-    (copy / "config.json").write_text(json.dumps(config))
+    rewrite_config(copy, embedding=str(write_checkpoint(tmp_path / "other", width=16)))
     with pytest.raises(WotdError, match=r"trained on 32-wide vectors .* now 16 wide"):
         SemanticEncoder.load(copy).encode(["word"])
-    config["embedding"] = "gone/model"
-    (copy / "config.json").write_text(json.dumps(config))
+    rewrite_config(copy, embedding="gone/model")
     with pytest.raises(WotdError, match="unknown embedding 'gone/model'"):
         SemanticEncoder.load(copy).encode(["word"])
 

@@ -46,7 +46,7 @@ def test_a_run_holds_what_the_contract_names(finished):
     codes = metrics["codes"]
     assert set(codes["label_accuracy"]) == set(codes["label_probe"]) == {"style", "complexity", "era"}
     assert len(codes["usage"]) == len(codes["perplexity"]) == len(codes["levels"]) == 4
-    history = run.read_json(run.history)
+    history = run.read_json(run.history, list)
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
     assert all(len(row["usage"]) == len(row["perplexity"]) == 4 for row in history)
 
@@ -57,7 +57,7 @@ def test_semantic_ids_are_those_of_the_corpora_and_their_words(finished):
     assert list(ids["words"]) == [w.text for w in builtin.words]
     assert list(ids["corpora"]) == list(builtin.groups)
     coder = wotd_mlx.SemanticEncoder.load(run.path)
-    vectors = run.read_arrays(run.vectors)["vectors"]
+    _, vectors = run.read_words()
     told = [tuple(i) for i in coder.encode_vectors(vectors)]
     own = [tuple(i) for i in ids["words"].values()]
     # Words that would share an ID were told apart, as far as 2 % of distance go; the others keep the nearest.
@@ -152,7 +152,7 @@ def test_a_student_learns_the_same_in_one_go_as_added_later(checkpoint, taught, 
 
 @pytest.mark.parametrize("stage", ["words", "embed", "codes"])
 def test_a_full_disk_stops_the_run_and_keeps_what_was_there(stage, checkpoint, tmp_path, monkeypatch):
-    from wotd_mlx import files
+    from wotd_mlx.io import files
 
     folder, real = tmp_path / "run", files.os.fsync
     files_before = {"words": "corpus.jsonl", "embed": "embeddings.safetensors", "codes": "model.safetensors"}

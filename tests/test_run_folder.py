@@ -1,106 +1,234 @@
-"""Files are whole or not there; one training at a time; damage is named."""
+"""A run's files belong together: what was changed, lost or left from another training is told when it is read."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from wotd_mlx import files
-from wotd_mlx.files import locked, write_atomically
+from tests.conftest import small_config
+from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
+from wotd_mlx.io.safetensors import read_arrays, read_metadata, write_arrays
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import MissingError
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    file = tmp_path / "a.json"
-    write_atomically(file, b"old")
-
-    def full(handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match=r"No space left.*a\.json"):
-        write_atomically(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [file]
+@pytest.fixture
+def run(finished, tmp_path) -> RunFolder:
+    shutil.copytree(finished.run, tmp_path / "run")
+    return RunFolder(tmp_path / "run")
 
 
-def test_files_have_the_permissions_of_the_umask(tmp_path):
-    old = os.umask(0o027)
-    try:
-        write_atomically(tmp_path / "a", b"")
-    finally:
-        os.umask(old)
-    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+def vectors_of(run: RunFolder, change) -> None:
+    """Write the run's vectors changed, as a damaged writer would: with the right digests."""
+    stored = read_arrays(run.vectors, "")
+    write_arrays(run.vectors, {"vectors": change(np.array(stored.arrays["vectors"]))}, stored.metadata)
 
 
-def test_json_reads_back_whatever_its_form(tmp_path):
-    run = RunFolder(tmp_path)
-    for content in (
-        {},
-        [],
-        {"a": {"b": [1, 2], "c": {}}, "ü": None},
-        [{"epoch": 1}, {"epoch": 2}],
-        {"x": [0.5, "\n"]},
-    ):
-        run.write_json(run.metrics, content)
-        assert run.read_json(run.metrics) == content
+def put(row: int, value: float):
+    def change(x: np.ndarray) -> np.ndarray:
+        x[row] = value
+        return x
+
+    return change
 
 
-def test_arrays_read_back_with_their_shapes(tmp_path):
-    run = RunFolder(tmp_path)
-    arrays = {"scalar": np.float32(3).reshape(()), "table": np.arange(6, dtype=np.float32).reshape(3, 2).T}
-    run.write_arrays(run.model, arrays)
-    found = run.read_arrays(run.model)
-    assert {name: a.shape for name, a in found.items()} == {"scalar": (), "table": (2, 3)}
-    assert (found["table"] == arrays["table"]).all()
+def edit(file: Path, old: bytes, new: bytes) -> None:
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new, 1))
 
 
-def test_missing_and_damaged_files_are_named(tmp_path):
-    with pytest.raises(WotdError, match=r"no run folder .*absent; make one with"):
-        RunFolder(tmp_path / "absent").read_json(tmp_path / "absent" / "config.json")
-    run = RunFolder(tmp_path)
-    with pytest.raises(WotdError, match=r"has no codes/model.safetensors, so it holds no finished run"):
-        run.read_arrays(run.model)
-    run.write_arrays(run.model, {"a": np.ones(100, np.float32)})
-    run.model.write_bytes(run.model.read_bytes()[:200])
-    with pytest.raises(WotdError, match="can't be read as safetensors"):
-        run.read_arrays(run.model)
-    run.metrics.write_text('{"a": ')
-    with pytest.raises(WotdError, match="can't be read"):
-        run.read_json(run.metrics)
+def lines(file: Path, change) -> None:
+    file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
 
 
-def test_two_processes_cannot_hold_one_folder(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from wotd_mlx.files import locked\n"
-        "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(WotdError, match="another training is writing to"), locked(tmp_path):
-        pass
-    other.communicate("")
-    with locked(tmp_path):
-        pass
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_missing_run_is_told_from_an_unfinished_one_and_from_a_file(tmp_path, run):
+    with pytest.raises(MissingError, match=r"no run folder .*absent; make one with"):
+        RunFolder(tmp_path / "absent").read_config()
+    run.model.unlink()
+    with pytest.raises(MissingError, match=r"has no codes/model.safetensors, so it holds no finished run"):
+        SemanticEncoder.load(run.path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WotdError, match="can't be made"), locked(tmp_path / "file" / "run"):
-        pass
+    with pytest.raises(WotdError, match=r"file is a file, expected a run folder"):
+        SemanticEncoder.load(tmp_path / "file")
 
 
-def test_json_is_one_entry_a_line(tmp_path):
-    run = RunFolder(tmp_path)
-    run.write_json(run.semantic_ids, {"words": {"a": [1, 2], "b": [3, 4]}})
-    assert run.semantic_ids.read_text() == '{\n  "words": {\n    "a": [1, 2],\n    "b": [3, 4]\n  }\n}\n'
-    assert json.loads(run.semantic_ids.read_text())["words"]["b"] == [3, 4]
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:-1], r"vectors, which is float32 \(1199, 32\), expected float32 \(1200, 32\)"),
+        (lambda x: np.concatenate([x, x[:1]]), r"float32 \(1201, 32\), expected float32 \(1200, 32\)"),
+        (lambda x: x[:0], r"float32 \(0, 32\), expected"),
+        (lambda x: x.T, r"float32 \(32, 1200\), expected"),
+        (lambda x: x.ravel(), r"float32 \(38400,\), expected"),
+        (lambda x: x.astype(np.float16), r"float16 \(1200, 32\), expected float32"),
+        (lambda x: x.view(np.int32), r"int32 \(1200, 32\), expected float32"),
+        (put(3, np.nan), "vectors holds numbers that aren't finite"),
+        (put(3, np.inf), "vectors holds numbers that aren't finite"),
+        (put(1199, 0), "row 1199 has length 0, expected 1"),
+        (lambda x: 2 * x, "row 0 has length 2, expected 1"),
+    ],
+)
+def test_vectors_that_are_no_unit_vectors_of_the_words_are_refused(run, change, message):
+    vectors_of(run, change)
+    with pytest.raises(WotdError, match=message) as caught:
+        run.read_words()
+    assert "embeddings.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[:10] + rows[11:],
+        lambda rows: rows[:11] + rows[10:],
+        lambda rows: [rows[1], rows[0], *rows[2:]],
+        lambda rows: [*rows, b'{"word": "zzz"}\n'],
+        lambda rows: rows[: len(rows) // 2],
+    ],
+    ids=["one less", "one twice", "swapped", "one more", "half"],
+)
+def test_words_that_were_changed_are_told_and_never_trained_on(run, change, checkpoint):
+    lines(run.corpus, change)
+    with pytest.raises(WotdError, match=r"embeddings.safetensors doesn't belong to the words here: it was made from"):
+        SemanticEncoder.load(run.path).nearest(np.ones((1, 32), np.float32))
+    with pytest.raises(WotdError, match=r"embeddings.safetensors was made from other words than those here; restore"):
+        train_wotd_pipeline(small_config(checkpoint), run.path)
+    run.model.unlink()
+    before = run.semantic_ids.read_bytes()
+    with pytest.raises(WotdError, match="was made from other words"):
+        train_wotd_pipeline(small_config(checkpoint), run.path)
+    assert run.semantic_ids.read_bytes() == before
+
+
+def test_codes_of_other_settings_vectors_or_ids_are_refused(run, checkpoint):
+    edit(run.config, b'"seed": 0', b'"seed": 1')
+    with pytest.raises(WotdError, match=r"model.safetensors doesn't belong to the settings here"):
+        SemanticEncoder.load(run.path)
+    edit(run.config, b'"seed": 1', b'"seed": 0')
+    vectors_of(run, lambda x: -x)
+    with pytest.raises(WotdError, match=r"model.safetensors was made from other vectors than those here"):
+        train_wotd_pipeline(small_config(checkpoint), run.path)
+    vectors_of(run, lambda x: -x)
+    words = json.loads(run.semantic_ids.read_text())
+    first, second = list(words["words"])[:2]
+    words["words"][first], words["words"][second] = words["words"][second], words["words"][first]
+    run.semantic_ids.write_text(json.dumps(words))
+    with pytest.raises(WotdError, match=r"semantic_ids.json was changed after"):
+        SemanticEncoder.load(run.path).encode(["forsooth"])
+
+
+def test_memory_and_cache_may_change_under_finished_codes(run, finished):
+    config = json.loads(run.config.read_text())
+    run.config.write_text(json.dumps(config | {"cache": "other.sqlite", "memory_limit": 1 << 33}))
+    assert SemanticEncoder.load(run.path).encode(["forsooth"]) == SemanticEncoder.load(finished.run).encode(
+        ["forsooth"]
+    )
+
+
+def test_a_flipped_bit_in_the_codes_is_told(run):
+    content = bytearray(run.model.read_bytes())
+    content[-5] ^= 1
+    run.model.write_bytes(content)
+    with pytest.raises(WotdError, match="was changed or damaged after it was written"):
+        SemanticEncoder.load(run.path)
+
+
+def test_codes_that_are_not_finite_are_told(run):
+    stored = read_arrays(run.model, "")
+    stored.arrays["mean"] = stored.arrays["mean"] * float("nan")
+    write_arrays(run.model, stored.arrays, stored.metadata)
+    with pytest.raises(WotdError, match=r"model.safetensors: mean holds numbers that aren't finite"):
+        SemanticEncoder.load(run.path)
+
+
+def test_a_file_of_another_writer_is_told(run):
+    stored = read_arrays(run.model, "")
+    from safetensors.numpy import save_file
+
+    save_file({name: np.asarray(value) for name, value in stored.arrays.items()}, run.model)
+    with pytest.raises(WotdError, match="doesn't belong to the settings here: it doesn't say which"):
+        SemanticEncoder.load(run.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ids: [], "it is [], expected keys and values"),
+        (lambda ids: ids | {"words": 5}, "words is 5, expected keys and values"),
+        (lambda ids: {"corpora": ids["corpora"]}, "lacks words"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": 1.5}}, "words.morn is 1.5, expected a list"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": [1, 2, None, 0]}}, "words.morn[2] is None, expected int"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": [1, 2, True, 0]}}, "words.morn[2] is True, expected int"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": [0, 0, 0, 10**12]}}, "number 4 is 1000000000000"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": [0, 0, 0, -1]}}, "number 4 is -1"),
+        (lambda ids: ids | {"words": ids["words"] | {"morn": [0]}}, "the ID [0] has 1 numbers"),
+    ],
+)
+def test_ids_of_another_form_are_named_with_their_word(run, change, message):
+    run.semantic_ids.write_text(json.dumps(change(json.loads(run.semantic_ids.read_text()))))
+    with pytest.raises(WotdError) as caught:
+        SemanticEncoder.load(run.path).encode(["forsooth"])
+    assert message in str(caught.value)
+    assert "semantic_ids.json" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: {k: v for k, v in c.items() if k != "dims"}, "dims is None, expected the embedding's width"),
+        (lambda c: c | {"dims": -1}, "dims is -1"),
+        (lambda c: c | {"dims": True}, "dims is True"),
+        (lambda c: c | {"attributes": [{"name": "style"}]}, "attributes[0] lacks values"),
+        (
+            lambda c: c | {"codes": c["codes"] | {"levels": [10**9] * 4}},
+            "codes.levels[0] is 1000000000, expected",
+        ),
+        (lambda c: c | {"colour": 1}, "unknown keys 'colour'"),
+    ],
+)
+def test_settings_of_another_form_are_named_with_their_key(run, change, message):
+    run.config.write_text(json.dumps(change(json.loads(run.config.read_text()))))
+    with pytest.raises(WotdError) as caught:
+        SemanticEncoder.load(run.path)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["seconds", "peak_bytes", "codes"])
+def test_metrics_of_another_form_are_named(run, part, checkpoint):
+    metrics = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps(metrics | {part: ["x"]}))
+    with pytest.raises(WotdError, match=rf"metrics.json: {part}"):
+        train_wotd_pipeline(small_config(checkpoint), run.path)
+
+
+def test_the_student_belongs_to_its_codes(taught, tmp_path):
+    shutil.copytree(taught.run, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    stored = read_arrays(run.student, "")
+    write_arrays(run.student, stored.arrays, {"codes": "0" * 32})
+    with pytest.raises(
+        WotdError, match=r"student.safetensors doesn't belong to the codes here"
+    ):
+        SemanticEncoder.load(run.path, encoder="student")
+    assert read_metadata(run.student, "")["codes"] == "0" * 32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
+def test_a_vector_that_nothing_is_near_to_is_refused(finished, value):
+    coder = SemanticEncoder.load(finished.run)
+    vectors = coder.embed(["forsooth", "telephone"])
+    vectors = np.array(vectors)
+    vectors[1] = value
+    for ask in (coder.encode_vectors, coder.nearest):
+        with pytest.raises(WotdError, match=r"vector 1 of 2 is (zero|not finite)"):
+            ask(vectors)
+
+
+def test_more_neighbours_than_words_are_all_words(finished):
+    coder = SemanticEncoder.load(finished.run)
+    found = coder.nearest(coder.embed(["forsooth"]), 5000)[0]
+    assert len({n.word for n in found}) == len(found) == 1200

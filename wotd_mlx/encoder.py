@@ -16,10 +16,11 @@ from wotd_mlx.codes.interpolate import monotone, slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.names import CodeName, name_codes
 from wotd_mlx.codes.student import Student
-from wotd_mlx.config import TrainingConfig, from_dict
+from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.embedder import BertEmbedder, Embedder
-from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import SemanticID, Word, WotdError
+from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named
+from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
+from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 
 Vectors = NDArray[np.float32]
 
@@ -41,29 +42,17 @@ class Waypoint(NamedTuple):
     nearest: list[Neighbour]
 
 
-def read_config(run: RunFolder) -> tuple[TrainingConfig, int]:
-    """The settings that made a run, and its embedding's width D."""
-    raw = dict(run.read_json(run.config))
-    raw.pop("versions", None)
-    dims = raw.pop("dims", None)
-    if not isinstance(dims, int):
-        raise WotdError(f"{run.config} doesn't tell the embedding's width `dims`; train again into another folder")
-    return from_dict(TrainingConfig, raw, str(run.config)), dims
-
-
 def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder:
     """The trained codes of a run.
 
     Raises:
-        WotdError: there is no checkpoint, it is damaged, or it is of other shapes than ``config.json`` describes.
+        WotdError: there is no checkpoint, it is damaged, or it is of other settings than ``config.json`` holds.
     """
     model = Autoencoder(dims, config.codes, config.attributes)
-    arrays = run.read_arrays(run.model)
+    arrays = run.read_arrays(run.model, {"settings": settings_digest(config)})
     model.quantizer.resize({name.rpartition(".")[2]: value.shape for name, value in arrays.items()})
-    try:
-        model.load_weights([(name, mx.array(value)) for name, value in arrays.items()])
-    except ValueError as error:
-        raise WotdError(f"{run.model} doesn't fit {run.config}: {' '.join(str(error).split())}") from error
+    check_arrays(arrays, named(model.parameters()), run.model, HINT)
+    model.load_weights(list(arrays.items()))
     model.eval()
     mx.eval(model.parameters())
     model.quantizer.prepare()
@@ -74,13 +63,14 @@ def load_student(run: RunFolder, levels: Sequence[int]) -> Student:
     """The student of a run.
 
     Raises:
-        WotdError: the run has none, its file is damaged, or it learnt IDs of other ``levels``.
+        WotdError: the run has none, its file is damaged, or it learnt from other codes.
     """
     if not run.student.exists():
-        raise WotdError(f"{run.path} has no student; make one with `wotd-mlx train --student --out {run.path}`")
-    arrays = run.read_arrays(run.student)
+        raise MissingError(f"{run.path} has no student; make one with `wotd-mlx train --student --out {run.path}`")
+    arrays = run.read_arrays(run.student, {"codes": run.model_metadata().get(DIGEST, "")})
+    check_finite(arrays, run.student, HINT)
     try:
-        student = Student.from_arrays(arrays)
+        student = Student.from_arrays({name: np.asarray(value) for name, value in arrays.items()})
     except WotdError as error:
         raise WotdError(f"{run.student}: {error}") from error
     if student.levels != tuple(levels):
@@ -121,7 +111,7 @@ class SemanticEncoder:
         if encoder not in ENCODERS:
             raise WotdError(f"encoder {encoder!r} is unknown; expected one of {', '.join(ENCODERS)}")
         folder = RunFolder(run)
-        config, dims = read_config(folder)
+        config, dims = folder.read_config()
         model = load_model(folder, config, dims)
         student = load_student(folder, model.quantizer.levels) if encoder == "student" else None
         return cls(folder, config, model, dims, student)
@@ -129,7 +119,8 @@ class SemanticEncoder:
     @cached_property
     def embedder(self) -> Embedder:
         """The embedding model that the run was trained with."""
-        embedder = BertEmbedder(self.config.embedding)
+        # A run that came from elsewhere must not make this machine ask a hub for what it names.
+        embedder = BertEmbedder(self.config.embedding, download=False)
         if embedder.dims != self.dims:
             raise WotdError(
                 f"{self.run.path} was trained on {self.dims}-wide vectors of {self.config.embedding}, "
@@ -161,15 +152,33 @@ class SemanticEncoder:
     @cached_property
     def own_ids(self) -> dict[str, SemanticID]:
         """The IDs of the words of the run's corpora, different for each where the training could make them so."""
-        words = self.run.read_json(self.run.semantic_ids)["words"]
-        return {text: SemanticID(number) for text, number in words.items()}
+        return self.run.read_ids(tuple(self.levels))
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """texts (N,) -> whether each is longer than the embedding model reads, so that its ID is that of its beginning;
+        a student reads all."""
+        if self.student is not None:
+            return [False] * len(texts)
+        return self.embedder.truncated(texts)
 
     def encode_vectors(self, vectors: Vectors) -> list[SemanticID]:
-        """Embeddings (N, D) -> N semantic IDs."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.dims:
-            raise WotdError(f"got vectors of shape {vectors.shape}; this run encodes (N, {self.dims})")
+        """Embeddings (N, D) -> N semantic IDs.
+
+        Raises:
+            WotdError: another shape, or a row that is zero or not finite.
+        """
+        self._check_vectors(vectors)
         run = self._encode_row if len(vectors) == 1 else self.model.encode
         return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
+
+    def _check_vectors(self, vectors: Vectors) -> None:
+        """Nothing is near to NaN or to zero, and a search would answer all the same."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.dims:
+            raise WotdError(f"got vectors of shape {vectors.shape}; this run's are (N, {self.dims})")
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        if len(wrong := np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))):
+            told = "zero" if lengths[wrong[0]] == 0 else "not finite"
+            raise WotdError(f"vector {wrong[0]} of {len(vectors)} is {told}; expected numbers, not all of them 0")
 
     def decode(self, ids: Sequence[Sequence[int]], detail: Sequence[Sequence[int]] | None = None) -> Vectors:
         """N semantic IDs -> the vectors (N, D) that they stand for; not of unit length: an ID knows a part only.
@@ -225,9 +234,7 @@ class SemanticEncoder:
     @cached_property
     def words(self) -> tuple[tuple[Word, ...], Vectors]:
         """The run's words and their embeddings (N, D)."""
-        from wotd_mlx.words.jsonl import read_jsonl
-
-        return read_jsonl(self.run.corpus).words, self.run.read_arrays(self.run.vectors)["vectors"]
+        return self.run.read_words()
 
     @cached_property
     def _lexicon(self) -> tuple[list[str], Any]:
@@ -240,7 +247,12 @@ class SemanticEncoder:
         return [word.text for word in words], index
 
     def nearest(self, vectors: Vectors, n: int = 5) -> list[list[Neighbour]]:
-        """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first."""
+        """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first.
+
+        Raises:
+            WotdError: another shape, or a row that is zero or not finite.
+        """
+        self._check_vectors(vectors)
         words, index = self._lexicon
         cosines, rows = index.search(unit(vectors), min(n, len(words)))
         return [

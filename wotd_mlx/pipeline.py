@@ -16,7 +16,6 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 
 from wotd_mlx import backend
 from wotd_mlx.codes.autoencoder import Autoencoder
@@ -41,12 +40,13 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.encoder import SemanticEncoder, load_model, read_config
-from wotd_mlx.files import locked
+from wotd_mlx.encoder import SemanticEncoder, load_model
+from wotd_mlx.io.lock import locked
+from wotd_mlx.io.safetensors import DIGEST, named, read_metadata
 from wotd_mlx.language.known import Known
 from wotd_mlx.progress import progress
-from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, WotdError
+from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
+from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, Word, WotdError
 from wotd_mlx.words import load_corpus
 from wotd_mlx.words.builtin import load_lexicon
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
@@ -116,7 +116,7 @@ class WOTDTrainer:
             versions["python"] = platform.python_version()
             self.run.write_json(self.run.config, {**asdict(self.config), "dims": dims, "versions": versions})
             return
-        begun, _ = read_config(self.run)
+        begun, _ = self.run.read_config()
         if self.config.codes.bits and not self.config.codes.levels:  # chosen then, to be kept now
             self.config = replace(self.config, codes=replace(self.config.codes, levels=begun.codes.levels))
         now, then = asdict(self.config), asdict(begun)
@@ -130,7 +130,8 @@ class WOTDTrainer:
             raise WotdError(
                 f"{self.run.path} holds a run with other settings ({pairs}); choose another --out, or delete it"
             )
-        self.metrics = dict(self.run.read_json(self.run.metrics))
+        self.metrics = self.run.read_metrics()
+        self.run.check(self.config)
         log.info("%s: going on after %s", self.run.path, ", ".join(self.metrics["seconds"]))
 
     @contextmanager
@@ -160,8 +161,7 @@ class WOTDTrainer:
             rows += [replace(word, corpus=LEXICON) for word in load_lexicon() if word.text not in own]
         write_jsonl(self.run.corpus, rows)
 
-    def _corpus(self) -> Corpus:
-        words = read_jsonl(self.run.corpus).words
+    def _corpus(self, words: tuple[Word, ...]) -> Corpus:
         own = tuple(word for word in words if word.corpus != LEXICON)
         return Corpus(self.config.corpus, own, tuple(word for word in words if word.corpus == LEXICON))
 
@@ -170,7 +170,7 @@ class WOTDTrainer:
         return BertEmbedder(self.config.embedding, cache)
 
     def _embed(self) -> None:
-        corpus = self._corpus()
+        corpus = self._corpus(read_jsonl(self.run.corpus).words)
         texts = [word.text for word in (*corpus.words, *corpus.lexicon)]
         embedder = self._embedder()
         with progress("embed", len(texts)) as advance:
@@ -180,13 +180,12 @@ class WOTDTrainer:
                 backend.check_memory(self.config.memory_limit)
 
             vectors = embedder.embed(texts, watched)
-        self.run.write_arrays(self.run.vectors, {"vectors": vectors})
+        self.run.write_arrays(self.run.vectors, {"vectors": vectors}, {"words": self.run.file_digest(self.run.corpus)})
         self.metrics["corpus"] = corpus_metrics(corpus, vectors[: len(corpus.words)])
 
     def _codes(self) -> None:
-        corpus = self._corpus()
-        words = (*corpus.words, *corpus.lexicon)
-        x = self.run.read_arrays(self.run.vectors)["vectors"]
+        words, x = self.run.read_words()
+        corpus = self._corpus(words)
         labels = label_matrix(words, self.config.attributes)
         split = split_by_family([word.text for word in words], self.config)
         trials = self._levels(x, labels, split)
@@ -203,7 +202,6 @@ class WOTDTrainer:
         warn_of_collapse(history, config.codes.levels)
         ids = np.asarray(model.encode(mx.array(x)))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
-        arrays = {name: np.asarray(value) for name, value in dict(tree_flatten(model.parameters())).items()}
         n = len(corpus.words)
         unique = make_unique(model, x[:n], ids[:n])
         own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
@@ -215,8 +213,13 @@ class WOTDTrainer:
             self.metrics["seconds"].pop(stage, None)
             self.metrics.pop(stage, None)
         self.run.write_json(self.run.history, history_rows(history))
-        self.run.write_arrays(self.run.model, arrays)
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
+        made_from = {
+            "settings": settings_digest(self.config),
+            "vectors": read_metadata(self.run.vectors, HINT)[DIGEST],
+            "IDs": self.run.file_digest(self.run.semantic_ids),
+        }
+        self.run.write_arrays(self.run.model, named(model.parameters()), made_from)
         self.metrics["codes"] = {
             **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
             **(
@@ -245,8 +248,7 @@ class WOTDTrainer:
         return trials
 
     def _student(self) -> None:
-        corpus, x = self._corpus(), self.run.read_arrays(self.run.vectors)["vectors"]
-        words = (*corpus.words, *corpus.lexicon)
+        words, x = self.run.read_words()
         texts = [word.text for word in words]
         split = split_by_family(texts, self.config)
         teacher = load_model(self.run, self.config, x.shape[1])
@@ -268,7 +270,7 @@ class WOTDTrainer:
         labels = label_matrix([words[row] for row in held], self.config.attributes)
         unseen = [texts[row] for row in held]
         asked = phrases(unseen, cfg.phrases, self.config.seed)
-        self.run.write_arrays(self.run.student, student.arrays())
+        self.run.write_arrays(self.run.student, student.arrays(), {"codes": self.run.model_metadata()[DIGEST]})
         self.metrics["student"] = {
             "bytes": self.run.student.stat().st_size,
             **student_metrics(student, teacher, unseen, x[held], labels, self.config.attributes),

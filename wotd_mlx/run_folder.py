@@ -1,23 +1,42 @@
-"""The run folder: where a training leaves what it made, whole files only, one training at a time."""
+"""The run folder: where a training leaves what it made, and what belongs together in it."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
-from wotd_mlx.files import write_atomically
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.config import TrainingConfig
+from wotd_mlx.io import json, safetensors
+from wotd_mlx.io.files import read_bytes
+from wotd_mlx.io.records import checked, shown
+from wotd_mlx.io.safetensors import digest_of
+from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
+from wotd_mlx.words.jsonl import read_jsonl
+
+Vectors = NDArray[np.float32]
+
+HINT = "train again into another folder"
+
+_NOT_LENGTH_1 = 1e-3
+"""By how much a vector's length may differ from 1."""
+_OTHERS = ("cache", "memory_limit", "student", "language")
+"""Settings that change nothing in the codes."""
 
 
 class RunFolder:
-    """``runs/<name>/`` and its files, under the names that design and users rely on."""
+    """``runs/<name>/`` and its files, under the names that design and users rely on.
+
+    What is made from something holds its digest: the vectors that of ``corpus.jsonl``, the codes those of settings,
+    vectors and ``semantic_ids.json``, the student that of the codes. A file that was changed, or left from an earlier
+    training, is told when it is read.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -33,58 +52,130 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
 
     def write_json(self, path: Path, content: Any) -> None:
-        """Write ``content`` as JSON: one entry a line for a mapping of lists, so that two runs compare by line."""
-        write_atomically(path, (_pretty(content) + "\n").encode())
+        """Write ``content`` as JSON: one entry a line for a mapping, so that two runs compare by line."""
+        json.write_json(path, content)
 
-    def read_json(self, path: Path) -> Any:
+    def read_json(self, path: Path, kind: Any = dict[str, Any]) -> Any:
         """Read a JSON file of this run.
 
         Raises:
-            WotdError: it is missing or damaged.
+            MissingError: the run or the file isn't there.
+            WotdError: it is damaged, or something else than a ``kind``.
         """
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise WotdError(self._missing(path)) from error
-        except (OSError, ValueError) as error:
-            raise WotdError(f"{path} can't be read ({error}); train again into another folder") from error
+        self._there(path)
+        return json.read_json(path, kind, HINT)
 
-    def write_arrays(self, path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write named arrays as safetensors."""
-        write_atomically(path, save({k: np.asarray(v, order="C") for k, v in arrays.items()}))
+    def write_arrays(self, path: Path, arrays: Mapping[str, Any], made_from: Mapping[str, str] | None = None) -> None:
+        """Write named arrays as safetensors, with digests of what they were made from."""
+        safetensors.write_arrays(path, arrays, made_from)
 
-    def read_arrays(self, path: Path) -> dict[str, NDArray[Any]]:
-        """Read named arrays.
+    def read_arrays(self, path: Path, made_from: Mapping[str, str] | None = None) -> dict[str, mx.array]:
+        """Read named arrays that were made from what these digests tell.
 
         Raises:
-            WotdError: the file is missing, cut short or no safetensors.
+            MissingError: the run or the file isn't there.
+            WotdError: it is damaged, was changed, or was made from something else.
         """
-        try:
-            return dict(load_file(path))
-        except FileNotFoundError as error:
-            raise WotdError(self._missing(path)) from error
-        except (OSError, SafetensorError) as error:
-            raise WotdError(
-                f"{path} can't be read as safetensors ({error}); train again into another folder"
-            ) from error
+        self._there(path)
+        return safetensors.read_arrays(path, HINT, made_from or {}).arrays
 
-    def _missing(self, path: Path) -> str:
-        if not self.path.is_dir():
-            return f"no run folder {self.path}; make one with `wotd-mlx train --out {self.path}`"
-        return (
+    def read_config(self) -> tuple[TrainingConfig, int]:
+        """The settings that made the run, and its embedding's width D."""
+        raw = self.read_json(self.config)
+        raw.pop("versions", None)
+        dims = raw.pop("dims", None)
+        if type(dims) is not int or not 0 < dims < 2**20:
+            raise WotdError(f"{self.config}: dims is {shown(dims)}, expected the embedding's width; {HINT}")
+        return checked(TrainingConfig, raw, str(self.config)), dims
+
+    def read_words(self) -> tuple[tuple[Word, ...], Vectors]:
+        """The N words of the run, and their embeddings (N, D) of unit length.
+
+        Raises:
+            WotdError: rows or width don't fit, a row isn't finite or of length 1, or the words were changed since.
+        """
+        self._there(self.corpus)
+        words, (_, dims) = read_jsonl(self.corpus).words, self.read_config()
+        arrays = self.read_arrays(self.vectors, {"words": self.file_digest(self.corpus)})
+        safetensors.check_arrays(arrays, {"vectors": mx.zeros((len(words), dims))}, self.vectors, HINT)
+        vectors = np.asarray(arrays["vectors"])
+        lengths = np.concatenate([np.linalg.norm(part, axis=1) for part in np.array_split(vectors, 16)])
+        if len(wrong := np.flatnonzero(np.abs(lengths - 1) > _NOT_LENGTH_1)):
+            raise WotdError(f"{self.vectors}: row {wrong[0]} has length {lengths[wrong[0]]:.3g}, expected 1; {HINT}")
+        return words, vectors
+
+    def read_ids(self, levels: tuple[int, ...]) -> dict[str, SemanticID]:
+        """The IDs of the words of the run's corpora.
+
+        Raises:
+            WotdError: one that isn't of these levels, or a file that the codes weren't written with.
+        """
+        self._there(self.semantic_ids)
+        read = self.read_json(self.semantic_ids, dict[str, dict[str, list[int]]])
+        if "words" not in read:
+            raise WotdError(f"{self.semantic_ids} lacks words; {HINT}")
+        try:
+            ids = {text: SemanticID(number).checked(levels) for text, number in read["words"].items()}
+        except WotdError as error:
+            raise WotdError(f"{self.semantic_ids}: {error}; {HINT}") from error
+        if self.model_metadata().get("IDs") != self.file_digest(self.semantic_ids):
+            raise WotdError(f"{self.semantic_ids} was changed after {self.model} was written with it; {HINT}")
+        return ids
+
+    def read_metrics(self) -> dict[str, Any]:
+        """``metrics.json``; which stages are done, and figures of each."""
+        found: dict[str, Any] = self.read_json(self.metrics)
+        for part in ("seconds", "peak_bytes"):
+            checked(dict[str, float], found.get(part), f"{self.metrics}: {part}")
+        for part in ("corpus", "codes", "language", "student"):
+            checked(dict[str, Any], found.get(part, {}), f"{self.metrics}: {part}")
+        return found
+
+    def check(self, config: TrainingConfig) -> None:
+        """See that the files that are there belong together, as far as their digests tell; no array is read.
+
+        Raises:
+            WotdError: one was changed, or is of another training.
+        """
+        if self.vectors.exists() and self.corpus.exists():
+            self._same(self.vectors, {"words": self.file_digest(self.corpus)})
+        if self.model.exists() and self.vectors.exists():
+            vectors = safetensors.read_metadata(self.vectors, HINT).get(safetensors.DIGEST, "")
+            self._same(self.model, {"settings": settings_digest(config), "vectors": vectors})
+            if self.semantic_ids.exists():
+                self._same(self.model, {"IDs": self.file_digest(self.semantic_ids)})
+
+    def _same(self, path: Path, made_from: Mapping[str, str]) -> None:
+        found = safetensors.read_metadata(path, HINT)
+        for key, value in made_from.items():
+            if found.get(key) != value:
+                raise WotdError(
+                    f"{path} was made from other {key} than those here; restore what was changed, or {HINT}"
+                )
+
+    def model_metadata(self) -> dict[str, str]:
+        """The digests in the codes' file."""
+        self._there(self.model)
+        return safetensors.read_metadata(self.model, HINT)
+
+    def file_digest(self, path: Path) -> str:
+        """What tells a file of this run from another of that name."""
+        self._there(path)
+        return hashlib.sha256(read_bytes(path, HINT)).hexdigest()[:16]
+
+    def _there(self, path: Path) -> None:
+        if path.exists():
+            return
+        if self.path.exists() and not self.path.is_dir():
+            raise WotdError(f"{self.path} is a file, expected a run folder; make one with `wotd-mlx train --out DIR`")
+        if not self.path.exists():
+            raise MissingError(f"no run folder {self.path}; make one with `wotd-mlx train --out {self.path}`")
+        raise MissingError(
             f"{self.path} has no {path.relative_to(self.path)}, so it holds no finished run; "
             f"go on with `wotd-mlx train --out {self.path}`"
         )
 
 
-def _pretty(content: Any, indent: str = "") -> str:
-    """JSON with mappings unfolded and all else on one line."""
-    if isinstance(content, Mapping) and content:
-        inner = indent + "  "
-        lines = (f"{inner}{json.dumps(k, ensure_ascii=False)}: {_pretty(v, inner)}" for k, v in content.items())
-        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    if isinstance(content, list) and content and isinstance(content[0], Mapping):
-        inner = indent + "  "
-        lines = (inner + json.dumps(v, ensure_ascii=False) for v in content)
-        return "[\n" + ",\n".join(lines) + f"\n{indent}]"
-    return json.dumps(content, ensure_ascii=False)
+def settings_digest(config: TrainingConfig) -> str:
+    """What tells the settings of codes from others, those aside that change nothing in them."""
+    return digest_of({key: value for key, value in asdict(config).items() if key not in _OTHERS})

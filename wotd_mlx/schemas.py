@@ -17,8 +17,23 @@ if TYPE_CHECKING:
     import mlx.core as mx
 
 
-class WotdError(Exception):
-    """Something went wrong at run time; its one-line text says what was got, expected, and what to do."""
+class WotdError(ValueError):
+    """Something went wrong at run time; its one-line text says what was got, expected, and what to do.
+
+    The subclasses are also what Python calls such a fault, so that ``except FileNotFoundError`` catches what it says.
+    """
+
+
+class MissingError(WotdError, FileNotFoundError):
+    """A file, a folder, a run, or a model's weights that aren't there."""
+
+
+class BusyError(WotdError, BlockingIOError):
+    """Another process holds what this one wants to write."""
+
+
+class TooLargeError(WotdError, MemoryError):
+    """What was asked for doesn't fit into the memory that it may take."""
 
 
 @dataclass(frozen=True)

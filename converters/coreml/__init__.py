@@ -17,10 +17,10 @@ import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it come
 # isort: split
 from converters.coreml.capture import Example, Function, capture
 from converters.coreml.errors import ConversionError, GateError, UnsupportedOpsError
-from converters.coreml.files import appearing
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
 from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
+from wotd_mlx.io.files import appearing
 
 __all__ = [
     "ConversionError",

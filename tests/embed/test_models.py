@@ -58,10 +58,11 @@ def places(tmp_path, monkeypatch):
     folders = {place: tmp_path / place for place in ("cache", "site/maker_name/model", "hub")}
     found = types.SimpleNamespace(model=model, downloads=0, **{p.split("/")[0]: f for p, f in folders.items()})
 
-    def cached(_: str, file: str) -> str | None:
-        return str(found.cache / file) if (found.cache / file).exists() else None
-
-    def download(_: str, allow_patterns: list[str]) -> str:
+    def snapshot(_: str, allow_patterns: list[str], local_files_only: bool) -> str:
+        if local_files_only:
+            if not found.cache.exists():
+                raise OSError("not in the cache")
+            return str(found.cache)
         found.downloads += 1
         if not found.hub.exists():
             raise OSError("no connection\nsecond line")
@@ -71,8 +72,7 @@ def places(tmp_path, monkeypatch):
     (tmp_path / "site/maker_name").mkdir(parents=True)
     (tmp_path / "site/maker_name/__init__.py").write_text("raise RuntimeError('the package is not to be imported')")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", cached)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     return found
 
 

@@ -33,9 +33,12 @@ def test_columns_become_attributes_and_empty_cells_no_label(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", ":1: the header is"),
+        (b"", "the first line is '', without 'word'"),
         (b"word,mood,mood\n", ":1: the header is"),
         (b"word,mood\n", "holds no words"),
+        (b"joy,glad\ngrief,sad\n", "the first line is 'joy,glad', without 'word'; expected a header such as word,"),
+        (b"mood,word\nglad,joy\n", "the header begins with 'mood'; expected the column 'word' first"),
+        (b"joy\ngrief\n", "the first line is 'joy', without 'word'"),
         (b"word,mood\njoy\n", ":2: 1 cells, the header has 2"),
         (b"word,mood\n,glad\n", ":2: the first cell, the word, is empty"),
         (b"word,mood\njoy,\n", "column 'mood' has no label at all"),

@@ -54,22 +54,25 @@ def test_repeats_are_dropped_and_counted(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        (b'{"word": "a", "colour": 1}', "unknown keys ['colour']"),
+        (b'{"word": "a", "colour": 1}', "unknown keys 'colour'"),
         (b'{"word": }', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        (b'["a"]', "got list"),
-        (b'{"word": 7}', "'word' is 7"),
-        (b'{"labels": {}}', "'word' is None"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'["a"]', "it is ['a'], expected keys and values"),
+        (b'{"word": 7}', "word is 7, expected str"),
+        (b'{"labels": {}}', "lacks word"),
         (b'{"word": "  "}', "'word' is '  '"),
         (b'{"word": "\xff"}', "not UTF-8"),
+        (b'{"word": "a", "word": "b"}', "the key 'word' stands there twice"),
+        (b'{"word": "a", "zipf": 1e999}', "too large a number"),
+        (b'{"word": "a", "labels": {"era": ""}}', "the label 'era' is empty"),
         (b'{"word": "\\ud800"}', "surrogate"),
-        (b'{"word": "a", "labels": ["x"]}', "'labels' is ['x']"),
-        (b'{"word": "a", "labels": {"era": 3}}', "'labels' is"),
-        (b'{"word": "a", "corpus": 3}', "'corpus' is 3"),
-        (b'{"word": "a", "zipf": "high"}', "'zipf' is 'high'"),
-        (b'{"word": "a", "zipf": NaN}', "'zipf' is nan"),
-        (b'{"word": "a", "zipf": true}', "'zipf' is True"),
-        (b'{"word": "a", "evidence": [1]}', "'evidence' is [1]"),
+        (b'{"word": "a", "labels": ["x"]}', "labels is ['x'], expected object"),
+        (b'{"word": "a", "labels": {"era": 3}}', "labels.era is 3, expected str"),
+        (b'{"word": "a", "corpus": 3}', "corpus is 3, expected str"),
+        (b'{"word": "a", "zipf": "high"}', "zipf is 'high', expected float"),
+        (b'{"word": "a", "zipf": NaN}', "NaN is no number"),
+        (b'{"word": "a", "zipf": true}', "zipf is True, expected float"),
+        (b'{"word": "a", "evidence": [1]}', "evidence is [1], expected object"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, text):
@@ -87,7 +90,7 @@ def test_empty_and_missing_files(tmp_path):
     empty.write_text("\n\n")
     with pytest.raises(WotdError, match="holds no words"):
         read_jsonl(empty)
-    with pytest.raises(WotdError, match="can't be read"):
+    with pytest.raises(WotdError, match="no file"):
         load_corpus(tmp_path / "none.jsonl")
 
 

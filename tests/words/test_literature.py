@@ -130,10 +130,10 @@ def spoil(folder, what):
 @pytest.mark.parametrize(
     ("what", "text"),
     [
-        ("no manifest", "holds no manifest.tsv"),
-        ("column", "lacks the column(s) era"),
+        ("no manifest", "manifest.tsv; a folder of texts needs manifest.tsv"),
+        ("column", "without 'era'"),
         ("rows", "lists no works"),
-        ("empty manifest", "lacks the column(s) file, author, title, year, era"),
+        ("empty manifest", "without 'file', 'author', 'title', 'year', 'era'"),
         ("file", "manifest.tsv:5: jazz0.txt is not in"),
         ("empty", "jazz0.txt holds no text"),
         ("year", "the year is 'MCM'"),

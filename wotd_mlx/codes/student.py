@@ -15,12 +15,16 @@ from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from wotd_mlx.config import from_dict
+from wotd_mlx.config.ranges import Count, Part, Positive, Share, Weight, check
 from wotd_mlx.embed.embedder import without_surrogates
+from wotd_mlx.io.json import parse_json
+from wotd_mlx.io.records import checked
 from wotd_mlx.schemas import WotdError
 
 MAX_BYTES = 5_000_000
 """What a student may weigh on disk, its tokenizer included."""
+_MAX_ABOUT = 1 << 26
+"""Of what is packed beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +42,33 @@ class StudentConfig:
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
     """
 
-    width: int = 64
-    trunk: int = 216
-    hidden: int = 256
-    depth: int = 2
-    epochs: int = 10
-    batch: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    dropout: float = 0.05
-    ids_weight: float = 0.5
-    noise: float = 0.3
-    draws: int = 8
-    longest: int = 8
-    phrases: float = 0.15
-    warmup: float = 0.1
+    width: Count = 64
+    trunk: Count = 216
+    hidden: Count = 256
+    depth: Count = 2
+    epochs: Count = 10
+    batch: Count = 512
+    learning_rate: Positive = 2e-3
+    weight_decay: Weight = 1e-2
+    dropout: Part = 0.05
+    ids_weight: Weight = 0.5
+    noise: Weight = 0.3
+    draws: Count = 8
+    longest: Count = 8
+    phrases: Weight = 0.15
+    warmup: Share = 0.1
+
+    def __post_init__(self) -> None:
+        check(self, "student")
+
+
+@dataclass(frozen=True)
+class _About:
+    """What stands beside the weights."""
+
+    config: StudentConfig
+    levels: tuple[Count, ...]
+    tokenizer: str
 
 
 class Block(nn.Module):
@@ -148,11 +164,11 @@ class Student(nn.Module):
             WotdError: an array is absent or of another shape.
         """
         try:
-            about = json.loads(zlib.decompress(arrays["about"].tobytes()))
-            cfg = from_dict(StudentConfig, about["config"])
-            student = cls(Tokenizer.from_str(about["tokenizer"]), about["levels"], cfg)
+            raw = zlib.decompressobj().decompress(arrays["about"].tobytes(), _MAX_ABOUT)
+            about = checked(_About, parse_json(raw, "about"), "about")
+            student = cls(Tokenizer.from_str(about.tokenizer), about.levels, about.config)
             student.load_weights([(n, mx.array(v.astype(np.float32))) for n, v in arrays.items() if n != "about"])
-        except (KeyError, ValueError, zlib.error) as error:
+        except Exception as error:  # tokenizers raises no narrower class
             raise WotdError(f"not a student's weights: {' '.join(str(error).split())}; train it again") from error
         student.eval()
         mx.eval(student.parameters())

@@ -5,7 +5,5 @@ from wotd_mlx.config.codes import KINDS as KINDS
 from wotd_mlx.config.codes import MOST_CODES as MOST_CODES
 from wotd_mlx.config.codes import CodesConfig as CodesConfig
 from wotd_mlx.config.language import LanguageConfig as LanguageConfig
-from wotd_mlx.config.reading import from_dict as from_dict
-from wotd_mlx.config.reading import read_yaml as read_yaml
 from wotd_mlx.config.training import DEFAULT_ATTRIBUTES as DEFAULT_ATTRIBUTES
 from wotd_mlx.config.training import TrainingConfig as TrainingConfig

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from msgspec import Meta
+
+from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
 GRADIENTS = ("straight-through", "rotation", "soft", "noise")
@@ -32,6 +35,10 @@ MOST_CODES = 64
 
 # An ID of more bits would need a cell table larger than the dictionary itself.
 MOST_BITS = 24
+
+
+Level = Annotated[int, Meta(ge=2, le=2**MOST_BITS)]
+"""Codes of one coordinate."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +70,30 @@ class CodesConfig:
     """
 
     kind: str = "hvq"
-    levels: tuple[int, ...] = ()
-    bits: int = 0
-    latent: int = 0
-    label_share: float = 0.9
-    neighbour_weight: float = 0.35
-    detail: int = 0
-    detail_whiten: float = 0.0
-    detail_sharpen: float = 0.0
-    hidden: int = 256
-    epochs: int = 30
-    batch: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.1
-    clip: float = 1.0
-    patience: int = 6
-    label_weight: float = 0.03
-    commitment: float = 0.25
-    ema: float = 0.99
+    levels: tuple[Level, ...] = ()
+    bits: Natural = 0
+    latent: Natural = 0
+    label_share: Weight = 0.9
+    neighbour_weight: Weight = 0.35
+    detail: Natural = 0
+    detail_whiten: Weight = 0.0
+    detail_sharpen: Weight = 0.0
+    hidden: Count = 256
+    epochs: Count = 30
+    batch: Count = 512
+    learning_rate: Positive = 2e-3
+    weight_decay: Weight = 1e-2
+    warmup: Share = 0.1
+    clip: Positive = 1.0
+    patience: Count = 6
+    label_weight: Weight = 0.03
+    commitment: Weight = 0.25
+    ema: Part = 0.99
     gradient: str = ""
     compile: bool = True
 
     def __post_init__(self) -> None:
+        check(self, "codes")
         if self.kind not in KINDS:
             raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
         default = KINDS[self.kind]
@@ -95,26 +103,10 @@ class CodesConfig:
         object.__setattr__(self, "gradient", self.gradient or default.gradient)
         if self.gradient not in GRADIENTS:
             raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
-        if self.bits < 0 or (self.bits and self.levels and abs(self.made_bits - self.bits) > 1):
+        if self.bits and self.levels and abs(self.made_bits - self.bits) > 1:
             raise WotdError(
                 f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
             )
-        if min(self.levels, default=2) < 2:
-            raise WotdError(f"codes levels {list(self.levels)}: each coordinate needs 2 codes or more")
-        for name in ("hidden", "epochs", "batch", "patience"):
-            if getattr(self, name) < 1:
-                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 1 or more")
-        for name in (
-            "latent",
-            "label_weight",
-            "label_share",
-            "neighbour_weight",
-            "detail",
-            "detail_whiten",
-            "detail_sharpen",
-        ):
-            if getattr(self, name) < 0:
-                raise WotdError(f"codes {name} is {getattr(self, name)}; expected 0 or more")
 
     @property
     def made_bits(self) -> float:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from typing import Annotated
 
+from msgspec import Meta
+
+from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Seed, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
 MOST_WORDS = 100
 """That a request may ask for."""
 METHODS = ("lora", "dora", "full")
+
+Words = Annotated[int, Meta(ge=1, le=MOST_WORDS)]
+Tokens = Annotated[int, Meta(ge=8, le=2**24)]
+Requests = Annotated[int, Meta(ge=2, le=10**6)]
 
 
 @dataclass(frozen=True)
@@ -17,19 +25,19 @@ class Shares:
     """What share of the rows is of which kind; together they count as 1. A kind that has nothing to tell, such as
     definitions where none were given, leaves its share to the others."""
 
-    by_pattern: float = 0.45
-    encode: float = 0.2
-    by_attributes: float = 0.1
-    like: float = 0.06
-    between: float = 0.05
-    pattern_of: float = 0.08
-    define: float = 0.04
-    use: float = 0.02
+    by_pattern: Weight = 0.45
+    encode: Weight = 0.2
+    by_attributes: Weight = 0.1
+    like: Weight = 0.06
+    between: Weight = 0.05
+    pattern_of: Weight = 0.08
+    define: Weight = 0.04
+    use: Weight = 0.02
 
     def __post_init__(self) -> None:
-        values = [getattr(self, f.name) for f in fields(self)]
-        if min(values) < 0 or sum(values) <= 0:
-            raise WotdError(f"language shares are {values}; expected 0 or more each, and one above 0")
+        check(self, "language shares")
+        if not any(getattr(self, f.name) for f in fields(self)):
+            raise WotdError("language shares are all 0; expected one above that")
 
 
 @dataclass(frozen=True)
@@ -48,37 +56,26 @@ class DatasetConfig:
         pool: a word like or between others is drawn from this many times as many nearest ones as are asked for.
     """
 
-    train: int = 20_000
-    valid: int = 500
-    test: int = 1_000
-    seed: int = 0
-    held_out: float = 0.05
-    held_rows: float = 0.5
+    train: Natural = 20_000
+    valid: Natural = 500
+    test: Natural = 1_000
+    seed: Seed = 0
+    held_out: Share = 0.05
+    held_rows: Share = 0.5
     shares: Shares = field(default_factory=Shares)
-    usual: int = 5
-    usual_share: float = 0.75
-    most: int = 8
-    whole: float = 0.5
-    own_weight: float = 4.0
-    rare_weight: float = 0.5
-    rare_zipf: float = 3.0
-    pool: int = 3
+    usual: Words = 5
+    usual_share: Share = 0.75
+    most: Words = 8
+    whole: Share = 0.5
+    own_weight: Positive = 4.0
+    rare_weight: Positive = 0.5
+    rare_zipf: Weight = 3.0
+    pool: Count = 3
 
     def __post_init__(self) -> None:
-        for name in ("train", "valid", "test"):
-            if getattr(self, name) < 0:
-                raise WotdError(f"language {name} is {getattr(self, name)} rows; expected 0 or more")
-        for name in ("held_out", "held_rows", "usual_share", "whole"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise WotdError(f"language {name} is {getattr(self, name)}; expected 0 to 1")
-        for name in ("own_weight", "rare_weight"):
-            if not getattr(self, name) > 0:
-                raise WotdError(f"language {name} is {getattr(self, name)}; expected above 0")
-        if not (1 <= self.usual <= self.most <= MOST_WORDS and self.pool >= 1):
-            raise WotdError(
-                f"language usual {self.usual}, most {self.most}, pool {self.pool}: expected 1 or more, usual no more "
-                f"than most, and most no more than {MOST_WORDS}"
-            )
+        check(self, "language")
+        if self.usual > self.most:
+            raise WotdError(f"language usual {self.usual} is more than most, {self.most}; lower it")
 
 
 @dataclass(frozen=True)
@@ -97,21 +94,16 @@ class LoraConfig:
     """
 
     method: str = "lora"
-    rank: int = 8
-    scale: float = 2.0
-    dropout: float = 0.0
+    rank: Count = 8
+    scale: Positive = 2.0
+    dropout: Part = 0.0
     layers: int = -1
     keys: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        check(self, "lora")
         if self.method not in METHODS:
             raise WotdError(f"lora method {self.method!r} is unknown; expected one of {', '.join(METHODS)}")
-        if self.rank < 1:
-            raise WotdError(f"lora rank is {self.rank}; expected 1 or more")
-        if not self.scale > 0:
-            raise WotdError(f"lora scale is {self.scale:g}; expected more than 0: it is α/r")
-        if not 0 <= self.dropout < 1:
-            raise WotdError(f"lora dropout is {self.dropout:g}; expected 0 or more, and less than 1")
         if self.layers < 1 and self.layers != -1:
             raise WotdError(f"lora layers is {self.layers}; expected 1 or more, or -1 for all")
         if self.keys is not None and not self.keys:
@@ -147,42 +139,28 @@ class LanguageRecipe:
     """
 
     lora: LoraConfig = field(default_factory=LoraConfig)
-    steps: int = 0
-    minutes: float = 0.0
-    epochs: int = 1
-    batch: int = 16
-    micro_batch: int = 0
-    form_weight: float = 4.0
-    unlikelihood: float = 1.0
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    warmup: float = 0.05
-    longest: int = 512
-    valid_rows: int = 128
-    evaluations: int = 10
-    patience: int = 5
+    steps: Natural = 0
+    minutes: Weight = 0.0
+    epochs: Count = 1
+    batch: Count = 16
+    micro_batch: Natural = 0
+    form_weight: Positive = 4.0
+    unlikelihood: Weight = 1.0
+    learning_rate: Positive = 1.5e-3
+    weight_decay: Weight = 0.0
+    clip: Positive = 1.0
+    warmup: Part = 0.05
+    longest: Tokens = 512
+    valid_rows: Natural = 128
+    evaluations: Count = 10
+    patience: Count = 5
     checkpointing: bool = False
-    code_tokens: tuple[int, ...] = ()
+    code_tokens: tuple[Count, ...] = ()
     compile: bool | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "evaluations", "patience"):
-            if getattr(self, name) < 1:
-                raise WotdError(f"language {name} is {getattr(self, name)}; expected 1 or more")
-        for name in ("steps", "minutes", "micro_batch", "weight_decay", "valid_rows", "unlikelihood"):
-            if getattr(self, name) < 0:
-                raise WotdError(f"language {name} is {getattr(self, name):g}; expected 0 or more")
-        for name in ("learning_rate", "clip", "form_weight"):
-            if not getattr(self, name) > 0:
-                raise WotdError(f"language {name} is {getattr(self, name):g}; expected more than 0")
-        if not 0 <= self.warmup < 1:
-            raise WotdError(f"language warmup is {self.warmup:g}; expected a share of the steps, less than 1")
-        if self.longest < 8:
-            raise WotdError(f"language longest is {self.longest}; expected 8 tokens or more")
-        if not 0 <= self.seed < 2**32:
-            raise WotdError(f"language seed is {self.seed}; expected 0 to {2**32 - 1}")
+        check(self, "language")
         if self.steps and self.minutes:
             raise WotdError(f"{self.steps} steps and {self.minutes:g} minutes are both given; give one of the two")
 
@@ -210,7 +188,7 @@ class LanguageConfig:
     """
 
     model: str = "auto"
-    requests: int = 60
+    requests: Requests = 60
     glosses: str | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     recipe: LanguageRecipe = field(
@@ -218,5 +196,4 @@ class LanguageConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.requests < 2:
-            raise WotdError(f"language requests is {self.requests}; expected 2 or more")
+        check(self, "language")

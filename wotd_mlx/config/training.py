@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
 from wotd_mlx.config.codes import MOST_BITS, CodesConfig
 from wotd_mlx.config.language import LanguageConfig
+from wotd_mlx.config.ranges import Part, Seed, check
 from wotd_mlx.schemas import Attribute, WotdError
 
 # The only place that names them: any other attributes train just as well.
@@ -15,6 +19,9 @@ DEFAULT_ATTRIBUTES = (
     Attribute("complexity", ("simple", "plain", "beautiful", "complex")),
     Attribute("era", ("shakespearean", "victorian", "modernist", "contemporary")),
 )
+
+
+Bytes = Annotated[int, Meta(ge=1, le=2**50)]
 
 
 @dataclass(frozen=True)
@@ -39,15 +46,16 @@ class TrainingConfig:
     embedding: str = "sentence-transformers/all-MiniLM-L6-v2"
     codes: CodesConfig = field(default_factory=CodesConfig)
     attributes: tuple[Attribute, ...] = DEFAULT_ATTRIBUTES
-    seed: int = 0
-    held_out: float = 0.15
-    validation: float = 0.05
-    memory_limit: int = DEFAULT_MEMORY_LIMIT
+    seed: Seed = 0
+    held_out: Part = 0.15
+    validation: Part = 0.05
+    memory_limit: Bytes = DEFAULT_MEMORY_LIMIT
     cache: str | None = None
     student: bool = False
     language: LanguageConfig = field(default_factory=LanguageConfig)
 
     def __post_init__(self) -> None:
+        check(self, "training")
         if self.codes.levels and len(self.attributes) > len(self.codes.levels):
             raise WotdError(
                 f"{len(self.attributes)} attributes need as many coordinates; "

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Positive, check
 from wotd_mlx.embed.forms import Forms, fastest
+from wotd_mlx.io.json import read_json
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.safetensors import check_finite, read_arrays
 from wotd_mlx.schemas import WotdError
 
 POOLINGS = ("mean", "cls")
+HINT = "download the checkpoint again"
 
 
 @dataclass(frozen=True)
 class BertConfig:
     """The keys of a Hugging Face ``config.json`` that a BERT encoder reads, under their own names."""
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    layer_norm_eps: float = 1e-12
+    vocab_size: Count
+    hidden_size: Count
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    intermediate_size: Count
+    max_position_embeddings: Count = 512
+    type_vocab_size: Count = 2
+    layer_norm_eps: Positive = 1e-12
     hidden_act: str = "gelu"
+
+    def __post_init__(self) -> None:
+        check(self, "BERT's")
+        if self.hidden_size % self.num_attention_heads:
+            raise WotdError(f"{self.num_attention_heads} heads don't share {self.hidden_size} numbers evenly")
 
     @classmethod
     def read(cls, folder: Path) -> BertConfig:
@@ -40,16 +49,11 @@ class BertConfig:
             WotdError: it can't be read, describes another architecture, or lacks a key.
         """
         file = folder / "config.json"
-        try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-            kind = f"{raw.get('model_type')!r} with {raw.get('hidden_act', 'gelu')!r}"
-        except (OSError, ValueError, AttributeError) as error:
-            raise WotdError(f"{file} can't be read ({error}); download it again") from error
+        raw = read_json(file, dict[str, Any], HINT)
+        kind = f"{raw.get('model_type')!r} with {raw.get('hidden_act', 'gelu')!r}"
         if kind != "'bert' with 'gelu'":
             raise WotdError(f"{file} describes {kind}; expected model_type 'bert' with hidden_act 'gelu'")
-        if missing := [f.name for f in fields(cls) if f.default is MISSING and f.name not in raw]:
-            raise WotdError(f"{file} lacks {', '.join(missing)}; expected a published BERT's config.json")
-        return cls(**{f.name: raw[f.name] for f in fields(cls) if f.name in raw})
+        return checked(cls, {f.name: raw[f.name] for f in fields(cls) if f.name in raw}, str(file))
 
 
 class Dense(nn.Module):
@@ -186,12 +190,9 @@ def load_bert(folder: Path, pooling: str, forms: Forms | None = None) -> tuple[B
     """
     cfg = BertConfig.read(folder)
     file = folder / "model.safetensors"
-    try:
-        loaded = cast(dict[str, mx.array], mx.load(str(file)))
-        published = {name.removeprefix("bert."): value for name, value in loaded.items()}
-        mx.eval(published)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise WotdError(f"{file} can't be read as safetensors ({_line(error)}); download it again") from error
+    loaded = read_arrays(file, HINT).arrays
+    check_finite(loaded, file, HINT)
+    published = {name.removeprefix("bert."): value for name, value in loaded.items()}
     model = Bert(cfg, pooling, forms)
     try:
         weights = _rename(published, cfg)

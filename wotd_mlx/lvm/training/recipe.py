@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Seed, Weight, check
 from wotd_mlx.schemas import WotdError
 
 BASES = ("none", "added", "gates")
@@ -35,42 +36,29 @@ class Recipe:
         seed: of weights, order and dropout.
     """
 
-    context: int = 5
-    epochs: int = 20
-    batch: int = 32
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    warmup: int = 0
-    plateau_factor: float = 0.5
-    plateau_patience: int = 3
-    patience: int = 6
+    context: Count = 5
+    epochs: Count = 20
+    batch: Count = 32
+    learning_rate: Positive = 5e-4
+    weight_decay: Weight = 0.01
+    clip: Positive = 1.0
+    warmup: Natural = 0
+    plateau_factor: Part = 0.5
+    plateau_patience: Count = 3
+    patience: Count = 6
     base: str = "none"
-    noise: float = 0.0
-    contrastive: float = 0.0
-    temperature: float = 0.05
-    negatives: int = 2048
-    context_dropout: float = 0.0
-    ema: float = 0.0
+    noise: Weight = 0.0
+    contrastive: Weight = 0.0
+    temperature: Positive = 0.05
+    negatives: Natural = 2048
+    context_dropout: Part = 0.0
+    ema: Part = 0.0
     optimizer: str = "adamw"
     precision: str = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name in ("context", "epochs", "batch", "patience", "plateau_patience"):
-            if getattr(self, name) < 1:
-                raise WotdError(f"recipe {name} is {getattr(self, name)}; expected 1 or more")
-        if not 0 <= self.seed < 2**32:
-            raise WotdError(f"recipe seed is {self.seed}; expected 0 to {2**32 - 1}")
-        for name in ("learning_rate", "clip", "temperature"):
-            if not getattr(self, name) > 0:
-                raise WotdError(f"recipe {name} is {getattr(self, name)}; expected more than 0")
-        for name in ("plateau_factor", "context_dropout", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise WotdError(f"recipe {name} is {getattr(self, name)}; expected 0 or more, and less than 1")
-        for name in ("weight_decay", "contrastive", "noise", "warmup", "negatives"):
-            if getattr(self, name) < 0:
-                raise WotdError(f"recipe {name} is {getattr(self, name)}; expected 0 or more")
+        check(self, "recipe")
         for name, known in (("base", BASES), ("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise WotdError(f"recipe {name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")

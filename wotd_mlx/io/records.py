@@ -1,0 +1,123 @@
+"""Plain values out of JSON, YAML or a caller, as the dataclasses that they are meant to be."""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from wotd_mlx.schemas import WotdError
+
+T = TypeVar("T")
+
+_SHOWN = 60
+"""Letters of a wrong value that an error repeats."""
+
+
+def checked(kind: type[T], raw: Any, where: str = "settings") -> T:
+    """``raw`` as a ``kind``: a dataclass, or any type of keys, lists, texts and numbers, with ranges by ``Annotated``.
+
+    >>> checked(dict[str, Annotated[int, msgspec.Meta(ge=1)]], {"epochs": 0}, "config.yaml")
+    WotdError: config.yaml: epochs is 0, expected int, 1 or more
+
+    Raises:
+        WotdError: an unknown key, a value of another type or out of range, or one that the dataclass itself refuses;
+            it names ``where`` and the key.
+    """
+    if told := _unknown(kind, raw, ""):
+        raise WotdError(f"{where}: {told}")
+    try:
+        return msgspec.convert(raw, kind, strict=True)
+    except RecursionError as error:
+        raise WotdError(f"{where}: nested too deep") from error
+    except ValueError as error:
+        raise WotdError(f"{where}: {_first_fault(kind, raw, '') or _line(error)}") from error
+
+
+def shown(value: object) -> str:
+    """A value as errors repeat it: on one line, and not all of a long one."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def fault(kind: Any, value: Any) -> str:
+    """What is wrong with a value that should be a ``kind``, such as ``is 0, expected int >= 1``; empty for nothing."""
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except ValueError:
+        return _first_fault(kind, value, "").removeprefix("it ")
+    return "is NaN, expected a number" if isinstance(value, float) and math.isnan(value) else ""
+
+
+def _parts(kind: Any, raw: Any) -> list[tuple[str, Any, Any]]:
+    """Name, type and value of each part of a value that has parts of declared types."""
+    kind = _bare(kind, raw)
+    origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if is_dataclass(kind) and isinstance(raw, Mapping):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        return [(f".{f.name}", hints[f.name], raw[f.name]) for f in fields(kind) if f.name in raw]
+    if origin in (dict, Mapping) and arguments and isinstance(raw, Mapping):
+        return [(f".{key}", arguments[1], value) for key, value in raw.items()]
+    if origin in (list, tuple) and arguments and isinstance(raw, Sequence) and not isinstance(raw, str):
+        return [(f"[{i}]", arguments[0], value) for i, value in enumerate(raw)]
+    return []
+
+
+def _bare(kind: Any, raw: Any) -> Any:
+    """A type without its ranges; of several, the one that isn't None."""
+    if typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    if isinstance(kind, types.UnionType) and raw is not None:
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return kind
+
+
+def _unknown(kind: Any, raw: Any, at: str) -> str:
+    bare = _bare(kind, raw)
+    if is_dataclass(bare) and isinstance(raw, Mapping):
+        known = [f.name for f in fields(bare)]
+        if unknown := sorted(str(key) for key in raw if key not in known):
+            place = f"{at[1:]} has " if at else ""
+            return f"{place}unknown keys {', '.join(map(shown, unknown))}; known are {', '.join(known)}"
+    elif not _may_hold_records(bare):
+        return ""
+    return next((told for name, part, value in _parts(kind, raw) if (told := _unknown(part, value, at + name))), "")
+
+
+def _may_hold_records(kind: Any) -> bool:
+    """Whether looking into a long table of numbers is worth it."""
+    return any(is_dataclass(_bare(k, 0)) or _may_hold_records(_bare(k, 0)) for k in typing.get_args(kind))
+
+
+def _first_fault(kind: Any, raw: Any, at: str) -> str:
+    """The first value within ``raw`` that isn't what it should be, in words; msgspec names no keys of a mapping."""
+    for name, part, value in _parts(kind, raw):
+        if told := _first_fault(part, value, at + name):
+            return told
+    try:
+        msgspec.convert(raw, kind, strict=True)
+    except ValueError as error:
+        if isinstance(error.__cause__, WotdError):
+            return f"{at[1:]}: {error.__cause__}" if at else str(error.__cause__)
+        found = re.sub(r"`(.*?)`", r"\1", re.sub(r" - at `[^`]*`$", "", _line(error)))
+        if found.startswith("Object missing"):
+            return f"{at[1:] or 'it'} lacks {found.rpartition(' ')[2]}"
+        if not found.startswith("Expected "):  # the dataclass's own words
+            return f"{at[1:]}: {found}" if at else found
+        expected = re.sub(r", got .*", "", found).removeprefix("Expected ")
+        expected = {"object": "keys and values", "array": "a list"}.get(expected, expected)
+        return f"{at[1:] or 'it'} is {shown(raw)}, expected {expected}"
+    return ""
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

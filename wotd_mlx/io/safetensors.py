@@ -1,0 +1,171 @@
+"""Named arrays as safetensors: whole, of known types, with a digest of what they hold and of what made them.
+
+Reference:
+    The format: https://github.com/huggingface/safetensors#format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+from numpy.typing import NDArray
+
+from wotd_mlx.io.files import open_file, write_atomically
+from wotd_mlx.schemas import WotdError
+
+DIGEST = "digest"
+"""The metadata's key of the arrays' own digest."""
+
+_TYPES = {
+    **{"BOOL": mx.bool_, "U8": mx.uint8, "I8": mx.int8, "U16": mx.uint16, "I16": mx.int16, "U32": mx.uint32},
+    **{"I32": mx.int32, "U64": mx.uint64, "I64": mx.int64, "F16": mx.float16, "BF16": mx.bfloat16, "F32": mx.float32},
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The arrays of a file, and the texts beside them."""
+
+    arrays: dict[str, mx.array]
+    metadata: dict[str, str]
+
+
+def named(tree: Any) -> dict[str, mx.array]:
+    """The arrays of a tree, such as a module's parameters, by their dotted names."""
+    found = tree_flatten(tree, destination={})
+    assert isinstance(found, dict)
+    return found
+
+
+def digest_of(value: Any) -> str:
+    """What tells settings, or any value that JSON has a form for, from others: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode()).hexdigest()[:16]
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, mx.array | NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write named arrays, each in its own type, whole or not at all; returns the digest of what they hold.
+
+    Args:
+        metadata: texts beside them, such as a digest of the settings that made them.
+    """
+    held = {name: value if isinstance(value, mx.array) else mx.array(value) for name, value in arrays.items()}
+    digest = _digest(held)
+    texts = {"format": "mlx", **(metadata or {}), DIGEST: digest}
+    write_atomically(path, lambda file: mx.save_safetensors(file, held, texts))
+    return digest
+
+
+def read_metadata(path: Path, hint: str) -> dict[str, str]:
+    """The texts beside the arrays, without reading these.
+
+    Raises:
+        MissingError: there is no such file.
+        WotdError: cut short, or no safetensors.
+    """
+    with _opened(path, hint) as file:
+        return dict(file.metadata() or {})
+
+
+def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = None) -> Stored:
+    """Read named arrays, all of them evaluated.
+
+    Args:
+        hint: what to do where they can't be read, such as ``train again into another folder``.
+        made_from: what the metadata must say; with it the file must be one of :func:`write_arrays`, unchanged.
+
+    Raises:
+        MissingError: there is no such file.
+        WotdError: cut short, no safetensors, of a type that isn't read here, changed after it was written, or made
+            from something else.
+    """
+    with _opened(path, hint) as file:
+        metadata = dict(file.metadata() or {})
+        for name in file.keys():  # noqa: SIM118  no mapping
+            if (kind := file.get_slice(name).get_dtype()) not in _TYPES:
+                raise WotdError(f"{path}: {name} is stored as {kind}, expected one of {', '.join(_TYPES)}; {hint}")
+    for key, value in (made_from or {}).items():
+        if metadata.get(key) != value:
+            told = "doesn't say which" if key not in metadata else "was made from others"
+            raise WotdError(f"{path} doesn't belong to the {key} here: it {told}; {hint}")
+    try:
+        arrays = mx.load(str(path), format="safetensors")
+        assert isinstance(arrays, dict)
+        mx.eval(arrays)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WotdError(f"{path} can't be read as safetensors ({_line(error)}); {hint}") from error
+    if (made_from is not None or DIGEST in metadata) and metadata.get(DIGEST) != _digest(arrays):
+        raise WotdError(f"{path} was changed or damaged after it was written; {hint}")
+    return Stored(arrays, metadata)
+
+
+def check_arrays(arrays: Mapping[str, mx.array], expected: Mapping[str, mx.array], path: Path, hint: str) -> None:
+    """See that a file holds what a model has: the same names, shapes and types, and finite numbers.
+
+    Raises:
+        WotdError: it doesn't; one array is named, and what was expected of it.
+    """
+    if wrong := sorted(n for n in arrays.keys() | expected.keys() if _form(arrays.get(n)) != _form(expected.get(n))):
+        got, want = (_form(of.get(wrong[0])) for of in (arrays, expected))
+        raise WotdError(
+            f"{path} doesn't fit: {len(wrong)} arrays differ, such as {wrong[0]}, which is {got}, expected {want}; "
+            f"{hint}"
+        )
+    check_finite(arrays, path, hint)
+
+
+def check_finite(arrays: Mapping[str, mx.array], path: Path, hint: str) -> None:
+    """See that no number is NaN or infinite.
+
+    Raises:
+        WotdError: one is; its array is named.
+    """
+    floats = {name: array for name, array in arrays.items() if mx.issubdtype(array.dtype, mx.floating) and array.size}
+    finite = {name: mx.isfinite(array).all() for name, array in floats.items()}
+    mx.eval(finite)
+    if wrong := [name for name, found in finite.items() if not found.item()]:
+        raise WotdError(f"{path}: {wrong[0]} holds numbers that aren't finite; {hint}")
+
+
+def _form(array: mx.array | None) -> str:
+    if array is None:
+        return "not there"
+    return f"{str(array.dtype).removeprefix('mlx.core.')} {tuple(array.shape)}"
+
+
+def _digest(arrays: Mapping[str, mx.array]) -> str:
+    found = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name}:{_form(array)}\n".encode())
+        # NumPy has no bfloat16; its bits do.
+        plain = array.view(mx.uint16) if array.dtype == mx.bfloat16 else array
+        found.update(np.ascontiguousarray(np.asarray(plain)).data)
+    return found.hexdigest()[:32]
+
+
+@contextmanager
+def _opened(path: Path, hint: str) -> Iterator[Any]:
+    """The safetensors library's own view of a file, whose header and length it has checked."""
+    from safetensors import SafetensorError, safe_open
+
+    open_file(path, hint).close()
+    try:
+        with safe_open(path, framework="np") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise WotdError(f"{path} can't be read as safetensors ({_line(error)}); {hint}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
