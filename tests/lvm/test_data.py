@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_checkpoint
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.files import locked
+from wotd_mlx.io.lock import locked
 from wotd_mlx.lvm.data import vectors as store
 from wotd_mlx.lvm.data.sentences import Sentences, read_sentences, split_by_article
 from wotd_mlx.lvm.data.vectors import check, digest, sentence_vectors

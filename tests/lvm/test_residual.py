@@ -8,8 +8,8 @@ import pytest
 from mlx.utils import tree_map
 
 from tests.tolerances import close
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import build, preset
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.parts.residual import NEWEST, NextVector, Scalars
 
 DIMS = 12

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tolerances import close
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.store import (
     ModelFolder,
     Settings,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.data.sentences import Sentences, split_by_article
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.parts.residual import Scalars
 from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.lvm.training import train as training

@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 import mlx.core as mx
 
-from wotd_mlx.config import from_dict
-from wotd_mlx.files import write_atomically
+from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import architecture, build
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import WotdError
@@ -73,8 +73,8 @@ class ModelFolder:
                 raise WotdError(
                     f"{self.config}: {key} is {raw[key]!r}, expected {kind.__name__}; train again with --fresh"
                 )
-        from_dict(architecture(raw["name"]).Config, raw["architecture"], f"{self.config}: architecture")
-        return Settings(**{**raw, "recipe": from_dict(Recipe, raw["recipe"], f"{self.config}: recipe")})
+        checked(architecture(raw["name"]).Config, raw["architecture"], f"{self.config}: architecture")
+        return Settings(**{**raw, "recipe": checked(Recipe, raw["recipe"], f"{self.config}: recipe")})
 
     def load(self, which: Path | None = None) -> tuple[NextVector, Settings]:
         """The trained model, its best weights unless told otherwise, ready to predict; their types are as saved.
@@ -100,7 +100,7 @@ class ModelFolder:
 
 def untrained(settings: Settings) -> NextVector:
     """A model of these settings with random weights."""
-    config = from_dict(architecture(settings.name).Config, settings.architecture, settings.name)
+    config = checked(architecture(settings.name).Config, settings.architecture, settings.name)
     recipe = settings.recipe
     return NextVector(build(settings.name, config), recipe.base, recipe.context_dropout, recipe.noise)
 

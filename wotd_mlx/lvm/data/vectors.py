@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.files import locked, write_atomically
+from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.lock import locked
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError

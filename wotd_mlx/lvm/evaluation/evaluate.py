@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.files import write_atomically
+from wotd_mlx.io.files import write_atomically
 from wotd_mlx.lvm import architecture
 from wotd_mlx.lvm.data.sentences import Rows, Sentences, Split, split_by_article
 from wotd_mlx.lvm.data.vectors import check

@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wotd_mlx.files import write_atomically
+from wotd_mlx.io.files import write_atomically
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.schemas import WotdError
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from wotd_mlx.files import write_atomically
+from wotd_mlx.io.files import write_atomically
 from wotd_mlx.lvm.report import bars, curves, distributions, heatmap, projection, tradeoff
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import DPI, Plot

@@ -25,8 +25,9 @@ from mlx import nn
 from mlx.optimizers import Optimizer
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
-from wotd_mlx.lvm.parts.base import Predictor, named
+from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.loop import Loop, Vectors, figures_of, make_optimizer
 from wotd_mlx.lvm.training.recipe import Recipe

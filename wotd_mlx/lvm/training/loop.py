@@ -18,8 +18,8 @@ from mlx.utils import tree_map, tree_map_with_path
 from numpy.typing import NDArray
 
 from wotd_mlx.backend import on_cpu
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.training.loss import cosines, losses
 from wotd_mlx.lvm.training.plateau import Plateau
 from wotd_mlx.lvm.training.recipe import Recipe

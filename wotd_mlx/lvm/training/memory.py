@@ -7,7 +7,8 @@ import logging
 import mlx.core as mx
 
 from wotd_mlx.backend import GIB
-from wotd_mlx.lvm.parts.base import Predictor, named
+from wotd_mlx.io.safetensors import named
+from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.layerwise import WORK_BYTES, LayerwiseTrainer, blocks_of, size_of
 from wotd_mlx.lvm.training.loop import Loop, Trainer

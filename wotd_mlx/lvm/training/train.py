@@ -14,11 +14,12 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.files import locked, write_atomically
+from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.lock import locked
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.data.sentences import Sentences, Split, split_by_article
 from wotd_mlx.lvm.data.vectors import digest
-from wotd_mlx.lvm.parts.base import named
 from wotd_mlx.lvm.parts.residual import Scalars
 from wotd_mlx.lvm.store import ModelFolder, Settings, read_arrays, untrained, write_arrays
 from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer, materialise
