@@ -66,15 +66,23 @@ def write_arrays(
     return digest
 
 
-def read_metadata(path: Path, hint: str) -> dict[str, str]:
+def read_metadata(path: Path, hint: str, made_from: Mapping[str, str] | None = None) -> dict[str, str]:
     """The texts beside the arrays, without reading these.
+
+    Args:
+        made_from: what they must say.
 
     Raises:
         MissingError: there is no such file.
-        WotdError: cut short, or no safetensors.
+        WotdError: cut short, no safetensors, or made from something else.
     """
     with _opened(path, hint) as file:
-        return dict(file.metadata() or {})
+        metadata = dict(file.metadata() or {})
+    for key, value in (made_from or {}).items():
+        if metadata.get(key) != value:
+            told = "doesn't say which" if key not in metadata else "was made from others"
+            raise WotdError(f"{path} doesn't belong to the {key} here: it {told}; {hint}")
+    return metadata
 
 
 def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = None) -> Stored:
@@ -89,15 +97,11 @@ def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = Non
         WotdError: cut short, no safetensors, of a type that isn't read here, changed after it was written, or made
             from something else.
     """
+    metadata = read_metadata(path, hint, made_from)
     with _opened(path, hint) as file:
-        metadata = dict(file.metadata() or {})
         for name in file.keys():  # noqa: SIM118  no mapping
             if (kind := file.get_slice(name).get_dtype()) not in _TYPES:
                 raise WotdError(f"{path}: {name} is stored as {kind}, expected one of {', '.join(_TYPES)}; {hint}")
-    for key, value in (made_from or {}).items():
-        if metadata.get(key) != value:
-            told = "doesn't say which" if key not in metadata else "was made from others"
-            raise WotdError(f"{path} doesn't belong to the {key} here: it {told}; {hint}")
     try:
         arrays = mx.load(str(path), format="safetensors")
         assert isinstance(arrays, dict)

@@ -34,7 +34,8 @@ def read_table(path: Path, separator: str, needed: Sequence[str], hint: str, quo
 
     Args:
         needed: columns that must be there; the header is told from a row of words by the first of them.
-        quoted: cells may stand in quotation marks; else these mean nothing.
+        quoted: cells may stand in quotation marks; else these mean nothing, but in a table that isn't parted by
+            ``separator``: such a one was written by a program that quotes.
 
     Raises:
         MissingError: there is no such file.
@@ -45,7 +46,7 @@ def read_table(path: Path, separator: str, needed: Sequence[str], hint: str, quo
     first = text.lstrip("\r\n").partition("\n")[0]
     if separator not in first and (other := next((s for s in NAMES if s in first), None)):
         log.warning("%s: its columns are parted by %s, not by %s; read so", path, NAMES[other], NAMES[separator])
-        separator = other
+        separator, quoted = other, True
     cells = _cells(path, text, separator, quoted)
     _, header = next(cells, (0, []))
     columns = tuple(name.strip() for name in header)
