@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 
 import wotd_mlx
 from wotd_mlx.config.language import LanguageConfig
+from wotd_mlx.io.safetensors import write_arrays
+from wotd_mlx.run_folder import RunFolder, settings_digest
 from wotd_mlx.schemas import RunInfo
 
 
@@ -87,3 +89,12 @@ def taught(checkpoint: Path, finished: RunInfo, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("runs") / "taught"
     shutil.copytree(finished.run, folder)
     return wotd_mlx.train_wotd_pipeline(small_config(checkpoint, student=True), folder)
+
+
+def rewrite_config(run: Path, **changes: object) -> None:
+    """Change settings as a training under them would have: the codes know their digest."""
+    folder = RunFolder(run)
+    config = json.loads(folder.config.read_text()) | changes
+    folder.config.write_text(json.dumps(config))
+    metadata = folder.model_metadata() | {"settings": settings_digest(folder.read_config()[0])}
+    write_arrays(folder.model, folder.read_arrays(folder.model), metadata)

@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.conftest import rewrite_config
 from wotd_mlx.cli import COMMANDS, main
 from wotd_mlx.words.builtin import load_builtin
 
@@ -67,7 +68,7 @@ def test_encode_prints_a_line_a_text(finished):
     found = rows(run("encode", "--run", finished.run, "--json", "forsooth", "a quiet joy"))
     assert [row["text"] for row in found] == ["forsooth", "a quiet joy"]
     for row in found:
-        assert list(row) == ["text", "id", "labels", "confidence", "detail"]
+        assert list(row) == ["text", "id", "labels", "confidence", "truncated", "detail"]
         assert len(row["id"]) == 4
     plain = run("encode", "--run", finished.run, "forsooth")
     assert plain.stdout.startswith(f"forsooth\t[{','.join(map(str, found[0]['id']))}]\t")
@@ -77,8 +78,7 @@ def test_encode_with_the_student_answers_any_text_without_the_embedding_model(ta
     texts = ["forsooth", "a quiet joy", "", "日本", "x" * 10_000]
     folder = tmp_path / "run"
     shutil.copytree(taught.run, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "embedding": "gone/model"}))
+    rewrite_config(folder, embedding="gone/model")
     found = rows(run("encode", "--run", folder, "--encoder", "student", "--json", *texts))
     assert [row["text"] for row in found] == texts
     assert all(len(row["id"]) == 4 and len(row["labels"]) == 3 for row in found)
@@ -179,7 +179,14 @@ def test_status_tells_versions_device_and_blas():
         (["train", "--codes", "pq"], 2, "Invalid value for '--codes'"),
         (["train", "--gradient", "magic"], 2, "Invalid value for '--gradient'"),
         (["train", "--levels", "8,x"], 2, "is not a list such as"),
-        (["train", "--config", "no/such.yaml"], 1, "error: no/such.yaml can't be read"),
+        (["train", "--config", "no/such.yaml"], 1, "error: no file no/such.yaml"),
+        (["train", "--seed", "-5"], 2, "-5 is not in the range 0<=x<=4294967295"),
+        (["train", "--seed", "9" * 23], 2, "is not in the range 0<=x<=4294967295"),
+        (["train", "--epochs", "9" * 5000], 2, "Invalid value for '--epochs'"),
+        (["train", "--memory-limit", "nan"], 2, "nan is not in the range 0.5<=x<=1000000.0"),
+        (["train", "--memory-limit", "inf"], 2, "is not in the range"),
+        (["train", "--levels", "9" * 30 + ",8,8,8"], 1, "error: options: codes.levels[0] is 999"),
+        (["decode", "2,1,3,0", "-n", "-1"], 2, "-1 is not in the range"),
         (["fly"], 2, "No such command 'fly'"),
         (["decode"], 2, "Missing argument"),
         (["interpolate", "a", "b", "--steps", "1"], 2, "--steps"),
@@ -192,6 +199,105 @@ def test_what_goes_wrong_is_one_line_and_an_exit_code(arguments, code, message, 
     assert message in result.stderr
     if code == 1:
         assert len([line for line in result.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        ("-1,0,0,0", "number 1 is -1; this run allows 0 to 7 there"),
+        ("[0,0,0,-3]", "number 4 is -3; this run allows 0 to 4 there"),
+        ("-99999999999999999,0,0,0", "this run allows 0 to 7 there"),
+        ("9" * 5000 + ",0,0,0", "is not a semantic ID; write 4 numbers"),
+    ],
+)
+def test_numbers_out_of_range_are_told_the_range(finished, number, message):
+    result = run("decode", "--run", finished.run, number)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_unknown_option_of_decode_is_still_told(finished):
+    assert "No such option" in run("decode", "--run", finished.run, "--vektor", "2,1,3,0").stderr
+
+
+@pytest.mark.parametrize("command", [["encode"], ["decode"], ["interpolate", "a"]], ids=lambda c: c[0])
+def test_bytes_that_are_no_text_are_one_line(finished, command):
+    bad = b"caf\xe9"
+    result = process(*command, "--run", finished.run, "--json", os.fsdecode(bad))
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert result.stderr.splitlines() == [
+        rb"error: the text 'caf\udce9' is not UTF-8 (byte 0xe9 at 4); convert it first"
+    ]
+
+
+def test_control_characters_leave_a_table_whole(finished):
+    texts = ["a\nb", "a\tb", "\x1b[31mred", "\u2028", "ok\u200d"]
+    result = run("encode", "--run", finished.run, *texts)
+    lines = result.stdout.split("\n")[:-1]
+    assert [line.split("\t")[0] for line in lines] == ["a\\nb", "a\\tb", "\\x1b[31mred", "\\u2028", "ok\u200d"]
+    assert all(line.count("\t") == 2 for line in lines)
+    assert [row["text"] for row in rows(run("encode", "--run", finished.run, "--json", *texts))] == texts
+
+
+def test_a_text_longer_than_the_model_reads_is_said(finished):
+    # The tests' model takes 64 tokens, two of them around the text, and spells letter by letter.
+    texts = ["a" * 62, "a" * 63, "ab " * 31, "ab " * 31 + "c", "forsooth", "日" * 40_000]
+    found = rows(run("encode", "--run", finished.run, "--json", *texts))
+    assert [row["truncated"] for row in found] == [False, True, False, True, False, True]
+    assert found[0]["id"] == found[1]["id"]
+    told = run("encode", "--run", finished.run, *texts)
+    assert told.stderr.splitlines() == [
+        "warning: 3 of 6 texts are longer than what is read; their IDs are their beginnings'"
+    ]
+    assert run("encode", "--run", finished.run, "forsooth").stderr == ""
+    assert "its beginning counts" in run("interpolate", "--run", finished.run, "a" * 63, "forsooth").stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of a process")
+def test_a_line_without_an_end_takes_no_memory(finished):
+    code = (
+        "import json\n"
+        "from wotd_mlx.backend import resident_bytes\n"
+        "from wotd_mlx.cli.encode import _lines\n"
+        "texts = [(len(t), cut) for batch in _lines(0) for t, cut in batch]\n"
+        "print(json.dumps([texts, resident_bytes('VmHWM')]))"
+    )
+    peaks = []
+    for megabytes in (1, 64):
+        line = "é".encode() * (megabytes << 19)
+        done = subprocess.run(
+            [sys.executable, "-c", code], input=b"first\n" + line + b"\nlast", capture_output=True, check=True
+        )
+        texts, peak = json.loads(done.stdout)
+        assert texts == [[5, False], [1 << 16, True], [4, False]]
+        peaks.append(peak)
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 65_535, 65_536, 131_071, 131_072])
+def test_lines_are_the_same_however_they_come(size, monkeypatch):
+    from wotd_mlx.cli import encode
+
+    lines = ["a" * size, "", "é" * (size // 2), "日本\r", "x" * 200_000, "end"]
+    stream = "\n".join(lines).encode()
+    for chunk in (1 << 16, 1009):
+        pieces = iter([stream[i : i + chunk] for i in range(0, len(stream), chunk)] + [b"", b""])
+        monkeypatch.setattr(encode.os, "read", lambda *_, pieces=pieces: next(pieces))
+        found = [row for batch in encode._lines(0) for row in batch]
+        assert found == [
+            *((line.removesuffix("\r"), False) for line in lines[:4]),
+            ("x" * 131_072, True),
+            ("end", False),
+        ]
+
+
+def test_a_file_in_place_of_a_run_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    for command in (["encode", "a"], ["decode", "0,0,0,0"], ["codes"], ["generate", "[0,0,0,0]"]):
+        result = run(command[0], "--run", tmp_path / "file", *command[1:])
+        assert result.exit_code == 1
+        assert "file is a file, expected a run folder" in result.stderr
 
 
 def test_malformed_ids_exit_with_1(finished):

@@ -9,12 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.conftest import small_config, write_checkpoint
+from tests.conftest import rewrite_config, small_config, write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
 from wotd_mlx.codes.student import Student, StudentConfig
-from wotd_mlx.io.safetensors import write_arrays
-from wotd_mlx.run_folder import RunFolder, settings_digest
+from wotd_mlx.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +25,6 @@ def coder(finished) -> SemanticEncoder:
 def copy(finished, tmp_path):
     shutil.copytree(finished.run, tmp_path / "run")
     return tmp_path / "run"
-
-
-def rewrite_config(run, **changes):
-    """Change settings as a training under them would have: the codes know their digest."""
-    folder = RunFolder(run)
-    config = json.loads(folder.config.read_text()) | changes
-    folder.config.write_text(json.dumps(config))
-    metadata = folder.model_metadata() | {"settings": settings_digest(folder.read_config()[0])}
-    write_arrays(folder.model, folder.read_arrays(folder.model), metadata)
 
 
 def test_ids_of_many_are_ids_of_each(coder):
@@ -163,9 +153,7 @@ def test_a_truncated_checkpoint_is_named(copy):
 def test_a_checkpoint_of_other_shapes_is_named(copy):
     config = json.loads((copy / "config.json").read_text())
     rewrite_config(copy, codes=config["codes"] | {"hidden": 64})
-    with pytest.raises(
-        WotdError, match=r"model.safetensors doesn't fit: \d+ arrays differ, such as .*float32 \(32"
-    ):
+    with pytest.raises(WotdError, match=r"model.safetensors doesn't fit: \d+ arrays differ, such as .*float32 \(32"):
         SemanticEncoder.load(copy)
 
 

@@ -95,7 +95,7 @@ class SemanticID(tuple[int, ...]):
         """
         body = re.fullmatch(r"\s*(?:\[([^\[\]]*)\]|\(([^()]*)\)|([^\[\]()]*))\s*", text)
         parts = next((g for g in body.groups() if g is not None), "").split(",") if body else []
-        if not all(re.fullmatch(r"\s*[0-9]{1,9}\s*", p) for p in parts) or not parts:
+        if not all(re.fullmatch(r"\s*-?[0-9]{1,18}\s*", p) for p in parts) or not parts:
             example = ",".join("0" for _ in levels)
             raise WotdError(f"{text!r} is not a semantic ID; write {len(levels)} numbers such as {example!r}")
         # strip: `int` knows fewer blanks than `\s` does.

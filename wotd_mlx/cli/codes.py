@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+from wotd_mlx.cli.options import as_json, device, one_line, print_json, run_folder
 
 
 @click.command("codes")
@@ -48,6 +48,7 @@ def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) 
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     for title in dict.fromkeys(name.coordinate for name in names):
         table = Table(title=title, title_justify="left")
@@ -55,5 +56,6 @@ def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) 
             table.add_column(column, justify="right" if column in ("code", "members") else "left")
         for name in names:
             if name.coordinate == title:
-                table.add_row(str(name.code), name.name, f"{name.members:,}", ", ".join(name.words[2:]))
+                words = one_line(", ".join(name.words[2:]))
+                table.add_row(str(name.code), Text(one_line(name.name)), f"{name.members:,}", Text(words))
         Console().print(table)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import click
 
-from wotd_mlx.cli.options import as_json, describe, device, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, NumbersCommand, as_json, describe, device, one_line, print_json, run_folder
+from wotd_mlx.config.ranges import MAX_COUNT
 
 
-@click.command("decode")
-@click.argument("number", metavar="ID")
+@click.command("decode", cls=NumbersCommand)
+@click.argument("number", metavar="ID", type=TEXT)
 @run_folder
 @click.option("--vector", "with_vector", is_flag=True, help="Print the decoded vector too.")
-@click.option("-n", "count", type=click.IntRange(1), default=5, show_default=True, help="How many nearest words.")
+@click.option(
+    "-n", "count", type=click.IntRange(1, MAX_COUNT), default=5, show_default=True, help="How many nearest words."
+)
 @device
 @as_json
 def command(number: str, run: str, with_vector: bool, count: int, as_json: bool) -> None:
@@ -37,6 +40,6 @@ def command(number: str, run: str, with_vector: bool, count: int, as_json: bool)
         return
     click.echo(f"{parsed}  {describe(labels)}")
     for neighbour in nearest:
-        click.echo(f"  {neighbour.cosine:.3f}  {neighbour.word}")
+        click.echo(f"  {neighbour.cosine:.3f}  {one_line(neighbour.word)}")
     if with_vector:
         click.echo(" ".join(map(str, numbers)))

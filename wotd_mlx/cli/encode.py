@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sys
 from collections.abc import Iterator
 
 import click
 
-from wotd_mlx.cli.options import as_json, describe, device, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, as_json, describe, device, one_line, print_json, run_folder
+
+log = logging.getLogger("wotd_mlx")
 
 _CHUNK = 1 << 16
+_MAX_LINE = 1 << 17
+"""Bytes of a line that are kept: what an embedding model looks at, each character of it the longest."""
 
 
 @click.command("encode")
-@click.argument("texts", nargs=-1, metavar="[TEXT]…")
+@click.argument("texts", nargs=-1, metavar="[TEXT]…", type=TEXT)
 @run_folder
 @click.option(
     "--encoder",
@@ -29,7 +34,8 @@ _CHUNK = 1 << 16
 def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> None:
     """Print the semantic ID of each TEXT; without one, of each line on stdin.
 
-    Lines are answered as they come, in order, in constant memory.
+    Lines are answered as they come, in order, in constant memory. Of a text that is longer than the model reads, the
+    beginning counts: "truncated" in --json says so, and else a line at the end.
 
     \b
     Examples:
@@ -40,37 +46,47 @@ def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> No
     from wotd_mlx.encoder import SemanticEncoder
 
     coder = SemanticEncoder.load(run, encoder)
-    for batch in [list(texts)] if texts else _lines(sys.stdin.fileno()):
-        ids, details = coder.encode_whole(batch)
+    answered = truncated = 0
+    for batch in [[(text, False) for text in texts]] if texts else _lines(sys.stdin.fileno()):
+        given = [text for text, _ in batch]
+        ids, details = coder.encode_whole(given)
         beyond = details or itertools.repeat(None, len(ids))
-        rows = zip(batch, ids, coder.labels(ids), coder.confidence(ids), beyond, strict=True)
-        for text, number, labels, confidence, detail in rows:
+        cuts = [cut or more for (_, cut), more in zip(batch, coder.truncated(given), strict=True)]
+        rows = zip(given, ids, coder.labels(ids), coder.confidence(ids), cuts, beyond, strict=True)
+        for text, number, labels, confidence, cut, detail in rows:
             if as_json:
                 row = {"text": text, "id": list(number), "labels": labels, "confidence": round(confidence, 4)}
-                print_json({**row, "detail": detail})
+                print_json({**row, "truncated": cut, "detail": detail})
             else:
-                click.echo(f"{text}\t{number}\t{describe(labels)}")
+                click.echo(f"{one_line(text)}\t{number}\t{describe(labels)}")
+        answered, truncated = answered + len(batch), truncated + sum(cuts)
+    if truncated and not as_json:
+        log.warning("%d of %d texts are longer than what is read; their IDs are their beginnings'", truncated, answered)
 
 
-def _lines(stdin: int) -> Iterator[list[str]]:
-    """The lines that have come by now, again and again: a fast writer gets large batches, a slow one quick answers.
+def _lines(stdin: int) -> Iterator[list[tuple[str, bool]]]:
+    """The lines that have come by now, again and again, and whether the end of one was cut off: a fast writer gets
+    large batches, a slow one quick answers, and a line without an end takes no memory.
 
     Raises:
         WotdError: a line isn't UTF-8; the lines before it are answered first.
     """
     from wotd_mlx.schemas import WotdError
 
-    rest, number = b"", 0
+    line, cut, number = bytearray(), False, 0
     while True:
         chunk = os.read(stdin, _CHUNK)
-        *lines, rest = (rest + chunk).split(b"\n")
-        if not chunk and rest:
-            lines.append(rest)
-        batch: list[str] = []
-        for line in lines:
+        parts = chunk.split(b"\n") if chunk else [b"", b""] if line else [b""]
+        batch: list[tuple[str, bool]] = []
+        for i, part in enumerate(parts):
+            room = _MAX_LINE - len(line)
+            line += part[:room]
+            cut = cut or len(part) > room
+            if i == len(parts) - 1:
+                break  # its end is still to come
             number += 1
             try:
-                batch.append(line.removesuffix(b"\r").decode("utf-8"))
+                batch.append((_decoded(line, cut), cut))
             except UnicodeDecodeError as error:
                 if batch:
                     yield batch
@@ -78,7 +94,17 @@ def _lines(stdin: int) -> Iterator[list[str]]:
                     f"stdin line {number} is not UTF-8 (byte {error.start + 1}: 0x{line[error.start]:02x}); "
                     "convert the input, for instance with iconv"
                 ) from error
+            line, cut = bytearray(), False
         if batch:
             yield batch
         if not chunk:
             return
+
+
+def _decoded(line: bytearray, cut: bool) -> str:
+    try:
+        return line.removesuffix(b"\r").decode("utf-8")
+    except UnicodeDecodeError as error:
+        if cut and error.end == len(line) and len(line) - error.start < 4:
+            return line[: error.start].decode("utf-8")  # cut within a character
+        raise

@@ -1,16 +1,61 @@
-"""What several commands share: options, and how a result is printed."""
+"""What several commands share: options and arguments, and how a result is printed."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from wotd_mlx.backend import DEVICES
+from wotd_mlx.schemas import WotdError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Text(click.ParamType):
+    """A text; the shell's bytes may be none."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            code = ord(value[error.start]) - 0xDC00  # how Python holds a byte that isn't UTF-8
+            what = f"byte 0x{code:02x}" if 0 <= code < 256 else "half of a surrogate pair"
+            told = f"the text {value[:60]!r} is not UTF-8 ({what} at {error.start + 1}); convert it first"
+            raise WotdError(told) from error
+        return value
+
+
+class Float(click.FloatRange):
+    """A number in a range, which NaN is in none of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return found
+
+
+class NumbersCommand(click.Command):
+    """A command whose argument may be ``-1,0,0,0``: no option, and so an error that tells the range."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        numbers = [arg for arg in args if re.match(r"-\d[\d\s]*,", arg)]
+        rest = [arg for arg in args if arg not in numbers]
+        return super().parse_args(ctx, [*rest, *(["--"] if numbers and "--" not in rest else []), *numbers])
+
+
+TEXT = _Text()
+
+_BREAKS = {ord(c): json.dumps(c)[1:-1] for c in "\x85\u2028\u2029"}
+"""What some readers of lines take for the end of one, though JSON doesn't."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, all else on stderr.")
 run_folder = click.option(
@@ -42,9 +87,16 @@ device = click.option(
 
 def print_json(row: dict[str, Any]) -> None:
     """One line, at once: whoever reads the pipe is waiting for it."""
-    click.echo(json.dumps(row, ensure_ascii=False))
+    click.echo(json.dumps(row, ensure_ascii=False).translate(_BREAKS))
+
+
+def one_line(text: str) -> str:
+    """A text as a cell of a table: what would break its row, or steer the terminal, is written as an escape."""
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") else c for c in text
+    )
 
 
 def describe(labels: dict[str, str]) -> str:
     """``classical, beautiful, shakespearean``; a dash where nothing is known."""
-    return ", ".join(labels.values()) or "-"
+    return one_line(", ".join(labels.values())) or "-"

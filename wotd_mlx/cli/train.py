@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wotd_mlx.backend import GIB
-from wotd_mlx.cli.options import as_json, describe, device, print_json
-from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig, from_dict, read_yaml
+from wotd_mlx.cli.options import Float, as_json, describe, device, one_line, print_json
+from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig
+from wotd_mlx.config.ranges import MAX_COUNT, MAX_SEED
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.yaml import read_yaml
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,16 +33,18 @@ log = logging.getLogger("wotd_mlx")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
 @click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
 @click.option("--levels", metavar="K,K,…|auto", help="Codes in each coordinate, such as 8,8,8,5; auto needs --bits.")
-@click.option("--bits", type=click.IntRange(1), help="Bits of an ID; chooses the levels from the data.")
-@click.option("--detail", type=click.IntRange(0), metavar="BITS", help="Bits of a residual code beyond the ID.")
+@click.option("--bits", type=click.IntRange(1, MAX_COUNT), help="Bits of an ID; chooses the levels from the data.")
+@click.option(
+    "--detail", type=click.IntRange(0, MAX_COUNT), metavar="BITS", help="Bits of a residual code beyond the ID."
+)
 @click.option("--gradient", type=click.Choice(GRADIENTS), help="What trains the encoder through the quantiser.")
-@click.option("--epochs", type=click.IntRange(1), help="Most passes over the training words.")
-@click.option("--seed", type=int, help="The same seed gives the same IDs.")
+@click.option("--epochs", type=click.IntRange(1, MAX_COUNT), help="Most passes over the training words.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="The same seed gives the same IDs.")
 @click.option("--student", is_flag=True, default=None, help="Distil a small network for `encode --encoder student`.")
 @click.option(
     "--language", metavar="auto|none|ID", help="What writes words for IDs; none stops before. [default: auto]"
 )
-@click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Stop above this. [default: 8]")
+@click.option("--memory-limit", type=Float(0.5, 1e6), metavar="GB", help="Stop above this. [default: 8]")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embedded words for other runs.")
 @click.option("--compile/--no-compile", "fuse", default=None, help="Fuse the training step with mx.compile.")
 @device
@@ -67,7 +72,7 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **gi
     settings = read_yaml(config_file) if config_file else {}
     if cache and "cache" not in settings:
         settings["cache"] = _cache_file()
-    config = from_dict(TrainingConfig, _merge(settings, given), str(config_file or "options"))
+    config = checked(TrainingConfig, _merge(settings, given), str(config_file or "options"))
     info = train_wotd_pipeline(config, out)
     if as_json:
         print_json({"run": str(info.run), "seconds": info.seconds, "metrics": info.metrics})
@@ -189,20 +194,22 @@ def show_language(console: Console, found: Mapping[str, Any]) -> None:
     for name in ("request", "words"):
         written.add_column(name)
     for row in found["samples"]:
-        written.add_row(Text(row["request"]), ", ".join(row["words"]))
+        written.add_row(Text(row["request"]), Text(", ".join(row["words"])))
     console.print(written)
 
 
 def sample(info: RunInfo) -> list[tuple[str, str, str]]:
     """Ten words spread evenly over the corpora: text, ID, labels that its coordinates read as."""
+    from rich.markup import escape
+
     from wotd_mlx.encoder import SemanticEncoder
 
     coder = SemanticEncoder.load(info.run)
-    ids = coder.run.read_json(coder.run.semantic_ids)["words"]
+    ids = coder.own_ids
     texts = list(ids)[:: max(1, len(ids) // 10)][:10]
     chosen = [ids[text] for text in texts]
     return [
-        (text, str(list(number)), describe(labels))
+        (escape(one_line(text)), str(number), escape(describe(labels)))
         for text, number, labels in zip(texts, chosen, coder.labels(chosen), strict=True)
     ]
 
