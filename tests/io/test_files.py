@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wotd_mlx.io import files
-from wotd_mlx.io.files import appearing, read_bytes, read_text, sweep, write_atomically
+from wotd_mlx.io.files import appearing, append_lines, read_bytes, read_text, sweep, write_atomically
 from wotd_mlx.schemas import MissingError, WotdError
 
 WORKING = """
@@ -214,3 +214,68 @@ def test_texts_lose_their_byte_order_mark_and_name_the_byte_that_is_no_text(tmp_
     file.write_bytes(b"ab\xff")
     with pytest.raises(WotdError, match=r"not UTF-8 \(byte 3\)"):
         read_text(file, "give words")
+
+
+def test_lines_are_added_behind_what_is_there(tmp_path):
+    file, link = tmp_path / "new" / "words", tmp_path / "link"
+    append_lines(file, b"a\nb\n")
+    assert file.read_bytes() == b"a\nb\n"
+    file.write_bytes(b"a\n\xff")
+    link.symlink_to(file)
+    append_lines(link, b"c\n")
+    assert link.is_symlink()
+    assert file.read_bytes() == b"a\n\xff\nc\n"
+
+
+ADDING = """
+import sys
+from pathlib import Path
+from wotd_mlx.io.files import append_lines
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(200):
+    append_lines(Path(sys.argv[1]), f"{sys.argv[2]} {n}\\n".encode() * 3)
+"""
+
+
+def test_lines_of_several_processes_are_all_there(tmp_path):
+    file, names = tmp_path / "words", ("a", "b", "c")
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDING, str(file), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for name in names
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.communicate("go\n")
+        assert worker.returncode == 0
+    lines = file.read_text().splitlines()
+    assert [line for line in lines[::3] if line[0] == "a"] == [f"a {n}" for n in range(200)]
+    assert sorted(lines) == sorted([f"{name} {n}" for name in names for n in range(200)] * 3)
+    assert lines[::3] == lines[1::3] == lines[2::3], "three lines that were added together stay together"
+
+
+def test_lines_that_have_no_room_leave_the_file_as_it_was(tmp_path, monkeypatch):
+    file = tmp_path / "words"
+    file.write_bytes(b"a\nb")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(WotdError, match=r"words can't be written \(No space left"):
+        append_lines(file, b"c\n")
+    assert file.read_bytes() == b"a\nb"
+
+
+def test_lines_go_into_plain_files_alone(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, told in (("pipe", "is a pipe"), ("", "can't be written"), ("a/" * 3000, "can't be"), ("a\0b", "null")):
+        with pytest.raises(WotdError, match=told):
+            append_lines(tmp_path / path, b"c\n")
+    with pytest.raises(WotdError, match="/dev/null is a device"):
+        append_lines(Path("/dev/null"), b"c\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

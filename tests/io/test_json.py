@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -129,6 +129,18 @@ def test_a_wrong_value_is_named_with_its_key(raw, message):
     with pytest.raises(WotdError) as caught:
         checked(Outer, raw, "x")
     assert message in str(caught.value)
+
+
+@dataclass(frozen=True)
+class Shared:
+    inner: Inner
+    further_keys: ClassVar[bool] = True
+
+
+def test_a_record_may_have_keys_of_others():
+    assert checked(Shared, {"inner": {"count": 2}, "theirs": [None], "further_keys": 3}, "x") == Shared(Inner(2))
+    with pytest.raises(WotdError, match="x: inner has unknown keys 'theirs'"):
+        checked(Shared, {"inner": {"theirs": 1}, "theirs": 1}, "x")
 
 
 def test_files_and_lines_are_named(tmp_path):

@@ -99,6 +99,36 @@ def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], object]) -> 
         raise
 
 
+def append_lines(path: Path, lines: bytes) -> None:
+    """Add lines to a text, behind whatever other processes add to it at the same time; a link is followed.
+
+    A last line that has no end gets one first. What can't be written whole, as on a full disk, isn't written at all.
+
+    Raises:
+        WotdError: it can't be opened, or is no plain file.
+    """
+    hint = "give a file of lines, or a name for a new one"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except (OSError, ValueError) as error:
+        raise WotdError(f"{path} can't be written ({getattr(error, 'strerror', None) or error}); {hint}") from error
+    with os.fdopen(handle, "r+b", buffering=0) as file:
+        if not stat.S_ISREG(mode := os.fstat(handle).st_mode):
+            raise WotdError(f"{path} is {_KINDS.get(stat.S_IFMT(mode), 'a device')}, expected a file; {hint}")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        begin = b"" if not size or os.pread(handle, 1, size - 1) == b"\n" else b"\n"
+        try:
+            left = memoryview(begin + lines)
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(handle)
+        except OSError as error:
+            file.truncate(size)
+            raise WotdError(f"{path} can't be written ({error.strerror}); {hint}") from error
+
+
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
     """A path to make a file or folder at, which becomes ``out`` when all went well; what was there goes after that.

@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -25,6 +26,9 @@ def checked(kind: type[T], raw: Any, where: str = "settings") -> T:
 
     >>> checked(dict[str, Annotated[int, msgspec.Meta(ge=1)]], {"epochs": 0}, "config.yaml")
     WotdError: config.yaml: epochs is 0, expected int, 1 or more
+
+    Keys beside those of a dataclass are refused, unless it has ``further_keys: ClassVar = True``: then they are some
+    other program's, and left out.
 
     Raises:
         WotdError: an unknown key, a value of another type or out of range, or one that the dataclass itself refuses;
@@ -62,14 +66,24 @@ def _parts(kind: Any, raw: Any) -> list[tuple[str, Any, Any]]:
     """Name, type and value of each part of a value that has parts of declared types."""
     kind = _bare(kind, raw)
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
-    if is_dataclass(kind) and isinstance(raw, Mapping):
-        hints = typing.get_type_hints(kind, include_extras=True)
-        return [(f".{f.name}", hints[f.name], raw[f.name]) for f in fields(kind) if f.name in raw]
+    if _is_record(kind, raw):
+        return [(f".{name}", part, raw[name]) for name, part in _types(kind).items() if name in raw]
     if origin in (dict, Mapping) and arguments and isinstance(raw, Mapping):
         return [(f".{key}", arguments[1], value) for key, value in raw.items()]
     if origin in (list, tuple) and arguments and isinstance(raw, Sequence) and not isinstance(raw, str):
         return [(f"[{i}]", arguments[0], value) for i, value in enumerate(raw)]
     return []
+
+
+def _is_record(kind: Any, raw: Any) -> bool:
+    return is_dataclass(kind) and isinstance(raw, Mapping)
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    """The fields of a dataclass, with their types."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {f.name: hints[f.name] for f in fields(kind)}
 
 
 def _bare(kind: Any, raw: Any) -> Any:
@@ -83,9 +97,10 @@ def _bare(kind: Any, raw: Any) -> Any:
 
 def _unknown(kind: Any, raw: Any, at: str) -> str:
     bare = _bare(kind, raw)
-    if is_dataclass(bare) and isinstance(raw, Mapping):
-        known = [f.name for f in fields(bare)]
-        if unknown := sorted(str(key) for key in raw if key not in known):
+    if _is_record(bare, raw):
+        known = _types(bare)
+        unknown = sorted(str(key) for key in raw if key not in known)
+        if unknown and not getattr(bare, "further_keys", False):
             place = f"{at[1:]} has " if at else ""
             return f"{place}unknown keys {', '.join(map(shown, unknown))}; known are {', '.join(known)}"
     elif not _may_hold_records(bare):
