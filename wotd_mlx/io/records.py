@@ -96,6 +96,8 @@ def _bare(kind: Any, raw: Any) -> Any:
 
 
 def _unknown(kind: Any, raw: Any, at: str) -> str:
+    if not _holds_records(kind):
+        return ""
     bare = _bare(kind, raw)
     if _is_record(bare, raw):
         known = _types(bare)
@@ -103,14 +105,13 @@ def _unknown(kind: Any, raw: Any, at: str) -> str:
         if unknown and not getattr(bare, "further_keys", False):
             place = f"{at[1:]} has " if at else ""
             return f"{place}unknown keys {', '.join(map(shown, unknown))}; known are {', '.join(known)}"
-    elif not _may_hold_records(bare):
-        return ""
     return next((told for name, part, value in _parts(kind, raw) if (told := _unknown(part, value, at + name))), "")
 
 
-def _may_hold_records(kind: Any) -> bool:
-    """Whether looking into a long table of numbers is worth it."""
-    return any(is_dataclass(_bare(k, 0)) or _may_hold_records(_bare(k, 0)) for k in typing.get_args(kind))
+@cache
+def _holds_records(kind: Any) -> bool:
+    """Whether looking into such a value is worth it: a long table of numbers has no keys to know."""
+    return is_dataclass(_bare(kind, 0)) or any(map(_holds_records, typing.get_args(kind)))
 
 
 def _first_fault(kind: Any, raw: Any, at: str) -> str:
