@@ -103,7 +103,7 @@ def _unknown(kind: Any, raw: Any, at: str) -> str:
         known = _types(bare)
         unknown = sorted(str(key) for key in raw if key not in known)
         if unknown and not getattr(bare, "further_keys", False):
-            place = f"{at.removeprefix(".")} has " if at else ""
+            place = f"{at.removeprefix('.')} has " if at else ""
             return f"{place}unknown keys {', '.join(map(shown, unknown))}; known are {', '.join(known)}"
     return next((told for name, part, value in _parts(kind, raw) if (told := _unknown(part, value, at + name))), "")
 
@@ -123,17 +123,17 @@ def _first_fault(kind: Any, raw: Any, at: str) -> str:
         msgspec.convert(raw, kind, strict=True)
     except ValueError as error:
         if isinstance(error.__cause__, WotdError):
-            return f"{at.removeprefix(".")}: {error.__cause__}" if at else str(error.__cause__)
+            return f"{at.removeprefix('.')}: {error.__cause__}" if at else str(error.__cause__)
         found = re.sub(r"`(.*?)`", r"\1", re.sub(r" - at `[^`]*`$", "", _line(error)))
         if found.startswith("Invalid enum value"):
             found = f"Expected {' or '.join(map(repr, typing.get_args(_bare(kind, raw))))}"
         if found.startswith("Object missing"):
-            return f"{at.removeprefix(".") or 'it'} lacks {found.rpartition(' ')[2]}"
+            return f"{at.removeprefix('.') or 'it'} lacks {found.rpartition(' ')[2]}"
         if not found.startswith("Expected "):  # the dataclass's own words
-            return f"{at.removeprefix(".")}: {found}" if at else found
+            return f"{at.removeprefix('.')}: {found}" if at else found
         expected = re.sub(r", got .*", "", found).removeprefix("Expected ")
         expected = {"object": "keys and values", "array": "a list"}.get(expected, expected)
-        return f"{at.removeprefix(".") or 'it'} is {shown(raw)}, expected {expected}"
+        return f"{at.removeprefix('.') or 'it'} is {shown(raw)}, expected {expected}"
     return ""
 
 
