@@ -88,6 +88,7 @@ class Outer:
     inner: Inner
     table: dict[str, list[int]]
     rows: tuple[Inner, ...] = ()
+    maybe: Inner | None = None
 
     def __post_init__(self) -> None:
         if "bad" in self.table:
@@ -106,7 +107,7 @@ def test_a_record_is_built_with_its_parts():
     [
         ([], "x: it is [], expected keys and values"),
         ({"table": {}}, "x: it lacks inner"),
-        ({"inner": {}, "tabel": {}}, "x: unknown keys 'tabel'; known are inner, table, rows"),
+        ({"inner": {}, "tabel": {}}, "x: unknown keys 'tabel'; known are inner, table, rows, maybe"),
         ({"inner": {"cuont": 1}, "table": {}}, "x: inner has unknown keys 'cuont'; known are count, names, share"),
         ({"inner": {}, "table": {}, "rows": [{}, {"n": 1}]}, "x: rows[1] has unknown keys 'n'; known are count, names"),
         ({"inner": {"count": 0}, "table": {}}, "x: inner.count is 0, expected int >= 1"),
@@ -116,6 +117,7 @@ def test_a_record_is_built_with_its_parts():
         ({"inner": {"names": "ab"}, "table": {}}, "x: inner.names is 'ab', expected a list"),
         ({"inner": {"names": ["a", 1]}, "table": {}}, "x: inner.names[1] is 1, expected str"),
         ({"inner": {"share": "1"}, "table": {}}, "x: inner.share is '1', expected float | null"),
+        ({"inner": {}, "maybe": [], "table": {}}, "x: maybe is [], expected keys and values | null"),
         ({"inner": {}, "table": {"k": [1, None]}}, "x: table.k[1] is None, expected int"),
         ({"inner": {}, "table": {"k": 1}}, "x: table.k is 1, expected a list"),
         ({"inner": {}, "table": {"bad": [1]}}, "x: a table can't be bad"),

@@ -132,7 +132,7 @@ def _first_fault(kind: Any, raw: Any, at: str) -> str:
         if not found.startswith("Expected "):  # the dataclass's own words
             return f"{at.removeprefix('.')}: {found}" if at else found
         expected = re.sub(r", got .*", "", found).removeprefix("Expected ")
-        expected = {"object": "keys and values", "array": "a list"}.get(expected, expected)
+        expected = re.sub(r"\bobject\b", "keys and values", re.sub(r"\barray\b", "a list", expected))
         return f"{at.removeprefix('.') or 'it'} is {shown(raw)}, expected {expected}"
     return ""
 
