@@ -167,3 +167,21 @@ def test_many_rows_are_searched_as_each_alone(model):
     alone = np.concatenate([np.array(model.encode(mx.array(x[n : n + 1]))) for n in range(0, 700, 100)])
     close(together[::100], alone, "ids")
     assert model.encode(mx.array(x[:0])).shape == (0, 4)
+
+
+def test_of_a_coordinate_with_very_many_codes_the_cheapest_others_are_offered(monkeypatch):
+    from tests.codes.test_train import train
+    from wotd_mlx.codes import hvq
+
+    model, _, x, _ = train("hvq", epochs=1, levels=(8, 8, 8, 64))
+    z = model.latents(mx.array(x[:16]))
+    ids = mx.array(np.array(model.encode(mx.array(x[:16]))))
+    monkeypatch.setattr(hvq, "MOST_OTHERS", 10_000)
+    every = np.array(model.quantizer.candidates(z, ids))
+    monkeypatch.setattr(hvq, "MOST_OTHERS", 9)
+    few = np.array(model.quantizer.candidates(z, ids))
+    assert few.shape == (16, 9, 4)
+    cost = np.array(model.quantizer.costs(z)[1]).reshape(16, -1)
+    for row in range(16):
+        cheapest = {tuple(i) for i in every[row][np.argsort(cost[row], kind="stable")[:9]]}
+        assert {tuple(i) for i in few[row]} == cheapest

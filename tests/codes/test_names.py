@@ -107,3 +107,29 @@ def test_a_picture_a_coordinate_is_drawn(coded, tmp_path):
     files = draw(rows, model.tables, ATTRIBUTES, tmp_path / "pictures")
     assert [f.name for f in files] == ["size.png", "hue.png", "variation.png", "variation-2.png"]
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files)
+
+
+def test_words_taken_a_few_at_a_time_get_the_same_ids(coded, monkeypatch):
+    from wotd_mlx.codes import unique
+
+    model, x, _ = coded
+    few = np.concatenate([x[:30], x[:30] + 0.01 * normal(30, 16)])
+    mine = np.array(model.encode(mx.array(few)))
+    whole = make_unique(model, few, mine, budget=1.0)
+    monkeypatch.setattr(unique, "_AT_ONCE", 1)
+    assert (make_unique(model, few, mine, budget=1.0).ids == whole.ids).all()
+    assert whole.after < whole.before
+
+
+def test_of_very_many_candidates_the_nearest_are_kept(monkeypatch):
+    from tests.codes.test_train import train
+    from wotd_mlx.codes import unique
+
+    model, _, x, _ = train("fsq", epochs=1, levels=(8, 8, 2, 600))
+    twice = np.concatenate([x[:20], x[:20]])
+    ids = np.array(model.encode(mx.array(twice)))
+    kept = make_unique(model, twice, ids, budget=10.0)
+    monkeypatch.setattr(unique, "_KEPT", 10_000)
+    every = make_unique(model, twice, ids, budget=10.0)
+    assert kept.after == every.after == 0
+    assert kept.cost == pytest.approx(every.cost, abs=1e-6)

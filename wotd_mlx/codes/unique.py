@@ -18,6 +18,12 @@ Indices = NDArray[np.int64]
 BUDGET = 0.02
 
 
+_AT_ONCE = 1 << 24
+"""Numbers of candidates' vectors that are held together."""
+_KEPT = 512
+"""Candidates of a word, the nearest: a coordinate of 2,048 codes makes 16,000 of them."""
+
+
 class Unique(NamedTuple):
     """The IDs (N, Q); the share of words that shared theirs, and now do; the growth of the mean distance."""
 
@@ -35,12 +41,11 @@ def make_unique(model: Autoencoder, x: Vectors, ids: Indices, budget: float = BU
     (differently written, the same to the embedding) are told apart all the same. Who finds no free ID keeps its own.
     """
     levels = model.quantizer.levels
-    candidates = np.concatenate(
-        [ids[:, None], np.asarray(model.candidates(mx.array(x), mx.array(ids)))], axis=1
-    ).astype(np.int64)
+    each = model.candidates(mx.array(x[:1]), mx.array(ids[:1])).shape[1] + 1
+    step = max(1, _AT_ONCE // (each * x.shape[1]))
+    parts = [_candidates(model, x[i : i + step], ids[i : i + step]) for i in range(0, len(x), step)]
+    candidates, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
     n, c, _ = candidates.shape
-    decoded = np.asarray(model.decode(mx.array(candidates.reshape(n * c, -1), mx.int32))).reshape(n, c, -1)
-    distances = np.sqrt(((x[:, None] - decoded) ** 2).sum(axis=-1))
     added = np.maximum(distances - distances[:, :1], 0)
     keys = np.ravel_multi_index(tuple(np.moveaxis(candidates, -1, 0)), levels)
     chosen, taken, spent, allowed = np.full(n, -1), set[int](), 0.0, budget * distances[:, 0].sum()
@@ -55,3 +60,17 @@ def make_unique(model: Autoencoder, x: Vectors, ids: Indices, budget: float = BU
     out = candidates[np.arange(n), chosen]
     cost = float(distances[np.arange(n), chosen].sum() / max(distances[:, 0].sum(), 1e-12) - 1)
     return Unique(out, collision_rate(ids), collision_rate(out), cost)
+
+
+def _candidates(model: Autoencoder, x: Vectors, ids: Indices) -> tuple[Indices, Vectors]:
+    """Words' own IDs and others for them, (B, C, Q), and how far each is from the word, (B, C)."""
+    others = np.asarray(model.candidates(mx.array(x), mx.array(ids)))
+    found = np.concatenate([ids[:, None], others], axis=1).astype(np.int64)
+    b, c, _ = found.shape
+    decoded = np.asarray(model.decode(mx.array(found.reshape(b * c, -1), mx.int32))).reshape(b, c, -1)
+    distances: Vectors = np.sqrt(((x[:, None] - decoded) ** 2).sum(axis=-1))
+    if c <= _KEPT:
+        return found, distances
+    nearest = np.argsort(distances[:, 1:], axis=1, kind="stable")[:, : _KEPT - 1] + 1
+    kept = np.sort(np.concatenate([np.zeros((b, 1), np.int64), nearest], axis=1), axis=1)
+    return np.take_along_axis(found, kept[..., None], axis=1), np.take_along_axis(distances, kept, axis=1)
