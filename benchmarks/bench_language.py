@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
+import wotd_mlx.kernels  # noqa: F401  # before MLX: it brings the BLAS
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.language import dsl

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-import wotd_mlx  # noqa: F401  # before MLX: it brings the BLAS
+import wotd_mlx.kernels  # noqa: F401  # before MLX: it brings the BLAS
 from benchmarks.timing import RESULTS, machine, write_results
 
 # microsoft/Phi-3.5-mini-instruct, config.json. The factors of its rope don't change what is held, only that there are

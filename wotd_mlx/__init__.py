@@ -7,10 +7,9 @@ Shapes, in every docstring, comment and test:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
 
-from wotd_mlx.backend import preload_blas
+TYPE_CHECKING = False  # as in `typing`, whose import would be half the time of ours
 
 if TYPE_CHECKING:
     from wotd_mlx.config import CodesConfig as CodesConfig
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from wotd_mlx.schemas import RunInfo as RunInfo
     from wotd_mlx.schemas import SemanticID as SemanticID
     from wotd_mlx.schemas import WotdError as WotdError
-
-# Before anything can import MLX, whose calls are bound to a BLAS when it loads.
-preload_blas()
 
 _HOMES = {
     "CodesConfig": "config",
@@ -43,11 +39,35 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
+# Gone until it is asked for, which the import system does when the first public name or submodule is wanted.
+_folders = __path__
+del __path__
 
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used: ``import wotd_mlx`` alone loads neither MLX nor numpy."""
+
+class _BeforeMLX:
+    """Sees MLX coming, whose calls are bound to a BLAS when it loads: for who imports a submodule, not a name."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name == "mlx.core":
+            from wotd_mlx.kernels import enable
+
+            enable()
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used; ``import wotd_mlx`` alone changes nothing in the process."""
+    if name == "__path__":
+        if "__path__" not in globals() and "mlx.core" not in sys.modules:
+            sys.meta_path.insert(0, _BeforeMLX)
+        return globals().setdefault("__path__", _folders)
     if name not in _HOMES:
         raise AttributeError(f"module 'wotd_mlx' has no attribute {name!r}")
+    from importlib import import_module
+
+    from wotd_mlx.kernels import enable
+
+    enable()
     return getattr(import_module(f"wotd_mlx.{_HOMES[name]}"), name)
 
 

@@ -1,26 +1,22 @@
-"""Where MLX computes: the device, the memory limit, and on Linux's CPU build a fast BLAS before MLX loads.
-
-MLX's CPU wheel for Linux bundles the reference BLAS, in which a 1024³ matmul takes 350 ms; faiss-cpu's wheel
-carries OpenBLAS, in which it takes 10. Whichever library is in the process's global namespace first answers MLX's
-calls, so ``wotd_mlx/__init__.py`` calls :func:`preload_blas` before anything can import MLX.
-"""
+"""Where MLX computes: the device, how many of its streams share a CPU's cores, the memory limit."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import os
 import platform
 import shutil
 import sys
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from wotd_mlx.kernels.library import cache_folder as cache_folder  # noqa: PLC0414
+from wotd_mlx.kernels.threads import blas_threads as blas_threads  # noqa: PLC0414
+from wotd_mlx.kernels.threads import one_blas_thread as one_blas_thread  # noqa: PLC0414
+from wotd_mlx.kernels.threads import override
 from wotd_mlx.schemas import WotdError
 
 if TYPE_CHECKING:
@@ -29,150 +25,6 @@ if TYPE_CHECKING:
 GIB = 1 << 30
 DEFAULT_MEMORY_LIMIT = 8 * GIB
 DEVICES = ("auto", "metal", "cuda", "cpu")
-
-# The order of loading: each needs the ones before it.
-_BLAS_LIBRARIES = ("libquadmath", "libgfortran", "libgomp", "libopenblas")
-
-# OpenBLAS asks OpenMP, anew in each thread, how many threads to use, and MLX's threads aren't ours to tell. Loaded
-# before libgomp, this puts one count over all of them while it isn't 0; nothing else in that library is replaced.
-_THREAD_COUNT_C = """
-int wotd_threads;
-int (*wotd_openmp)(void);
-int omp_get_max_threads(void) { return wotd_threads ? wotd_threads : wotd_openmp ? wotd_openmp() : 1; }
-"""
-
-# How long an idle BLAS thread spins before it sleeps, one or two milliseconds: enough to bridge two matmuls of one
-# text. With GNU's own value, ten times that, a text takes 190 ms instead of 30 when another program wants the cores.
-_SPIN = {"GOMP_SPINCOUNT": "30000"}
-
-# glibc's malloc otherwise returns each large array to the system at once, and pays for its pages again: 10-15 % of
-# a batch. M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD, and M_ARENA_MAX, so that MLX's threads share what is free.
-_MALLOC = ((-3, 32 << 20), (-1, 512 << 20), (-2, 64 << 20), (-8, 1))
-
-
-@cache
-def preload_blas() -> str:
-    """Load OpenBLAS globally where MLX would fall back to the reference BLAS; return a line that says what was done.
-
-    Does nothing on macOS (Accelerate), or where MLX was imported already: its calls are bound by then.
-    """
-    if sys.platform != "linux":
-        return "Accelerate" if sys.platform == "darwin" else "MLX's own"
-    if "mlx.core" in sys.modules:
-        return "MLX's own (mlx was imported before wotd_mlx; import wotd_mlx first for OpenBLAS)"
-    files = _blas_files()
-    if not files:
-        return "MLX's own (no OpenBLAS found beside faiss; `pip install faiss-cpu` for a 30 times faster one)"
-    override = _thread_count_library()
-    with _environment(_SPIN):
-        for file in files:
-            library = ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
-            if override and file.name.startswith("libgomp"):
-                openmp = ctypes.cast(library.omp_get_max_threads, ctypes.c_void_p)
-                ctypes.c_void_p.in_dll(override, "wotd_openmp").value = openmp.value
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for parameter, value in _MALLOC:
-            libc.mallopt(parameter, value)
-    shared = "" if override else "; element-wise work on one core, for want of g++ or a cache folder"
-    return f"OpenBLAS ({files[-1].name}){shared}"
-
-
-def _blas_files() -> list[Path]:
-    """OpenBLAS and what it needs, in the order of loading; empty where faiss's wheel doesn't carry them."""
-    spec = importlib.util.find_spec("faiss")
-    if spec is None or spec.origin is None:
-        return []
-    folder = Path(spec.origin).parents[1] / "faiss_cpu.libs"
-    files = [file for name in _BLAS_LIBRARIES for file in sorted(folder.glob(f"{name}*.so*"))[:1]]
-    return files if files and files[-1].name.startswith(_BLAS_LIBRARIES[-1]) else []
-
-
-@contextmanager
-def _environment(defaults: dict[str, str]) -> Iterator[None]:
-    """Variables that a library reads while it loads; what the user set stays, and nothing is left behind."""
-    added = {name: value for name, value in defaults.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
-def _thread_count_library() -> ctypes.CDLL | None:
-    """Load :data:`_THREAD_COUNT_C`, compiled once a user; None where there is no compiler, as for MLX's own JIT."""
-    name = f"threads-{zlib.crc32(_THREAD_COUNT_C.encode()):08x}-{os.uname().machine}.so"
-    try:
-        library = cache_folder() / name
-        if not library.exists():
-            _compile(_THREAD_COUNT_C, library)
-        return ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    except (OSError, RuntimeError):  # no compiler, no place to keep it, or no home
-        return None
-
-
-def _compile(source: str, library: Path) -> None:
-    """Build C ``source`` into ``library``; what goes wrong, no compiler included, is an OSError."""
-    import subprocess
-    import tempfile
-
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder) / library.name
-        command = ["g++", "-x", "c", "-O1", "-shared", "-fPIC", "-", "-o", str(built)]
-        try:
-            subprocess.run(command, input=source.encode(), capture_output=True, check=True, timeout=60)
-        except subprocess.SubprocessError as error:
-            raise OSError(f"g++ failed: {error}") from error
-        built.replace(library)
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: ``$XDG_CACHE_HOME/wotd-mlx``, or ``~/.cache/wotd-mlx``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wotd-mlx"
-
-
-def _override() -> ctypes.c_int | None:
-    """The count that goes over OpenMP's, 0 for none; None where it couldn't be loaded."""
-    if sys.platform != "linux":
-        return None
-    try:
-        return ctypes.c_int.in_dll(ctypes.CDLL(None), "wotd_threads")
-    except ValueError:
-        return None
-
-
-def blas_threads() -> int | None:
-    """How many threads a matmul may use now; None where the BLAS isn't OpenBLAS."""
-    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "openblas_get_num_threads"):
-        return None
-    override = _override()
-    return int((override and override.value) or library.omp_get_max_threads())
-
-
-class _OneThread:
-    """How many are inside :func:`one_blas_thread`; the last to leave lifts the override."""
-
-    lock = threading.Lock()
-    users = 0
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Every matmul uses one thread inside: for work that several MLX streams share, which then has a core each."""
-    override = _override()
-    with _OneThread.lock:
-        _OneThread.users += 1
-        if override is not None:
-            override.value = 1
-    try:
-        yield
-    finally:
-        with _OneThread.lock:
-            _OneThread.users -= 1
-            if override is not None and _OneThread.users == 0:
-                override.value = 0
 
 
 def on_cpu() -> bool:
@@ -184,7 +36,7 @@ def on_cpu() -> bool:
 
 def lanes() -> int:
     """How many MLX streams may share a batch: one a core where :func:`one_blas_thread` works, or else 1."""
-    if not on_cpu() or _override() is None:
+    if not on_cpu() or override() is None:
         return 1
     return max(1, int(ctypes.CDLL(None).openblas_get_num_threads()))
 
@@ -225,8 +77,21 @@ def _cuda_available() -> bool:
     return bool(hasattr(mx, "cuda") and mx.cuda.is_available())
 
 
+class Limits(NamedTuple):
+    """What this process may hold, in bytes: by :func:`check_memory`, by MLX, and by MLX for reuse."""
+
+    own: int
+    mlx: int
+    cache: int
+
+
 class _Limit:
+    """The limit in force, those of whoever is inside :func:`memory_limited`, and what the first of them found."""
+
+    lock = threading.Lock()
     bytes = DEFAULT_MEMORY_LIMIT
+    inside: ClassVar[list[Limits]] = []
+    found = Limits(0, 0, 0)
 
 
 def memory_limit() -> int:
@@ -237,15 +102,65 @@ def memory_limit() -> int:
 def set_memory_limit(limit: int = DEFAULT_MEMORY_LIMIT) -> None:
     """Tell MLX to stay under ``limit`` bytes, and to keep at most a thirty-second of it for reuse.
 
-    MLX takes it as a guideline; :func:`check_memory` is what stops a run.
-    """
-    import mlx.core as mx
+    MLX takes it as a guideline; :func:`check_memory` is what stops a run. For the whole process and for good, so it
+    is for programs: a library call takes :func:`memory_limited`.
 
+    Raises:
+        WotdError: the limit isn't above zero.
+    """
+    _set_limits(_limits(limit))
+
+
+@contextmanager
+def memory_limited(limit: int) -> Iterator[None]:
+    """Inside, the limit is ``limit`` bytes as by :func:`set_memory_limit`; afterwards what it was.
+
+    Where several are inside, the limit of who came last is in force, and the last to leave puts back what the first
+    found.
+
+    Raises:
+        WotdError: the limit isn't above zero.
+    """
+    mine = _limits(limit)
+    with _Limit.lock:
+        before = _set_limits(mine)
+        if not _Limit.inside:
+            _Limit.found = before
+        _Limit.inside.append(mine)
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.inside[:] = [limits for limits in _Limit.inside if limits is not mine]
+            _set_limits(_Limit.inside[-1] if _Limit.inside else _Limit.found)
+
+
+def _limits(limit: int) -> Limits:
     if limit <= 0:
         raise WotdError(f"the memory limit is {limit} bytes; expected a number above zero")
-    _Limit.bytes = limit
-    mx.set_memory_limit(limit)
-    mx.set_cache_limit(limit // 32)
+    return Limits(limit, limit, limit // 32)
+
+
+def _set_limits(new: Limits) -> Limits:
+    """What was in force before."""
+    import mlx.core as mx
+
+    before = Limits(_Limit.bytes, mx.set_memory_limit(new.mlx), mx.set_cache_limit(new.cache))
+    _Limit.bytes = new.own
+    return before
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Inside, this thread's generator of MLX may be seeded and drawn from; afterwards it goes on from where it was."""
+    import mlx.core as mx
+
+    state: Any = mx.random.state
+    high, low = map(int, state[0].tolist())
+    try:
+        yield
+    finally:
+        mx.random.seed(high << 32 | low)  # a seed is the state itself
 
 
 def peak_bytes() -> int:

@@ -9,17 +9,21 @@ from typing import Any
 
 import mlx.core as mx
 
-from wotd_mlx import backend
+from wotd_mlx import backend, kernels
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
 from wotd_mlx.schemas import WotdError
 
 
 def status() -> dict[str, Any]:
-    """Versions, device, BLAS, threads, memory limit, and where the default embedding's weights are (no download)."""
+    """Versions, device, BLAS, threads, memory limit, and where the default embedding's weights are (no download).
+
+    ``kernels`` tells whether MLX was made fast on this CPU, or why not; ``openblas`` and ``threads_library`` by what.
+    """
     try:
         weights: str | None = str(resolve(find_model(DEFAULT_MODEL), download=False))
     except WotdError:
         weights = None
+    enabled = kernels.enable()
     return {
         "wotd_mlx": _version("wotd-mlx"),
         "mlx": _version("mlx"),
@@ -27,8 +31,11 @@ def status() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": backend.device_name(),
         "kind": "cpu" if backend.on_cpu() else "metal" if mx.metal.is_available() else "cuda",
-        "blas": backend.preload_blas(),
+        "kernels": enabled.state,
+        "blas": enabled.blas,
         "blas_threads": backend.blas_threads(),
+        "openblas": enabled.openblas,
+        "threads_library": enabled.threads,
         "cores": os.cpu_count(),
         "jit": backend.jit_available(),
         "memory_limit": backend.memory_limit(),

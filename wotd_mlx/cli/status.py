@@ -11,7 +11,12 @@ from wotd_mlx.cli.options import as_json, device, print_json
 @device
 @as_json
 def command(as_json: bool) -> None:
-    """Print versions, device, BLAS, memory limit, and where the default embedding's weights are."""
+    """Print versions, device, BLAS, memory limit, and where the default embedding's weights are.
+
+    On Linux, what makes MLX fast on a CPU is loaded before it: OpenBLAS, and a small library that g++ compiles once
+    into ~/.cache/wotd-mlx. The line `kernels` tells whether that was done, or why not; WOTD_MLX_KERNELS=0 in the
+    environment leaves it out.
+    """
     from wotd_mlx.status import status
 
     found = status()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
+import re
 import signal
 import subprocess
 import sys
@@ -21,14 +21,16 @@ from mlx.utils import tree_flatten
 from tests.language.conftest import load_folder
 from tests.language.training.conftest import RECIPE, row
 from tests.tolerances import close
-from wotd_mlx.config.language import LoraConfig
+from wotd_mlx.config.language import LanguageRecipe, LoraConfig
+from wotd_mlx.io.safetensors import read_arrays, write_arrays
 from wotd_mlx.language import lora
+from wotd_mlx.language.adapters import ADAPTERS, CONFIG, read_config, write_config
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.training import train
 from wotd_mlx.language.training.batches import form_tokens, prepare
 from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
 from wotd_mlx.language.training.train import train_language
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import MissingError, WotdError
 
 
 def figures(lines: list[Line]) -> list[Any]:
@@ -81,14 +83,14 @@ def test_killed_and_gone_on_is_the_same(
     got = list(train_language(folder, load_folder(tiny_folder), recipe))
     assert figures(history(folder)) == figures(want)
     assert len(got) < len(want) or at == 1
-    assert (folder / lora.ADAPTERS).read_bytes() == (unbroken / lora.ADAPTERS).read_bytes()
+    assert (folder / ADAPTERS).read_bytes() == (unbroken / ADAPTERS).read_bytes()
     assert not (folder / train.CHECKPOINT).exists()
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import wotd_mlx  # before MLX: another BLAS rounds otherwise
+import wotd_mlx.kernels  # before MLX: another BLAS rounds otherwise
 from tests.language.conftest import load_folder
 from tests.language.training.conftest import RECIPE
 from wotd_mlx.language.training import train
@@ -160,7 +162,7 @@ def test_training_learns_and_says_what_it_did(tiny_folder: Path, folder: Path) -
     assert lines[1].learning_rate > lines[-1].learning_rate > 0
     assert all(line.peak_bytes > 0 and line.tokens_per_second > 0 for line in lines[1:])
     assert history(folder) == lines
-    config = json.loads((folder / lora.CONFIG).read_text())
+    config = json.loads((folder / CONFIG).read_text())
     assert config["wotd"]["finished"]
     assert config["wotd"]["model"] == "tiny"
     # Trained already: nothing more, the same language. With other settings or rows: no, unless told so.
@@ -172,6 +174,8 @@ def test_training_learns_and_says_what_it_did(tiny_folder: Path, folder: Path) -
     (folder / "train.jsonl").write_text((folder / "train.jsonl").read_text() + json.dumps(row(99)) + "\n")
     with pytest.raises(WotdError, match=r"other settings \(rows "):
         next(train_language(folder, load_folder(tiny_folder), recipe))
+    with pytest.raises(WotdError, match=r"other settings \(rows .*; codes None, now 'abc'\)"):
+        next(train_language(folder, load_folder(tiny_folder), recipe, codes="abc"))
     assert next(train_language(folder, load_folder(tiny_folder), recipe, fresh=True)).step == 0
 
 
@@ -186,8 +190,8 @@ def test_code_tokens_are_trained_and_read_again(tiny_folder: Path, folder: Path)
 
 
 def test_a_loss_that_is_no_number(tiny_folder: Path, folder: Path) -> None:
-    recipe = replace(RECIPE, learning_rate=1e30, warmup=0.0)
-    with pytest.raises(WotdError, match=r"the loss is .* lower the learning rate"):
+    recipe = replace(RECIPE, learning_rate=1e9, warmup=0.0)
+    with pytest.raises(WotdError, match=r"the (validation )?loss is .* lower the learning rate"):
         list(train_language(folder, load_folder(tiny_folder), recipe))
 
 
@@ -218,11 +222,11 @@ def test_rate_rises_and_falls() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch": 0}, "batch is 0; expected 1 or more"),
-        ({"learning_rate": 0.0}, "learning_rate is 0; expected more than 0"),
-        ({"warmup": 1.0}, "expected a share"),
+        ({"batch": 0}, "batch is 0, expected int >= 1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, expected float > 0"),
+        ({"warmup": 1.0}, "warmup is 1.0, expected float < 1"),
         ({"minutes": 3.0}, "give one of the two"),
-        ({"longest": 3}, "expected 8 tokens or more"),
+        ({"longest": 3}, "longest is 3, expected int >= 8"),
         ({"seed": -1}, "seed is -1"),
     ],
 )
@@ -233,6 +237,95 @@ def test_settings_that_make_no_sense(changes: dict[str, Any], said: str) -> None
 
 def test_a_folder_without_rows(tiny_folder: Path, folder: Path) -> None:
     (folder / "valid.jsonl").unlink()
-    with pytest.raises(WotdError, match=r"has no valid\.jsonl"):
+    with pytest.raises(MissingError, match=r"no file .*valid\.jsonl; make the dataset first"):
+        next(train_language(folder, load_folder(tiny_folder), RECIPE, fresh=True))
+
+
+def begun(folder: Path, tiny_folder: Path, recipe: LanguageRecipe = RECIPE, lines: int = 2) -> None:
+    """A training that stopped after some lines."""
+    training = train_language(folder, load_folder(tiny_folder), recipe)
+    for _ in range(lines):
+        next(training)
+    training.close()
+
+
+def test_a_checkpoint_of_another_training_is_told(tiny_folder: Path, folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("train.jsonl", "valid.jsonl"):
+        (other / name).write_bytes((folder / name).read_bytes())
+    begun(folder, tiny_folder)
+    begun(other, tiny_folder, replace(RECIPE, seed=1))
+    (folder / train.CHECKPOINT).write_bytes((other / train.CHECKPOINT).read_bytes())
+    told = r"checkpoint\.safetensors doesn't belong to the settings here: .*; give --fresh to start over"
+    with pytest.raises(WotdError, match=told):
         next(train_language(folder, load_folder(tiny_folder), RECIPE))
-    assert math.isinf(Progressed().best)
+
+
+@pytest.mark.parametrize(
+    ("progressed", "told"),
+    [
+        (None, "progressed: not JSON"),
+        ("[]", "progressed: it is [], expected keys and values"),
+        ('{"step": -1}', "progressed: step is -1, expected int >= 0"),
+        ('{"sums": [0, 0]}', "progressed: sums is [0, 0], expected a list of length 4"),
+        ('{"best": Infinity}', "Infinity is no number in JSON"),
+        ('{"history": [{"step": 0}]}', "progressed: history[0] lacks loss"),
+        ('{"steps": 1}', "progressed: unknown keys 'steps'"),
+    ],
+)
+def test_a_checkpoint_that_was_changed(tiny_folder: Path, folder: Path, progressed: str | None, told: str) -> None:
+    begun(folder, tiny_folder)
+    stored = read_arrays(folder / train.CHECKPOINT, "")
+    metadata = {key: value for key, value in stored.metadata.items() if key != "progressed"}
+    write_arrays(
+        folder / train.CHECKPOINT, stored.arrays, metadata | ({"progressed": progressed} if progressed else {})
+    )
+    with pytest.raises(WotdError, match=re.escape(told)):
+        next(train_language(folder, load_folder(tiny_folder), RECIPE))
+    write_arrays(folder / train.CHECKPOINT, {**stored.arrays, "more": mx.ones(2)}, metadata)
+    with pytest.raises(WotdError, match=r"1 arrays differ, such as more.*; give --fresh"):
+        next(train_language(folder, load_folder(tiny_folder), RECIPE))
+
+
+def test_old_weights_are_never_a_finished_training(tiny_folder: Path, folder: Path, tmp_path: Path) -> None:
+    """Settings that say it has ended mean nothing beside other weights, or none."""
+    list(train_language(folder, load_folder(tiny_folder), RECIPE))
+    whole, lines = (folder / ADAPTERS).read_bytes(), figures(history(folder))
+    (folder / ADAPTERS).unlink()
+    (folder / train.HISTORY).write_text("of another training")
+    assert figures(list(train_language(folder, load_folder(tiny_folder), RECIPE))) == lines
+    assert (folder / ADAPTERS).read_bytes() == whole
+    assert figures(history(folder)) == lines
+    config = read_config(folder)
+    other = replace(RECIPE, seed=1)
+    list(train_language(folder, load_folder(tiny_folder), other, fresh=True))
+    write_config(folder, config)
+    with pytest.raises(WotdError, match=r"adapters\.safetensors doesn't belong to the settings here"):
+        list(train_language(folder, load_folder(tiny_folder), RECIPE))
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_killed_while_the_old_training_is_removed(
+    tiny_folder: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """At each moment what is there belongs together: the settings are those of what is left."""
+    begun(folder, tiny_folder)
+    asked, unlink, removed = replace(RECIPE, seed=1), Path.unlink, list[str]()
+
+    def dying(self: Path, missing_ok: bool = False) -> None:
+        if self.parent == folder:
+            removed.append(self.name)
+            if len(removed) == at:
+                raise Killed
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as dangerous:
+        dangerous.setattr(Path, "unlink", dying)
+        with pytest.raises(Killed):
+            next(train_language(folder, load_folder(tiny_folder), asked, fresh=True))
+    assert removed[-1] == [ADAPTERS, train.CHECKPOINT, train.HISTORY, CONFIG][at - 1]
+    with pytest.raises(WotdError, match=r"other settings \(recipe seed 0, now 1\)"):
+        next(train_language(folder, load_folder(tiny_folder), asked))
+    want = figures(list(train_language(folder, load_folder(tiny_folder), RECIPE)))
+    assert [line[0] for line in want] == ([8] if at == 1 else [0, 4, 8])
