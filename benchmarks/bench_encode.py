@@ -83,7 +83,7 @@ def vector_to_id(coder: SemanticEncoder, dictionary: SemanticEncoder) -> dict[st
     import faiss
     import numpy as np
 
-    x = coder.run.read_arrays(coder.run.vectors)["vectors"]
+    x = coder.words[1]
     one = x[:1].copy()
     faiss.omp_set_num_threads(1)  # its best: one vector gives a second thread nothing to do but wake up
     calls: dict[str, Callable[[], object]] = {

@@ -22,9 +22,7 @@ from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.train import fit, label_matrix, split_by_family
 from wotd_mlx.config import GRADIENTS, CodesConfig
-from wotd_mlx.encoder import read_config
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.words.jsonl import read_jsonl
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -58,7 +56,7 @@ def measure(folder: str, variant: Variant, seed: int) -> dict[str, float]:
     import mlx.core as mx
 
     run = RunFolder(folder)
-    x, words, (config, _) = run.read_arrays(run.vectors)["vectors"], read_jsonl(run.corpus).words, read_config(run)
+    (words, x), (config, _) = run.read_words(), run.read_config()
     labels, split = label_matrix(words, config.attributes), split_by_family([word.text for word in words], config)
     cfg = CodesConfig(variant.codes, gradient=variant.gradient, label_weight=variant.label_weight)
     mx.random.seed(seed)
@@ -99,7 +97,7 @@ def main() -> None:
             summary = {n: {"mean": float(np.mean(v)), "min": min(v), "max": max(v)} for n, v in figures.items()}
             rows.append({**variant._asdict(), **summary})
             print(json.dumps(rows[-1]), flush=True)
-    embedding = read_config(RunFolder(given.run))[0].embedding
+    embedding = RunFolder(given.run).read_config()[0].embedding
     write_results("gradients", {"embedding": embedding, "seeds": given.seeds, "jobs": given.jobs, "rows": rows})
 
 

@@ -22,9 +22,7 @@ import wotd_mlx
 from benchmarks.timing import alternate, write_results
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.train import split_by_family
-from wotd_mlx.encoder import read_config
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.words.jsonl import read_jsonl
 
 # Kind, levels, and FAISS's levels and bits beside them: its codebooks have 2^b codes, so the 11.3 bits of 8,8,8,5 stand
 # beside the next more that four levels can have.
@@ -58,8 +56,8 @@ def faiss_codes(folder: Path, levels: int, bits: int) -> dict[str, float]:
     import faiss
 
     run = RunFolder(folder)
-    x = run.read_arrays(run.vectors)["vectors"]
-    split = split_by_family([word.text for word in read_jsonl(run.corpus).words], read_config(run)[0])
+    words, x = run.read_words()
+    split = split_by_family([word.text for word in words], run.read_config()[0])
     mean, held = x[split.train].mean(axis=0), x[split.test]
     quantiser = faiss.ResidualQuantizer(x.shape[1], levels, bits)
     quantiser.max_beam_size = 16
