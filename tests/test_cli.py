@@ -365,6 +365,18 @@ def test_a_home_that_cannot_be_written_costs_the_cache_not_the_run(checkpoint, t
     assert b"warning: no cache of embedded words" in result.stderr
 
 
+@pytest.mark.parametrize("text", ["codes: 5", "codes: [a]", "language: x", "corpus: 7", "corpus: [a]", "codes: null"])
+def test_settings_of_another_form_are_one_line_whatever_the_options(tmp_path, text):
+    (tmp_path / "c.yaml").write_text(text)
+    result = run(
+        "train", "--config", tmp_path / "c.yaml", "--codes", "fsq", "--language", "none", "--out", tmp_path / "r"
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {tmp_path}/c.yaml: {text.split(':')[0]}")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "r").exists()
+
+
 def test_levels_auto_wants_bits():
     result = CliRunner().invoke(main, ["train", "--levels", "auto"])
     assert result.exit_code == 2

@@ -9,7 +9,7 @@ import pytest
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.hvq import HVQ, MIX
+from wotd_mlx.codes.hvq import HVQ, MIX, MOST_CHILDREN
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
 from wotd_mlx.codes.train import fit, read_labels_off_codes
 from wotd_mlx.config import CodesConfig
@@ -169,19 +169,19 @@ def test_many_rows_are_searched_as_each_alone(model):
     assert model.encode(mx.array(x[:0])).shape == (0, 4)
 
 
-def test_of_a_coordinate_with_very_many_codes_the_cheapest_others_are_offered(monkeypatch):
-    from tests.codes.test_train import train
-    from wotd_mlx.codes import hvq
+def test_a_coordinate_of_thousands_of_codes_has_a_few_dozen_children_a_word():
+    model, x, _ = trained((4, 6, 4, 2048))
+    q = model.quantizer
+    assert q.graph.shape == (len(q.atoms), MOST_CHILDREN - 1)
+    assert 8 < np.array(model.encode(mx.array(x)))[:, 3].max() < 2048
+    first = int(q.home[0])
+    count = int(q.place[first, 1])
 
-    model, _, x, _ = train("hvq", epochs=1, levels=(8, 8, 8, 64))
-    z = model.latents(mx.array(x[:16]))
-    ids = mx.array(np.array(model.encode(mx.array(x[:16]))))
-    monkeypatch.setattr(hvq, "MOST_OTHERS", 10_000)
-    every = np.array(model.quantizer.candidates(z, ids))
-    monkeypatch.setattr(hvq, "MOST_OTHERS", 9)
-    few = np.array(model.quantizer.candidates(z, ids))
-    assert few.shape == (16, 9, 4)
-    cost = np.array(model.quantizer.costs(z)[1]).reshape(16, -1)
-    for row in range(16):
-        cheapest = {tuple(i) for i in every[row][np.argsort(cost[row], kind="stable")[:9]]}
-        assert {tuple(i) for i in few[row]} == cheapest
+    def child(number: int) -> np.ndarray:
+        row = np.array([[*np.array(q.grid[first]), (first + number * count) % 2048]])
+        return np.array(q.ids_to_codes(mx.array(row)))
+
+    # Numbers past the last child stand for it.
+    assert (child(MOST_CHILDREN - 2) != child(MOST_CHILDREN - 1)).any()
+    close(child(MOST_CHILDREN - 1), child(MOST_CHILDREN), "ids")
+    close(child(MOST_CHILDREN - 1), child(MOST_CHILDREN + 3), "ids")

@@ -70,6 +70,9 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **gi
     from wotd_mlx.pipeline import train_wotd_pipeline
 
     settings = read_yaml(config_file) if config_file else {}
+    for part in ("codes", "language"):
+        checked(dict[str, Any], settings.get(part, {}), f"{config_file}: {part}")
+    checked(str, settings.get("corpus", ""), f"{config_file}: corpus")
     if cache and "cache" not in settings:
         settings["cache"] = _cache_file()
     config = checked(TrainingConfig, _merge(settings, given), str(config_file or "options"))

@@ -27,8 +27,9 @@ Indices = NDArray[np.int64]
 MIX = (0.8, 0.55, 0.35)
 # How many entries are tried with all their children: those that are nearest alone.
 CANDIDATES = 8
-# Children of those that are offered in place of an ID: a coordinate of 2,048 codes makes 16,000.
-MOST_OTHERS = 256
+# Neighbours that an entry leans to, at most: a last coordinate of 2,048 codes would make a graph of gigabytes, and what
+# lies behind the first few dozens is no neighbour any more.
+MOST_CHILDREN = 32
 # Steps towards settled means and label weights.
 ROUNDS = 12
 # From so many labelled words on, the share that a coordinate keeps is measured as well as expected.
@@ -186,15 +187,12 @@ class HVQ(Quantizer):
         return self.ids(*self._choice(vectors))
 
     def candidates(self, z: mx.array, ids: mx.array) -> mx.array:
-        """The children of the entries nearest to z (B, W), the cheapest of them: IDs (B, C, Q)."""
+        """The children of the entries nearest to z (B, W): IDs (B, C, Q)."""
         best, cost = self.costs(z)
         shape = cost.shape
         # An entry without the j-th child stands there alone once more.
-        child = mx.where(mx.isinf(cost), 0, mx.arange(shape[-1])).reshape(len(z), -1)
-        entry = mx.broadcast_to(best[..., None], shape).reshape(len(z), -1)
-        if child.shape[1] > MOST_OTHERS:
-            kept = mx.argpartition(cost.reshape(len(z), -1), MOST_OTHERS - 1, axis=1)[:, :MOST_OTHERS]
-            child, entry = (mx.take_along_axis(part, kept, axis=1) for part in (child, entry))
+        child = mx.where(mx.isinf(cost), 0, mx.arange(shape[-1]))
+        entry = mx.broadcast_to(best[..., None], shape)
         return self.ids(entry.flatten(), child.flatten()).reshape(len(z), -1, len(self.levels))
 
     def ids(self, entries: mx.array, children: mx.array) -> mx.array:
@@ -327,7 +325,7 @@ class HVQ(Quantizer):
 
         atoms = np.asarray(self.atoms.astype(mx.float32))
         most = -(-self.levels[-1] // int(np.asarray(self.place[:, 1]).min())) - 1
-        wanted = min(most, len(atoms) - 1)
+        wanted = min(most, len(atoms) - 1, MOST_CHILDREN - 1)
         if wanted < 1:
             return
         index = faiss.IndexFlatL2(self.width)
