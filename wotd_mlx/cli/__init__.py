@@ -1,90 +1,22 @@
-"""The command line: one file a command, loaded when it is called; no logic here beyond errors and exit codes."""
+"""The command line: one file a command, loaded when it is called. Nothing is loaded here, not even click."""
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
+TYPE_CHECKING = False
 
-import click
+if TYPE_CHECKING:
+    from wotd_mlx.cli.program import COMMANDS as COMMANDS
+    from wotd_mlx.cli.program import LazyGroup as LazyGroup
+    from wotd_mlx.cli.program import main as main
 
-from wotd_mlx.schemas import WotdError
-
-COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "generate", "language", "export", "lvm", "status")
+__all__ = ["COMMANDS", "LazyGroup", "main"]
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are modules of one package, so that ``--help`` loads neither MLX nor numpy."""
+def __getattr__(name: str) -> object:
+    """``main`` is the click command, and the others are what its groups are made with."""
+    if name not in __all__:
+        raise AttributeError(f"module 'wotd_mlx.cli' has no attribute {name!r}")
+    from wotd_mlx.cli import program
 
-    def __init__(self, *args: Any, package: str = "wotd_mlx.cli", names: Sequence[str] = COMMANDS, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.package, self.names = package, names
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.names)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.names:
-            return None
-        command: click.Command = import_module(f"{self.package}.{cmd_name}").command
-        return command
-
-
-class Main(LazyGroup):
-    """The program: errors and exit codes."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run; what goes wrong becomes one line on stderr and exit code 1 (wrong usage: click's own 2)."""
-        try:
-            return super().invoke(ctx)
-        except WotdError as error:
-            message = str(error)
-        except KeyboardInterrupt:
-            message = "interrupted"
-        except BrokenPipeError:
-            _abandon_stdout()  # the reader has what it wanted (`| head`)
-            return ctx.exit(0)
-        except OSError as error:
-            message = f"{error.filename or 'writing'}: {error.strerror or error}"
-            if error.filename is None:
-                _abandon_stdout()
-        except MemoryError:
-            message = "out of memory; lower --memory-limit or close other programs"
-        click.echo(f"error: {message}", err=True)
-        return ctx.exit(1)
-
-
-def _abandon_stdout() -> None:
-    """Send what is still in stdout's buffer nowhere: Python would fail on it once more as it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _OneLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        return f"warning: {text}" if record.levelno >= logging.WARNING else text
-
-
-@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="wotd-mlx")
-@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
-@click.pass_context
-def main(ctx: click.Context, verbose: bool) -> None:
-    """Words to four-number semantic IDs, and back.
-
-    \b
-    wotd-mlx train                       train on the built-in words, into runs/default
-    wotd-mlx encode serendipity forsooth the ID and labels of each word
-    wotd-mlx decode 2,1,3,0              what an ID stands for
-    wotd-mlx generate "[2,1,3,*]"        words for a pattern of IDs
-    """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine())
-    log = logging.getLogger("wotd_mlx")
-    log.handlers = [handler]
-    # What takes minutes tells how it goes; the others answer, and speak up only when something is wrong.
-    quiet = logging.INFO if ctx.invoked_subcommand in ("train", "export", "language", "lvm") else logging.WARNING
-    log.setLevel(logging.DEBUG if verbose else quiet)
+    found: object = getattr(program, name)
+    return found
