@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from converters.torch.names import to_mlx, to_torch
+from wotd_mlx.io.files import write_atomically
 
 # NumPy has no bfloat16, but it has integers of that many bits.
 _TYPES = (
@@ -66,14 +67,7 @@ def write_pt(name: str, weights: Mapping[str, mx.array], file: Path, cfg: Any) -
             # A layout may hand out a view, and torch writes the whole of what is viewed.
             state[key] = torch.from_numpy(np.array(array, order="C")).view(theirs)
     _check(state, name, module, cfg, "what was given")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    try:
-        with part.open("wb") as out:
-            torch.save(state, out)
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(file, lambda out: torch.save(state, out))
 
 
 def _load(file: Path) -> dict[str, torch.Tensor]:
