@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import zlib
 from itertools import count
 from pathlib import Path
 
@@ -63,6 +63,17 @@ def test_the_first_use_binds_mlx_to_openblas(use, tmp_path):
     bound = [line for line in told.splitlines() if "libmlx.so" in line and "`cblas_sgemm'" in line]
     assert bound
     assert all("openblas" in line.split(" to ")[1] for line in bound)
+
+
+@pytest.mark.parametrize("use", ["from wotd_mlx import TrainingConfig", "import converters"])
+def test_what_needs_no_mlx_yet_enables_it_too(use):
+    code = f"""
+import sys
+{use}
+assert "mlx.core" not in sys.modules
+print("libopenblas" in open("/proc/self/maps").read())
+"""
+    assert python(code) == "True"
 
 
 WALK = """
@@ -230,7 +241,7 @@ class Kept:
 
 def named(file: Path, content: bytes) -> Path:
     """The name under which this content would be believed."""
-    return file.with_name(f"{file.stem.rsplit('-', 1)[0]}-{hashlib.sha256(content).hexdigest()}.so")
+    return file.with_name(f"{file.stem.rsplit('-', 1)[0]}-{zlib.crc32(content):08x}.so")
 
 
 def test_it_is_compiled_once_and_for_this_user_alone(folder, monkeypatch):
@@ -259,19 +270,19 @@ def truncated(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:5000])
 
 
-def garbage_by_its_own_digest(file: Path) -> None:
+def garbage_by_its_own_checksum(file: Path) -> None:
     file.write_bytes(b"not a library")
     file.rename(named(file, b"not a library"))
 
 
-def truncated_by_its_own_digest(file: Path) -> None:
+def truncated_by_its_own_checksum(file: Path) -> None:
     content = file.read_bytes()[:200]
     file.write_bytes(content)
     file.rename(named(file, content))
 
 
 def another_library(file: Path) -> None:
-    """Whole, and by its own digest, but without the symbols."""
+    """Whole, and by its own checksum, but without the symbols."""
     subprocess.run(["g++", "-x", "c", "-shared", "-", "-o", file], input=b"int other;", check=True)
     file.chmod(0o600)
     file.rename(named(file, file.read_bytes()))
@@ -308,8 +319,8 @@ HARMS = [
     garbage,
     empty,
     truncated,
-    garbage_by_its_own_digest,
-    truncated_by_its_own_digest,
+    garbage_by_its_own_checksum,
+    truncated_by_its_own_checksum,
     another_library,
     written_by_others,
     written_by_the_group,

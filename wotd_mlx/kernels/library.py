@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 def load(name: str, source: str, symbols: Sequence[str]) -> tuple[ctypes.CDLL, str]:
     """Load C ``source`` globally, compiled if no good library of it is kept; and say where it is from.
 
-    The file's name ends in the digest of its content, so that a broken one is known before it can do harm.
+    The file's name ends in the checksum of its content: the linker would crash on one that was cut off.
 
     Raises:
         OSError: others may write the folder, it can't be written at all, or there is no compiler.
@@ -33,7 +33,7 @@ def load(name: str, source: str, symbols: Sequence[str]) -> tuple[ctypes.CDLL, s
             raise OSError(f"others may write in {folder}: make it this user's own, and `chmod go-w` it")
         # From here on by what was opened, whatever happens to the folders above it.
         opened = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
-        stem = f"{name}-{zlib.crc32(source.encode()):08x}-{os.uname().machine}"
+        stem = f"{name}-{_checksum(source.encode())}-{os.uname().machine}"
         broken = {}
         for file in sorted(opened.glob(f"{stem}*.so")):
             try:
@@ -54,7 +54,7 @@ def _this_users_alone(found: os.stat_result) -> bool:
 
 def _load(file: Path, symbols: Sequence[str]) -> ctypes.CDLL:
     """Load a library that may be anything; what is wrong with it is an OSError."""
-    if not file.stem.endswith(f"-{_digest(_content(file))}"):
+    if not file.stem.endswith(f"-{_checksum(_content(file))}"):
         raise OSError("is not what was built")
     library = ctypes.CDLL(str(file), mode=ctypes.RTLD_LOCAL)
     if missing := [symbol for symbol in symbols if not hasattr(library, symbol)]:
@@ -75,10 +75,8 @@ def _content(file: Path) -> bytes:
         os.close(descriptor)
 
 
-def _digest(content: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(content).hexdigest()
+def _checksum(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
 
 
 def _clear(descriptor: int, folder: Path, broken: Sequence[Path]) -> None:
@@ -110,4 +108,4 @@ def _compile(source: str, folder: Path, stem: str) -> Path:
         except subprocess.SubprocessError as error:
             raise OSError(f"g++ failed: {error}") from error
         built.chmod(0o600)
-        return built.rename(folder / f"{stem}-{_digest(built.read_bytes())}.so")
+        return built.rename(folder / f"{stem}-{_checksum(built.read_bytes())}.so")
