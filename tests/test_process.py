@@ -55,6 +55,11 @@ def test_a_closed_stderr_changes_neither_output_nor_exit_code(arguments, code):
     assert (found.stdout != "") == (code == 0)
 
 
+def test_a_closed_stdin_is_an_empty_one(finished):
+    found = shell(f"wotd-mlx encode --run {finished.run} <&-")
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path):
     """What a library writes to stderr would go into a file of ours."""
     file = tmp_path / "file"

@@ -37,8 +37,11 @@ def _open_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    # Until the end, and without pathlib.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  until the end, and without pathlib
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
