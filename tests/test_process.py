@@ -180,10 +180,24 @@ def status():
     try:
         raise_signal(SIGINT)
     finally:
-        raise_signal(SIGINT)
-        print("kept", flush=True)
+        try:
+            raise_signal(SIGINT)
+        except KeyboardInterrupt:
+            print("gone on", flush=True)
 """
     assert in_status(body) == (1, "", INTERRUPTED)
+
+
+def test_ctrl_c_in_an_import_that_makes_another_error_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "another.py").write_text("""
+import signal
+try:
+    signal.raise_signal(signal.SIGINT)
+except BaseException:
+    raise ImportError("a library that is broken")
+""")
+    assert in_status("def status(): import another") == (1, "", INTERRUPTED)
 
 
 def test_ctrl_c_where_nothing_can_be_raised_is_one_line():

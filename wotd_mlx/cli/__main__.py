@@ -31,12 +31,7 @@ def run() -> None:
 
 
 def _open_streams() -> None:
-    """Give a closed stream's number to the null device, or the next file that is opened would be written instead."""
-    for descriptor in (0, 1, 2):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+    """Nothing comes from a closed stdin, and what goes to a closed stderr is lost; no other file gets their numbers."""
     # Until the end, and without pathlib.
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
