@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.tuner import datasets
 
 from wotd_mlx.language.rows import Exchange, Gloss, read_exchanges, read_glosses, write_exchanges
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import MissingError, WotdError
 
 GOOD = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
 SETS = {
@@ -43,7 +43,8 @@ def test_files_come_back_and_mlx_lm_reads_them(tmp_path):
 
 def test_rows_of_others_are_read_too(tmp_path):
     file = tmp_path / "train.jsonl"
-    file.write_text(f"{json.dumps({**GOOD, 'task': 'words'})}\n\n{json.dumps(GOOD)}\n")
+    messages = [{**message, "name": None, "tool_calls": []} for message in GOOD["messages"]]
+    file.write_text(f"{json.dumps({'messages': messages, 'task': 'words'})}\n\n{json.dumps(GOOD)}\n")
     assert read_exchanges(file) == [Exchange("a", "b")] * 2
 
 
@@ -52,14 +53,20 @@ def test_rows_of_others_are_read_too(tmp_path):
     [
         ("nonsense", "not JSON"),
         ("{", "not JSON"),
-        ("[]", "got list"),
-        ("{}", "no messages; expected"),
-        ('{"prompt": "a"}', "no messages; expected"),
-        ('{"messages": 3}', "no messages; expected"),
-        ('{"messages": [{"role": "user", "content": "a"}]}', "roles ['user']"),
-        ('{"messages": [{"content": "sing"}, {"content": "a"}]}', "roles [None, None]"),
-        ('{"messages": [{"role": "user", "content": 1}, {"role": "assistant", "content": "b"}]}', "'content'"),
-        ('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]}', "'content'"),
+        ("[]", "it is [], expected keys and values"),
+        ("{}", "it lacks messages"),
+        ('{"prompt": "a"}', "it lacks messages"),
+        ('{"messages": 3}', "messages is 3, expected a list"),
+        ('{"messages": []}', "messages have roles [], expected"),
+        ('{"messages": [{"role": "user", "content": "a"}]}', "roles ['user'], expected ['user', 'assistant']"),
+        ('{"messages": [{"content": "sing"}, {"content": "a"}]}', "messages[0] lacks role"),
+        ('{"messages": [{"role": "user", "content": 1}]}', "messages[0].content is 1, expected str"),
+        ('{"messages": [{"role": "user", "content": ""}]}', "messages[0].content is '', expected str of length >= 1"),
+        (json.dumps({**GOOD, "held_out": "no"}), "held_out is 'no', expected bool"),
+        (json.dumps({**GOOD, "kind": None}), "kind is None, expected str"),
+        (json.dumps(GOOD)[:-1] + ', "messages": []}', "the key 'messages' stands there twice"),
+        ('{"messages": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
+        (json.dumps(GOOD).replace('"b"', '"\\ud800"'), "half of a surrogate pair"),
     ],
 )
 def test_bad_rows_are_told_by_file_and_line(tmp_path, line, told):
@@ -68,7 +75,8 @@ def test_bad_rows_are_told_by_file_and_line(tmp_path, line, told):
     with pytest.raises(WotdError, match=r"train\.jsonl:3: ") as caught:
         read_exchanges(path)
     assert told in str(caught.value)
-    with pytest.raises(WotdError, match="can't be read"):
+    assert "\n" not in str(caught.value)
+    with pytest.raises(MissingError, match=r"no file .*absent\.jsonl; give a \.jsonl file of requests and answers"):
         read_exchanges(tmp_path / "absent.jsonl")
 
 
@@ -76,7 +84,8 @@ def test_glosses_are_read(tmp_path):
     path = tmp_path / "told.jsonl"
     path.write_text(
         '{"word": "locket", "definition": "a case\\nfor a keepsake", "examples": ["Her  locket.", ""]}\n'
-        '{"word": "ice cream"}\n\n{"word": " locket ", "examples": ["Her locket.", "Two lockets."]}\n'
+        '{"word": "ice cream", "examples": null}\n\n'
+        '{"word": " locket ", "definition": null, "examples": ["Her locket.", "Two lockets."]}\n'
     )
     assert read_glosses(path) == {
         "locket": Gloss("a case for a keepsake", ("Her locket.", "Two lockets.")),
@@ -88,12 +97,13 @@ def test_glosses_are_read(tmp_path):
     ("line", "told"),
     [
         ("{", "not JSON"),
-        ("7", "got int"),
-        ('{"definition": "x"}', "'word' is None"),
-        ('{"word": "a,b"}', "'word' is 'a,b'"),
-        ('{"word": "a", "definition": 3}', "'definition' is 3"),
-        ('{"word": "a", "examples": "x"}', "'examples' is 'x'"),
-        ('{"word": "a", "meaning": "x"}', "unknown keys ['meaning']"),
+        ("7", "it is 7, expected keys and values"),
+        ('{"definition": "x"}', "it lacks word"),
+        ('{"word": "a,b"}', "word is 'a,b', expected a text without commas"),
+        ('{"word": "a", "definition": 3}', "definition is 3, expected str | null"),
+        ('{"word": "a", "examples": "x"}', "examples is 'x', expected a list | null"),
+        ('{"word": "a", "examples": ["x", 1]}', "examples[1] is 1, expected str"),
+        ('{"word": "a", "meaning": "x"}', "unknown keys 'meaning'; known are word, definition, examples"),
         ('{"word": "a", "definition": "\\u0000"}', "one line"),
     ],
 )
@@ -103,5 +113,5 @@ def test_bad_glosses_are_told_by_file_and_line(tmp_path, line, told):
     with pytest.raises(WotdError, match=r"told\.jsonl:2: ") as caught:
         read_glosses(path)
     assert told in str(caught.value)
-    with pytest.raises(WotdError, match="can't be read"):
+    with pytest.raises(MissingError, match=r"no file .*none\.jsonl; give a \.jsonl file of definitions"):
         read_glosses(tmp_path / "none.jsonl")
