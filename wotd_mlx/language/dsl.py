@@ -10,9 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Integral, Real
 from typing import ClassVar, get_args
 
 from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.io.records import shown
 from wotd_mlx.language.pattern import Cursor, read_id, read_pattern
 from wotd_mlx.language.pattern import Pattern as Pattern  # noqa: PLC0414  # part of this grammar: others import it from here
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
@@ -95,8 +97,8 @@ class Between:
             raise WotdError(f"the IDs {self.a} and {self.b} differ in length; give two of one run")
         for number in (self.a, self.b):
             Pattern.of(number)
-        if not 0 <= self.share <= 1:
-            raise WotdError(f"the share between two IDs is {self.share}; expected 0 to 1")
+        if isinstance(self.share, bool) or not isinstance(self.share, Real) or not 0 <= self.share <= 1:
+            raise WotdError(f"the share between two IDs is {shown(self.share)}; expected 0 to 1")
         object.__setattr__(self, "share", round(float(self.share), SHARE_DIGITS) + 0.0)
 
     def __str__(self) -> str:
@@ -347,8 +349,8 @@ def _read_word(cursor: Cursor, refused: re.Pattern[str], expected: str, stop: st
 
 
 def _check_count(n: int) -> None:
-    if not 1 <= n <= MOST_WORDS:
-        raise WotdError(f"got {n} words, expected 1 to {MOST_WORDS}")
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST_WORDS:
+        raise WotdError(f"got {shown(n)} words, expected 1 to {MOST_WORDS}")
 
 
 def _check_words(words: tuple[str, ...]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.io.records import shown
 from wotd_mlx.schemas import SemanticID, WotdError
 
 # What a text may ask for where no levels are known: a hostile one must not build a set of a billion numbers.
@@ -92,6 +94,8 @@ class Pattern:
         for q, place in enumerate(self.places, 1):
             if place is None:
                 continue
+            if not isinstance(place, frozenset) or not all(isinstance(code, Integral) for code in place):
+                raise WotdError(f"place {q} of a pattern is {shown(place)}; expected a frozenset of codes, or None")
             if not 1 <= len(place) <= MOST_CODES:
                 raise WotdError(f"place {q} of a pattern holds {len(place)} codes; expected 1 to {MOST_CODES}, or None")
             if min(place) < 0 or max(place) >= 10**MOST_DIGITS:
