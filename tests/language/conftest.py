@@ -10,6 +10,8 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
 
+from wotd_mlx.config.language import LanguageRecipe
+from wotd_mlx.language.adapters import Origin
 from wotd_mlx.language.chat import Language
 from wotd_mlx.words.builtin import load_builtin
 
@@ -80,6 +82,11 @@ def load_folder(folder: Path) -> Language:
 
     model, tokenizer = load(str(folder))
     return Language(model, tokenizer, folder.name, folder)
+
+
+def origin(recipe: LanguageRecipe | None = None, codes: str | None = None) -> Origin:
+    """What adapters of the tiny model may have been trained on."""
+    return Origin("tiny", "0123456789abcdef", codes, recipe or LanguageRecipe(), True)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wotd_mlx.config import from_dict
 from wotd_mlx.config.language import DatasetConfig, Shares
+from wotd_mlx.io.records import checked
 from wotd_mlx.language.dataset import SPLITS, Dataset, build_dataset
 from wotd_mlx.language.dsl import (
     KINDS,
@@ -279,4 +279,4 @@ def test_arguments_that_do_not_fit_are_refused():
 )  # fmt: skip
 def test_bad_settings_are_refused(setting):
     with pytest.raises(WotdError):
-        from_dict(DatasetConfig, setting)
+        checked(DatasetConfig, setting)

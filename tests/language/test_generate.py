@@ -13,7 +13,7 @@ from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.language import generate
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
-from wotd_mlx.language.generate import Generator, Options, goal_of, read_shown, words_wanted, write_shown
+from wotd_mlx.language.generate import Generator, Options, add_shown, goal_of, read_shown, words_wanted
 from wotd_mlx.language.known import Known
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
@@ -125,8 +125,28 @@ def test_what_was_shown_does_not_come_again(generator, tmp_path):
         before = read_shown(shown)
         words = [w for w, _ in generator.generate(request, Options(seed=1, exclude=frozenset(before))).words]
         assert not set(words) & set(before)
-        write_shown(shown, [*before, *words])
+        add_shown(shown, words)
     assert len(read_shown(shown)) == len(set(read_shown(shown))) == 12
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_words_are_added_to_a_file_of_ones_own(tmp_path, end):
+    """Whatever ends its lines, whatever stands in it, and whether or not it is a link."""
+    (tmp_path / "mine.txt").write_bytes(f"\ufeffglad\r\n\n naïve {end}".encode())
+    (tmp_path / "link").symlink_to("mine.txt")
+    assert read_shown(tmp_path / "link") == ("glad", "naïve")
+    add_shown(tmp_path / "link", ["über", "calm"])
+    assert (tmp_path / "link").is_symlink()
+    assert read_shown(tmp_path / "mine.txt") == ("glad", "naïve", "über", "calm")
+
+
+def test_a_file_that_is_no_text_stays_as_it_is(tmp_path):
+    (tmp_path / "words").write_bytes(b"glad\n\xff\n")
+    with pytest.raises(WotdError, match=r"words: not UTF-8 \(byte 6\)"):
+        read_shown(tmp_path / "words")
+    assert (tmp_path / "words").read_bytes() == b"glad\n\xff\n"
+    with pytest.raises(WotdError, match="is a folder, expected a file"):
+        read_shown(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +167,21 @@ def test_requests_that_cannot_be_answered(known, text, message):
 @pytest.mark.parametrize(
     "options",
     [{"by": "magic"}, {"temperature": -1}, {"temperature": float("nan")}, {"weight": -1.0}, {"rerank": 0},
-     {"anywhere": True, "strict": True}],
+     {"anywhere": True, "strict": True}, {"seed": -1}, {"seed": 10**22}, {"seed": 1.5}, {"seed": True}, {"rerank": 21},
+     {"rerank": 2.0}, {"temperature": float("inf")}, {"temperature": "1"}, {"weight": float("nan")}, {"strict": 1},
+     {"exclude": frozenset([1])}],
 )  # fmt: skip
 def test_options_out_of_range(options):
-    with pytest.raises(WotdError):
+    with pytest.raises(WotdError, match=next(iter(options))):
         Options(**options)
+
+
+@pytest.mark.parametrize("n", [0, 101, 10**22, 2.0, True, "5", None, float("nan")])
+def test_counts_out_of_range(n):
+    pattern = Pattern((None,))
+    for make in (lambda: ByPattern(pattern, n), lambda: Like(("a",), n), lambda: ByAttributes((("a", "b"),), n)):
+        with pytest.raises(WotdError, match="words, expected 1 to 100"):
+            make()
 
 
 def test_like_never_gives_the_examples_back(generator):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load, quantize_model, save
 
-from tests.language.conftest import load_folder
+from tests.language.conftest import load_folder, origin
 from tests.tolerances import close
 from wotd_mlx.config.language import LoraConfig
 from wotd_mlx.language import lora
+from wotd_mlx.language.adapters import ADAPTERS, CONFIG, AdapterConfig, write_config, write_weights
 from wotd_mlx.language.chat import Language
+from wotd_mlx.language.models import load_language
 from wotd_mlx.schemas import WotdError
 
 TOKENS = mx.array([[5, 9, 17, 33, 2]])
@@ -39,8 +42,9 @@ def shaken(language: Language) -> dict[str, mx.array]:
 def adapted(language: Language, folder: Path, **settings: Any) -> mx.array:
     """Adapters written to a folder; the logits of the model that has them."""
     cfg = lora.apply(language.model, LoraConfig(**settings))
-    lora.write_adapters(folder, shaken(language))
-    lora.write_config(folder, cfg, {"model": language.name})
+    config = AdapterConfig.of(cfg, origin())
+    write_weights(folder, shaken(language), config)
+    write_config(folder, config)
     return language.model(TOKENS)
 
 
@@ -82,9 +86,9 @@ def test_we_read_what_mlx_lm_writes(tiny_folder: Path, tmp_path: Path) -> None:
     parameters = {"rank": 4, "scale": 20.0, "dropout": 0.0}
     linear_to_lora_layers(other.model, 1, parameters)
     weights = shaken(other)
-    mx.save_safetensors(str(tmp_path / lora.ADAPTERS), weights)
+    mx.save_safetensors(str(tmp_path / ADAPTERS), weights)
     config = {"fine_tune_type": "lora", "num_layers": 1, "lora_parameters": parameters, "batch_size": 4, "seed": 0}
-    (tmp_path / lora.CONFIG).write_text(json.dumps(config))
+    (tmp_path / CONFIG).write_text(json.dumps(config))
     got = lora.read_adapters(load_folder(tiny_folder), tmp_path)
     close(got.model(TOKENS), other.model(TOKENS), "exact")
     assert not tree_flatten(got.model.trainable_parameters())
@@ -137,13 +141,13 @@ def test_only_adapters_are_trained(fresh_language: Language) -> None:
     [
         (
             {"keys": ("self_attn.query", "mlp.up_proj")},
-            "self_attn.query match no layer of the model; it has mlp.down_proj",
+            "'self_attn.query' match no layer of the model; it has mlp.down_proj",
         ),
         ({"layers": 3}, "layers is 3, the model has 2"),
         ({"layers": 0}, "1 or more, or -1 for all"),
-        ({"rank": 0}, "rank is 0; expected 1 or more"),
-        ({"scale": 0.0}, "it is α/r"),
-        ({"dropout": 1.0}, "less than 1"),
+        ({"rank": 0}, "rank is 0, expected int >= 1"),
+        ({"scale": 0.0}, "scale is 0.0, expected float > 0"),
+        ({"dropout": 1.0}, "dropout is 1.0, expected float < 1"),
         ({"method": "adapter"}, "expected one of lora, dora, full"),
         ({"keys": ()}, "empty list"),
     ],
@@ -161,33 +165,56 @@ def test_adapters_twice(fresh_language: Language, tmp_path: Path) -> None:
         lora.read_adapters(fresh_language, tmp_path)
 
 
-def test_adapters_that_cannot_be_read(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
-    def refused(folder: Path, said: str) -> None:
+def test_adapters_of_another_model(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+    def refused(said: str, **changes: Any) -> None:
+        config = AdapterConfig.of(replace(cfg, **changes), origin())
+        write_weights(tmp_path, weights, config)
+        write_config(tmp_path, config)
         with pytest.raises(WotdError, match=said):
-            lora.read_adapters(load_folder(tiny_folder), folder)
+            lora.read_adapters(load_folder(tiny_folder), tmp_path)
 
-    refused(tmp_path / "nowhere", "no such folder; expected a folder that")
-    refused(tmp_path, "has no adapter_config.json")
-    adapted(fresh_language, tmp_path)
-    whole = (tmp_path / lora.ADAPTERS).read_bytes()
-    (tmp_path / lora.ADAPTERS).write_bytes(whole[:-100])
-    refused(tmp_path, "it is cut short")
-    (tmp_path / lora.ADAPTERS).unlink()
-    refused(tmp_path, r"no .*adapters\.safetensors")
+    cfg = lora.apply(fresh_language.model, LoraConfig())
     weights = {name: mx.zeros((3, 3)) for name in lora.trained(fresh_language.model)}
-    lora.write_adapters(tmp_path, weights)
-    refused(tmp_path, r"were trained on tiny, and don't fit tiny: 28 weights differ, such as .* \(3, 3\), expected")
-    config = json.loads((tmp_path / lora.CONFIG).read_text())
-    (tmp_path / lora.CONFIG).write_text(json.dumps({**config, "num_layers": 30}))
-    refused(tmp_path, "have 30 layers, tiny has 2")
-    (tmp_path / lora.CONFIG).write_text(json.dumps({"rank": 8}))
-    refused(tmp_path, "describes no adapters")
-    (tmp_path / lora.CONFIG).write_text("{")
-    refused(tmp_path, "can't be read as JSON")
+    refused(
+        r"28 arrays differ, such as .* float32 \(3, 3\), expected .* give the model that they were trained on, tiny"
+    )
+    weights = {"base_model.model.q_proj.lora_A.weight": mx.zeros((8, 64))}
+    refused("29 arrays differ, such as base_model")
+    refused("don't fit tiny: lora layers is 30, the model has 2", layers=30)
+    refused("don't fit tiny: lora keys 'mlp.gate', 'mlp.up' match no layer", keys=("mlp.gate", "mlp.up"))
 
 
-def test_foreign_names_in_the_file(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
-    adapted(fresh_language, tmp_path)
-    lora.write_adapters(tmp_path, {"base_model.model.q_proj.lora_A.weight": mx.zeros((8, 64))})
-    with pytest.raises(WotdError, match="29 weights differ, such as base_model"):
-        lora.read_adapters(load_folder(tiny_folder), tmp_path)
+def test_a_file_is_not_fused_over(fresh_language: Language, tmp_path: Path) -> None:
+    adapted(fresh_language, tmp_path / "adapters")
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(WotdError, match="notes isn't a folder; give a new folder"):
+        lora.fuse(fresh_language, tmp_path / "notes")
+    (tmp_path / "empty").mkdir()
+    lora.fuse(fresh_language, tmp_path / "empty")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapters", "empty", "notes"]
+
+
+def test_a_failed_fusion_leaves_nothing(
+    fresh_language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted(fresh_language, tmp_path / "adapters")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mlx_lm.utils.save_config", full)
+    with pytest.raises(OSError, match="No space left"):
+        lora.fuse(fresh_language, tmp_path / "fused")
+    assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
+
+
+def test_a_model_that_was_dequantised_is_fused_as_such(tiny_folder: Path, tmp_path: Path) -> None:
+    """As on a CPU: the file it came from says 4 bits, the weights no longer are."""
+    folder = quantised(tiny_folder, tmp_path / "base")
+    language = load_language(str(folder), quantised=False)
+    want = adapted(language, tmp_path / "adapters")
+    lora.fuse(language, tmp_path / "fused")
+    config = json.loads((tmp_path / "fused" / "config.json").read_text())
+    assert "quantization" not in config
+    assert config["model_type"] == "llama"
+    close(load(str(tmp_path / "fused"))[0](TOKENS), want, "language")

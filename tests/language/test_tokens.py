@@ -15,11 +15,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama
 from mlx_lm.utils import load
 
-from tests.language.conftest import SHAPE, load_folder
+from tests.language.conftest import SHAPE, load_folder, origin
 from tests.language.test_lora import quantised
 from tests.tolerances import close
-from wotd_mlx.config.language import LoraConfig
+from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.language import lora
+from wotd_mlx.language.adapters import AdapterConfig, write_config, write_weights
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.tokens import CodeEmbedding, CodeLinear, CodeTokens, extend
@@ -139,9 +140,10 @@ def test_codes_are_learnt_and_nothing_else_of_the_tables(tiny_folder: Path, tmp_
         close(after[same].astype(mx.float32), weight.astype(mx.float32), "exact")
     moved = mx.abs(after["model.embed_tokens.codes"] - start_of_codes(folder)).max(axis=1)
     assert float(moved[2]) > 0.01  # <a2>
-    lora.write_adapters(tmp_path, lora.trained(language.model))
     cfg = LoraConfig(rank=2, keys=tuple(lora.linear_layers(load_folder(folder).model)))
-    lora.write_config(tmp_path, cfg, {"model": "tiny", "code_tokens": list(LEVELS)})
+    config = AdapterConfig.of(cfg, origin(LanguageRecipe(code_tokens=LEVELS)))
+    write_weights(tmp_path, lora.trained(language.model), config)
+    write_config(tmp_path, config)
     again = lora.read_adapters(load_folder(folder), tmp_path)
     tokens = mx.array([again.tokenizer.encode(CODES.write("[2,1,3,0], calm"))])
     language.model.eval()

@@ -6,22 +6,24 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, Float, NumbersCommand, as_json, device, print_json, run_folder
+from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.config.ranges import MAX_SEED
 
 BY = ("auto", "blend", "model", "encoder")
 
 
-@click.command("generate")
+@click.command("generate", cls=NumbersCommand)
 @run_folder
-@click.argument("request", metavar="REQUEST")
-@click.option("-n", "count", type=click.IntRange(1, 100), help="How many words. [default: 5, or as the request says]")
+@click.argument("request", metavar="REQUEST", type=TEXT)
+@click.option(
+    "-n", "count", type=click.IntRange(1, MOST_WORDS), help="How many words. [default: 5, or as the request says]"
+)
 @click.option("--strict", is_flag=True, help="Only words whose ID fits; an error where there are too few.")
 @click.option("--anywhere", is_flag=True, help="Any known word: what the model itself makes of the request.")
 @click.option("--by", type=click.Choice(BY), default="auto", show_default=True, help="What chooses; see below.")
-@click.option(
-    "--temperature", type=click.FloatRange(0, 10), default=0.7, show_default=True, help="0: always the likeliest."
-)
-@click.option("--seed", type=int, help="The same seed gives the same words.")
+@click.option("--temperature", type=Float(0, 10), default=0.7, show_default=True, help="0: always the likeliest.")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="The same seed gives the same words.")
 @click.option("--rerank", type=click.IntRange(1, 20), default=1, show_default=True, metavar="K",
               help="Write K words for each one asked, keep the nearest to what was asked for.")  # fmt: skip
 @click.option("--in-turn", is_flag=True, help="Each word knows those before it; slower, and shown as they come.")
@@ -61,7 +63,7 @@ def command(
     """
     from dataclasses import replace
 
-    from wotd_mlx.language.generate import Options, load_generator, read_shown, words_wanted, write_shown
+    from wotd_mlx.language.generate import Options, add_shown, load_generator, read_shown, words_wanted
 
     generator = load_generator(run)
     wanted = words_wanted(request, generator.known)
@@ -79,15 +81,19 @@ def command(
         rerank=rerank,
         exclude=frozenset(before),
     )
-    if as_json:
-        found = generator.generate(wanted, options)
-        row = {"pattern": str(found.pattern or wanted), "words": [{"word": w, "id": list(i)} for w, i in found.words]}
-        print_json({**row, "latency_ms": round(found.latency_ms, 1), "by": chosen, "note": found.note})
-        given = [word for word, _ in found.words]
-    else:
-        given = []
-        for word, number in generator.stream(wanted, options):
-            click.echo(f"{word}\t{number}")
-            given.append(word)
-    if shown:
-        write_shown(shown, [*before, *given])
+    given = list[str]()
+    try:
+        if as_json:
+            found = generator.generate(wanted, options)
+            words = [{"word": word, "id": list(number)} for word, number in found.words]
+            row = {"pattern": str(found.pattern or wanted), "words": words, "latency_ms": round(found.latency_ms, 1)}
+            print_json({**row, "by": chosen, "note": found.note})
+            given += [word for word, _ in found.words]
+        else:
+            for word, number in generator.stream(wanted, options):
+                click.echo(f"{word}\t{number}")
+                given.append(word)
+    finally:
+        # Interrupted or not: these were seen.
+        if shown and given:
+            add_shown(shown, given)

@@ -10,32 +10,36 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import mlx.core as mx
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.config.ranges import Seed, check
 from wotd_mlx.encoder import SemanticEncoder
-from wotd_mlx.files import write_atomically
+from wotd_mlx.io.files import append_lines, read_text
+from wotd_mlx.io.records import shown
+from wotd_mlx.language.adapters import CONFIG, check_weights, read_config
 from wotd_mlx.language.chat import Language, end_token
 from wotd_mlx.language.constrain import AnswerGrammar
 from wotd_mlx.language.decode import PromptCache, decode, decode_together
 from wotd_mlx.language.dsl import ByAttributes, ByPattern, Like, WordRequest, can_write, parse_request
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.known import Known, Rows, Vectors
-from wotd_mlx.language.lora import read_config
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.trie import word_tries
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import SemanticID, WotdError
+from wotd_mlx.schemas import MissingError, SemanticID, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
+MAX_TEMPERATURE, MAX_RERANK = 10, 20
 CHOOSERS = ("blend", "model", "encoder")
 NEAR = 200
 """Words that a request without a pattern chooses from: those nearest to what it stands for."""
@@ -60,26 +64,21 @@ class Options:
     """
 
     by: str = "blend"
-    weight: float = 40.0
+    weight: Annotated[float, Meta(ge=0, le=1e6)] = 40.0
     anywhere: bool = False
     strict: bool = False
-    temperature: float = 0.7
-    seed: int | None = None
+    temperature: Annotated[float, Meta(ge=0, le=MAX_TEMPERATURE)] = 0.7
+    seed: Seed | None = None
     in_turn: bool = False
-    rerank: int = 1
+    rerank: Annotated[int, Meta(ge=1, le=MAX_RERANK)] = 1
     exclude: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        check(self, "generate")
         if self.by not in CHOOSERS:
             raise WotdError(f"by is {self.by!r}; expected one of {', '.join(CHOOSERS)}")
         if self.anywhere and self.strict:
             raise WotdError("anywhere and strict exclude each other; give one of the two")
-        if not 0 <= self.temperature <= 10:
-            raise WotdError(f"the temperature is {self.temperature}; expected 0 to 10")
-        if not 0 <= self.weight <= 1e6:
-            raise WotdError(f"the weight of the cosine is {self.weight}; expected 0 to a million")
-        if not 1 <= self.rerank <= 20:
-            raise WotdError(f"rerank is {self.rerank}; expected 1 to 20 candidates for each word")
 
 
 class Goal(NamedTuple):
@@ -175,9 +174,9 @@ class Generator:
         rows = goal.rows[free[goal.rows]]
         if len(rows) >= n:
             return goal._replace(rows=rows), ""
-        shown = len(goal.rows) - len(rows)
+        excluded = len(goal.rows) - len(rows)
         fit = f"{len(goal.rows)} known words fit {goal.pattern or 'the request'}"
-        fit += f", {shown} excluded" if shown else ""
+        fit += f", {excluded} excluded" if excluded else ""
         if options.strict:
             nearest = known.nearest_pattern(goal.pattern) if goal.pattern else None
             hint = f"; the nearest ID with words is {nearest}" if nearest and not len(goal.rows) else ""
@@ -237,19 +236,22 @@ def read_shown(path: Path) -> tuple[str, ...]:
     """Words shown before, a line each; none where the file isn't there yet.
 
     Raises:
-        WotdError: it isn't text.
+        WotdError: it can't be read, is no plain file, or isn't UTF-8.
     """
     try:
-        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except FileNotFoundError:
+        text = read_text(path, "give a file with a word a line")
+    except MissingError:
         return ()
-    except UnicodeDecodeError as error:
-        raise WotdError(f"{path} isn't text ({error}); expected a word a line") from error
+    return tuple(word for line in text.splitlines() if (word := line.strip()))
 
 
-def write_shown(path: Path, words: Sequence[str]) -> None:
-    """Keep the words that were shown, a line each."""
-    write_atomically(path, "".join(f"{word}\n" for word in words).encode())
+def add_shown(path: Path, words: Sequence[str]) -> None:
+    """Keep words that were shown, a line each, behind those in the file and whatever others add to it.
+
+    Raises:
+        WotdError: it can't be written.
+    """
+    append_lines(path, "".join(f"{word}\n" for word in words).encode())
 
 
 def load_generator(run: str | Path = "runs/default") -> Generator:
@@ -257,10 +259,11 @@ def load_generator(run: str | Path = "runs/default") -> Generator:
     caller, until the run is trained anew.
 
     Raises:
-        WotdError: no such run, or a model that is no longer there.
+        MissingError: no such run, or a model that isn't on this machine: no hub is asked for what a run names.
+        WotdError: a damaged file, or adapters of other codes than the run's.
     """
     folder = RunFolder(run)
-    files = (folder.model, folder.adapters, folder.metrics)
+    files = (folder.model, folder.adapters, folder.language / CONFIG, folder.metrics)
     return _load_generator(folder.path, tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
 
 
@@ -270,9 +273,18 @@ def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
     folder = known.coder.run
     if not folder.adapters.exists():
         return Generator(known, None)
-    trained_on = read_config(folder.language).get("wotd", {}).get("model", known.coder.config.language.model)
-    measured = folder.read_json(folder.metrics).get("language", {})
-    return Generator(known, load_language(trained_on, folder.language), measured.get("best", "blend"))
+    config = read_config(folder.language)
+    check_weights(folder.language, config)
+    if config.wotd and config.wotd.codes != known.codes:
+        raise WotdError(
+            f"{folder.adapters} was trained for other codes than the run's; train it anew with `wotd-mlx language "
+            f"train --run {run} --fresh`"
+        )
+    trained_on = config.wotd.model if config.wotd else known.coder.config.language.model
+    best = folder.read_metrics().get("language", {}).get("best", "blend")
+    if best not in CHOOSERS:
+        raise WotdError(f"{folder.metrics}: language.best is {shown(best)}, expected one of {', '.join(CHOOSERS)}")
+    return Generator(known, load_language(trained_on, folder.language, download=False), best)
 
 
 async def generate_words_from_id(

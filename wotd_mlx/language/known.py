@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
@@ -43,6 +44,11 @@ class Known:
         own = coder.own_ids
         ids = np.array([own.get(text, number) for text, number in zip(texts, found, strict=True)], np.int64)
         return cls(coder, texts, ids, unit(vectors))
+
+    @cached_property
+    def codes(self) -> str:
+        """What tells the run's codes, and the IDs of its words, from others."""
+        return digest_of(self.coder.run.model_metadata())
 
     @property
     def levels(self) -> tuple[int, ...]:

@@ -75,13 +75,18 @@ class DSLTrainer:
         )
         write_exchanges(self.folder, {split: getattr(made, split) for split in SPLITS})
 
-    def train(self, fresh: bool = False) -> Language:
+    def train(self, fresh: bool = False, *, download: bool = True) -> Language:
         """The language with adapters for the dataset, trained, or gone on with.
 
+        Args:
+            fresh: start over, whatever the run's folder holds.
+            download: the hub may be asked for the model: only for one that the user named.
+
         Raises:
-            WotdError: what :func:`~wotd_mlx.language.training.train.train_language` refuses.
+            WotdError: what :func:`~wotd_mlx.language.training.train.train_language` refuses, or no such model.
         """
-        lines = train_language(self.folder, load_language(self.config.model), self.config.recipe, fresh=fresh)
+        language = load_language(self.config.model, download=download)
+        lines = train_language(self.folder, language, self.config.recipe, fresh=fresh, codes=self.known.codes)
         while True:
             try:
                 log.debug("%s", next(lines))
@@ -146,7 +151,7 @@ def _perplexities(generator: Generator, asked: Sequence[Asked]) -> dict[str, flo
     """Perplexities of the tuned model and of the untuned one."""
     language = generator.language
     assert language is not None
-    base = load_language(language.name)
+    base = load_language(language.name, download=False)
     out = {}
     for suffix, one, head in (("", language, generator.head), ("_base", base, Head(base.model))):
         for kind, value in perplexity(head, one, asked).items():

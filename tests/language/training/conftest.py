@@ -35,11 +35,16 @@ def row(n: int) -> dict[str, Any]:
     }
 
 
+def write_rows(folder: Path) -> None:
+    """40 rows to train on and 16 to validate on."""
+    for name, numbers in (("train", range(40)), ("valid", range(40, 56))):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in numbers))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A language folder with 40 rows to train on and 16 to validate on."""
-    for name, numbers in (("train", range(40)), ("valid", range(40, 56))):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in numbers))
+    """A language folder with rows."""
+    write_rows(tmp_path)
     return tmp_path
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 
 from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+from wotd_mlx.config.ranges import MAX_COUNT
 
 
 @click.command("evaluate")
 @run_folder
-@click.option("--requests", type=click.IntRange(2), default=500, show_default=True, help="Answered for each figure.")
+@click.option(
+    "--requests", type=click.IntRange(2, MAX_COUNT), default=500, show_default=True, help="Answered for each figure."
+)
 @device
 @as_json
 def command(run: str, requests: int, as_json: bool) -> None:
@@ -24,6 +27,7 @@ def command(run: str, requests: int, as_json: bool) -> None:
       wotd-mlx language evaluate
       wotd-mlx language evaluate --requests 100 --json
     """
+    from wotd_mlx.io.lock import locked
     from wotd_mlx.language import stage
     from wotd_mlx.language.generate import load_generator
     from wotd_mlx.schemas import WotdError
@@ -32,9 +36,10 @@ def command(run: str, requests: int, as_json: bool) -> None:
     if generator.language is None:
         raise WotdError(f"{run} has no language model; train one with `wotd-mlx language train --run {run}`")
     known = generator.known
-    found = stage.evaluate(known, generator.language, requests)
     folder = known.coder.run
-    folder.write_json(folder.metrics, {**folder.read_json(folder.metrics), "language": found})
+    with locked(folder.path):
+        found = stage.evaluate(known, generator.language, requests)
+        folder.write_json(folder.metrics, {**folder.read_json(folder.metrics), "language": found})
     if as_json:
         print_json(found)
         return

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from wotd_mlx.backend import GIB
-from wotd_mlx.cli.options import as_json, device, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, Float, as_json, device, print_json, run_folder
 from wotd_mlx.config.language import METHODS
+from wotd_mlx.config.ranges import MAX_COUNT, MAX_SEED
 
 LORA = ("method", "rank", "scale", "dropout", "layers")
+COUNT, POSITIVE = click.IntRange(1, MAX_COUNT), Float(0, 1e9, min_open=True)
 
 
 @click.command("train")
 @run_folder
-@click.option("--model", metavar="ID", help="What is tuned; as `wotd-mlx train --language`. [default: the run's]")
-@click.option("--method", type=click.Choice(METHODS), help="Low-rank, with lengths apart, or all weights.")
 @click.option(
-    "--rank", type=click.IntRange(1), help="r, an adapter's width; more learns more and takes memory. [default: 8]"
+    "--model", type=TEXT, metavar="ID", help="What is tuned; as `wotd-mlx train --language`. [default: the run's]"
 )
-@click.option("--scale", type=float, help="What the adapter is multiplied by: α/r elsewhere. [default: 2]")
-@click.option("--dropout", type=float, help="Share of an adapter's inputs left out in a step. [default: 0]")
-@click.option("--layers", type=int, help="Adapted layers, from the last; -1 all. Fewer are faster. [default: 16]")
-@click.option("--keys", metavar="A,B,…", help="Layers within one, such as self_attn.q_proj. [default: all]")
-@click.option("--steps", type=click.IntRange(1), help="Of the optimiser.")
-@click.option("--minutes", type=click.FloatRange(0.1), help="Instead of steps: as many as fit.")
-@click.option("--batch", type=click.IntRange(1), help="Rows a step. [default: 8]")
-@click.option("--learning-rate", type=float, help="The highest; up at first, then down a cosine. [default: 1.5e-3]")
+@click.option("--method", type=click.Choice(METHODS), help="Low-rank, with lengths apart, or all weights.")
+@click.option("--rank", type=COUNT, help="r, an adapter's width; more learns more and takes memory. [default: 8]")
+@click.option("--scale", type=POSITIVE, help="What the adapter is multiplied by: α/r elsewhere. [default: 2]")
+@click.option(
+    "--dropout", type=Float(0, 1, max_open=True), help="Share of an adapter's inputs left out in a step. [default: 0]"
+)
+@click.option(
+    "--layers",
+    type=click.IntRange(-1, MAX_COUNT),
+    help="Adapted layers, from the last; -1 all. Fewer are faster. [default: 16]",
+)
+@click.option("--keys", type=TEXT, metavar="A,B,…", help="Layers within one, such as self_attn.q_proj. [default: all]")
+@click.option("--steps", type=COUNT, help="Of the optimiser.")
+@click.option("--minutes", type=Float(0.1, 1e9), help="Instead of steps: as many as fit.")
+@click.option("--batch", type=COUNT, help="Rows a step. [default: 8]")
+@click.option("--learning-rate", type=POSITIVE, help="The highest; up at first, then down a cosine. [default: 1.5e-3]")
 @click.option("--code-tokens", is_flag=True, help="Learn a token for each code instead of writing digits.")
 @click.option("--checkpointing", is_flag=True, help="Compute activations twice to save memory.")
-@click.option("--memory-limit", type=click.FloatRange(0.5), metavar="GB", help="Fit batches into this. [default: 8]")
-@click.option("--seed", type=int, help="Of adapters and order.")
+@click.option("--memory-limit", type=Float(0.5, 1e6), metavar="GB", help="Fit batches into this. [default: 8]")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of adapters and order.")
 @click.option("--fresh", is_flag=True, help="Start over, whatever the run holds.")
 @device
 @as_json
@@ -63,29 +70,32 @@ def command(
 
     from wotd_mlx import backend
     from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.io.lock import locked
     from wotd_mlx.language.known import Known
+    from wotd_mlx.language.models import AUTO
     from wotd_mlx.language.stage import DSLTrainer
+    from wotd_mlx.run_folder import RunFolder
 
-    known = Known.of(SemanticEncoder.load(run))
-    config = known.coder.config.language
-    if model is not None:
-        config = replace(config, model=model)
-    lora = {name: given.pop(name) for name in LORA if name in given} | {
-        "keys": tuple(keys.split(",")) if keys else None
-    }
+    lora = {name: given.pop(name) for name in LORA} | {"keys": tuple(keys.split(",")) if keys else None}
     settings = {name: value for name, value in given.items() if value is not None}
     # Steps and minutes exclude each other, so one that is given takes the place of the other.
     settings |= {"minutes": 0.0} if "steps" in settings else {"steps": 0} if "minutes" in settings else {}
-    settings |= {"code_tokens": tuple(known.levels)} if code_tokens else {}
     settings |= {"checkpointing": True} if checkpointing else {}
-    tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
-    config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))
-    backend.set_memory_limit(int(memory_limit * GIB) if memory_limit else known.coder.config.memory_limit)
-    trainer = DSLTrainer(known, config)
-    trainer.make_dataset()
-    language = trainer.train(fresh)
-    folder = Path(run) / "language"
+    folder = RunFolder(run)
+    folder.read_config()  # a folder that is no run isn't made one
+    with locked(folder.path):
+        known = Known.of(SemanticEncoder.load(run))
+        config = known.coder.config.language
+        settings |= {"code_tokens": tuple(known.levels)} if code_tokens else {}
+        tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
+        config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))
+        config = config if model is None else replace(config, model=model)
+        backend.set_memory_limit(int(memory_limit * GIB) if memory_limit else known.coder.config.memory_limit)
+        trainer = DSLTrainer(known, config)
+        trainer.make_dataset()
+        # A run may come from elsewhere: what it names is looked for on this machine alone.
+        language = trainer.train(fresh, download=model is not None or config.model == AUTO)
     if as_json:
-        print_json({"adapters": str(folder), "model": language.name})
+        print_json({"adapters": str(folder.language), "model": language.name})
     else:
-        click.echo(f"{language.name} in {folder}\nNext: wotd-mlx language evaluate --run {run}")
+        click.echo(f"{language.name} in {folder.language}\nNext: wotd-mlx language evaluate --run {run}")

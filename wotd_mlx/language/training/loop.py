@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten, tree_map, tree_map_with_path
+from mlx.utils import tree_map, tree_map_with_path
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from wotd_mlx.backend import jit_available, on_cpu
 from wotd_mlx.config.language import LanguageRecipe
+from wotd_mlx.config.ranges import Count, Natural, Weight
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.training.batches import Batch, Rows
@@ -44,14 +47,14 @@ class Line:
     recipe does. ``tokens_per_second`` counts the tokens of prompts and answers without padding.
     """
 
-    step: int
+    step: Natural
     loss: float | None
     valid_loss: float
-    learning_rate: float
+    learning_rate: Weight
     gradient_norm: float | None
-    tokens_per_second: float
-    seconds: float
-    peak_bytes: int
+    tokens_per_second: Weight
+    seconds: Weight
+    peak_bytes: Annotated[int, Meta(ge=0, le=2**62)]
     best: bool
 
 
@@ -59,22 +62,17 @@ class Line:
 class Progressed:
     """How far a training has come; with the arrays of :meth:`LanguageTrainer.arrays` all that going on needs."""
 
-    step: int = 0
-    planned: int = 0
-    every: int = 1
+    step: Natural = 0
+    planned: Natural = 0
+    every: Count = 1
     """Steps from one evaluation to the next."""
-    seconds: float = 0.0
+    seconds: Weight = 0.0
     """Spent in all, validation included."""
     best: float = math.inf
-    waited: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    waited: Natural = 0
+    sums: Annotated[list[float], Meta(min_length=4, max_length=4)] = field(default_factory=lambda: [0.0] * 4)
     """Loss, gradient norm, tokens and seconds of the steps since the last line."""
     history: list[Line] = field(default_factory=list)
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Progressed:
-        """The inverse of ``dataclasses.asdict``."""
-        return cls(**{**raw, "history": [Line(**line) for line in raw["history"]]})
 
 
 class LanguageTrainer:
@@ -167,10 +165,7 @@ class LanguageTrainer:
             numbers, begun = self.numbers(now.step), time.monotonic()
             loss, norm = self.step(numbers)
             if not math.isfinite(loss) or not math.isfinite(norm):
-                raise WotdError(
-                    f"the loss is {loss:g}, its gradient's norm {norm:g} in step {now.step}; lower the learning rate "
-                    f"(now {self.recipe.learning_rate:g}) or the scale (now {self.recipe.lora.scale:g})"
-                )
+                raise WotdError(f"the loss is {loss:g}, its gradient's norm {norm:g} in step {now.step}; {self._lower}")
             more = (loss, norm, float(self.train.lengths[numbers].sum()), time.monotonic() - begun)
             now.sums = [a + b for a, b in zip(now.sums, more, strict=True)]
             now.seconds = time.monotonic() - started
@@ -181,11 +176,18 @@ class LanguageTrainer:
                 yield self._line(started)
             save()
 
+    @property
+    def _lower(self) -> str:
+        recipe = self.recipe
+        return f"lower the learning rate (now {recipe.learning_rate:g}) or the scale (now {recipe.lora.scale:g})"
+
     def _line(self, started: float) -> Line:
         now = self.progressed
         steps = now.step - now.history[-1].step if now.history else 0
         loss, norm, tokens, seconds = now.sums
         valid = self.validate()
+        if not math.isfinite(valid):
+            raise WotdError(f"the validation loss is {valid:g} after step {now.step}; {self._lower}")
         best = valid < now.best
         now.best, now.waited = (valid, 0) if best else (now.best, now.waited + 1)
         now.seconds = time.monotonic() - started
@@ -301,18 +303,10 @@ class LanguageTrainer:
 
     def arrays(self) -> dict[str, mx.array]:
         """What is trained, and the optimiser's state, by name."""
-        held: Any = tree_flatten({"parameters": self.parameters, "optimizer": self.optimizer.state}, destination={})
-        return dict(held)
+        return named({"parameters": self.parameters, "optimizer": self.optimizer.state})
 
     def resume(self, arrays: Mapping[str, mx.array], progressed: Progressed) -> None:
-        """Go on from what :meth:`arrays` gave.
-
-        Raises:
-            WotdError: it is another model's, or of other adapters.
-        """
-        expected = {name: weight.shape for name, weight in self.arrays().items()}
-        if {name: weight.shape for name, weight in arrays.items()} != expected:
-            raise WotdError("the checkpoint is of other adapters or another model; give --fresh to start over")
+        """Go on from what :meth:`arrays` gave, of the same model and adapters."""
 
         def read(tree: Any, place: str) -> Any:
             """The same tree with the arrays that were kept: its order decides the last digit of sums over it."""

@@ -11,17 +11,32 @@ import json
 import logging
 import time
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.backend import memory_limit
-from wotd_mlx.config.language import LanguageRecipe, LoraConfig
-from wotd_mlx.files import locked, write_atomically
+from wotd_mlx.config.language import LanguageRecipe
+from wotd_mlx.io.files import read_bytes
+from wotd_mlx.io.json import parse_json, write_json
+from wotd_mlx.io.lock import locked
+from wotd_mlx.io.records import checked, shown
+from wotd_mlx.io.safetensors import check_arrays, digest_of, read_arrays, write_arrays
 from wotd_mlx.language import lora
+from wotd_mlx.language.adapters import (
+    ADAPTERS,
+    CONFIG,
+    SETTINGS,
+    AdapterConfig,
+    Origin,
+    check_weights,
+    read_config,
+    read_weights,
+    write_config,
+    write_weights,
+)
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.tokens import CodeTokens, extend
@@ -37,10 +52,16 @@ SAVE_SECONDS = 60.0
 """What a killed training loses at most."""
 HISTORY, CHECKPOINT = "history.json", "checkpoint.safetensors"
 _TIMED_STEPS = 3
+_FRESH = "give --fresh to start over"
 
 
 def train_language(
-    folder: Path, language: Language, recipe: LanguageRecipe, limit: int | None = None, fresh: bool = False
+    folder: Path,
+    language: Language,
+    recipe: LanguageRecipe,
+    limit: int | None = None,
+    fresh: bool = False,
+    codes: str | None = None,
 ) -> Generator[Line, None, Language]:
     """Train adapters for ``folder/train.jsonl`` on a language; yields the lines of the history that this call adds.
 
@@ -52,104 +73,111 @@ def train_language(
         folder: of the run's language stage, such as ``runs/default/language``.
         limit: bytes that the training may hold; by default the limit in force.
         fresh: start over, whatever the folder holds.
+        codes: digest of the codes that the rows were made from: for others the adapters won't be taken.
 
     Raises:
-        WotdError: no rows, other settings than the folder's training began with, a limit that nothing fits in, or a
-            loss that is no longer a number.
+        MissingError: no rows.
+        BusyError: another training holds the folder.
+        TooLargeError: a limit that nothing fits in.
+        WotdError: other settings than the folder's training began with, a file that is damaged or of another training,
+            or a loss that is no longer a number.
     """
     with locked(folder):
-        if fresh:
-            for name in (lora.ADAPTERS, lora.CONFIG, HISTORY, CHECKPOINT):
-                (folder / name).unlink(missing_ok=True)
-        asked = settings(folder, language, recipe)
-        found = _found(folder, asked)
-        if found and found["finished"]:
+        # As it is read again, lists as tuples, so that it compares.
+        asked = checked(Origin, asdict(Origin(language.name, _rows(folder), codes, recipe, finished=False)))
+        found = None if fresh else _found(folder, asked)
+        adapters = (folder / ADAPTERS).exists()
+        if found and found.finished and adapters:
+            (folder / CHECKPOINT).unlink(missing_ok=True)  # killed after the last file, before this
             log.info("%s is trained already: %s", language.name, folder)
             return lora.read_adapters(language, folder)
-        return (yield from _train(folder, language, recipe, limit or memory_limit(), asked))
+        going_on = found is not None and adapters and (folder / CHECKPOINT).exists()
+        return (yield from _train(folder, language, limit or memory_limit(), asked, going_on))
 
 
-def settings(folder: Path, language: Language, recipe: LanguageRecipe) -> dict[str, Any]:
-    """What ``adapter_config.json`` holds under ``wotd``: enough to tell whether a training may go on.
+def _rows(folder: Path) -> str:
+    """Digest of what is trained on.
 
     Raises:
-        WotdError: the folder has no rows to train on.
+        MissingError: the folder has no rows to train on.
     """
-    digest = hashlib.sha256()
-    for name in ("train.jsonl", "valid.jsonl"):
-        if not (folder / name).exists():
-            raise WotdError(f"{folder} has no {name}; make the dataset first, with `wotd-mlx train` or by hand")
-        digest.update((folder / name).read_bytes() + b"\0")
-    raw: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
-    codes = list(recipe.code_tokens)
-    return {"model": language.name, "rows": digest.hexdigest()[:16], "recipe": raw, "code_tokens": codes}
+    hint = "make the dataset first, with `wotd-mlx train` or by hand"
+    parts = [read_bytes(folder / f"{name}.jsonl", hint) for name in ("train", "valid")]
+    return digest_of([hashlib.sha256(part).hexdigest() for part in parts])
 
 
-def _found(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+def _found(folder: Path, asked: Origin) -> Origin | None:
     """What the folder's training was begun with; None where there is none.
 
     Raises:
         WotdError: it is another one.
     """
-    if not (folder / lora.CONFIG).exists():
+    if not (folder / CONFIG).exists():
         return None
-    found = lora.read_config(folder).get("wotd")
-    if not isinstance(found, dict) or not asked.keys() <= found.keys():
+    found = read_config(folder).wotd
+    if found is None:
         raise WotdError(f"{folder} holds adapters that another program trained; give --fresh to replace them")
-    was = {**found, **{f"recipe {k}": v for k, v in found["recipe"].items()}, "recipe": None}
-    now = {**asked, **{f"recipe {k}": v for k, v in asked["recipe"].items()}, "recipe": None}
-    if other := [f"{key} {was.get(key)!r}, now {now[key]!r}" for key in now if was.get(key) != now[key]]:
+    was, now = (
+        {**asdict(one), **{f"recipe {k}": v for k, v in asdict(one.recipe).items()}, "recipe": None, "finished": None}
+        for one in (found, asked)
+    )
+    if other := [f"{key} {shown(was[key])}, now {shown(now[key])}" for key in now if was[key] != now[key]]:
         raise WotdError(
             f"{folder} holds a training with other settings ({'; '.join(other[:3])}); give --fresh to start over"
         )
-    return {"finished": False, **found}
+    return found
 
 
 def _train(
-    folder: Path, language: Language, recipe: LanguageRecipe, limit: int, asked: dict[str, Any]
+    folder: Path, language: Language, limit: int, asked: Origin, going_on: bool
 ) -> Generator[Line, None, Language]:
     started = time.monotonic()
-    trainer, cfg = _trainer(folder, language, recipe)
+    trainer, config = _trainer(folder, language, asked)
+    if going_on:
+        _go_on(trainer, folder, config)
     now = trainer.progressed
     fit_into(trainer, limit)
-    if not now.planned:
+    if not going_on:
         trainer.plan(_steps(trainer, time.monotonic() - started))
         now.seconds = time.monotonic() - started
-        lora.write_config(folder, cfg, {**asked, "finished": False})
+        # The settings last: as long as there is a file of an old training, they are there too.
+        for name in (ADAPTERS, CHECKPOINT, HISTORY, CONFIG):
+            (folder / name).unlink(missing_ok=True)
+        write_config(folder, config)
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
         if time.monotonic() - saved >= SAVE_SECONDS:
-            _write_checkpoint(folder, trainer)
+            _write_checkpoint(folder, trainer, config)
             saved = time.monotonic()
 
     with progress(f"training {language.name}", max(0, now.planned - now.step)) as advance:
         for line in trainer.lines(advance, save):
             if line.best:
-                lora.write_adapters(folder, lora.trained(trainer.model))
-            lines = [asdict(line) for line in now.history]
-            write_atomically(folder / HISTORY, (json.dumps(lines, indent=1) + "\n").encode())
+                write_weights(folder, lora.trained(trainer.model), config)
+            write_json(folder / HISTORY, [asdict(line) for line in now.history])
             # After the files: killed in between, the line is made and written once more, the same.
-            _write_checkpoint(folder, trainer)
+            _write_checkpoint(folder, trainer, config)
             saved = time.monotonic()
             yield line
     trained = trainer.language
-    lora.put_in(trained.model, lora.read_weights(folder / lora.ADAPTERS))
+    lora.put_in(trained.model, read_weights(folder, config))
     mx.eval(trained.model.parameters())
     trained.model.freeze()
     trained.model.eval()
-    lora.write_config(folder, cfg, {**asked, "finished": True})
+    write_config(folder, replace(config, wotd=replace(asked, finished=True)))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return trained
 
 
-def _trainer(folder: Path, language: Language, recipe: LanguageRecipe) -> tuple[LanguageTrainer, LoraConfig]:
-    """What trains: from its beginning, or from a checkpoint that the folder holds."""
+def _trainer(folder: Path, language: Language, asked: Origin) -> tuple[LanguageTrainer, AdapterConfig]:
+    """What trains, at its beginning, and the settings that go with what it makes."""
+    recipe = asked.recipe
     codes = CodeTokens(recipe.code_tokens) if recipe.code_tokens else None
     # Adapters begin with random numbers, the same whatever was drawn before.
     mx.random.seed(recipe.seed)
-    cfg = lora.apply(language.model, recipe.lora)
+    config = AdapterConfig.of(lora.apply(language.model, recipe.lora), asked)
     if codes:
         language = extend(language, codes, recipe.seed)
     sets: dict[str, Rows] = {}
@@ -164,11 +192,26 @@ def _trainer(folder: Path, language: Language, recipe: LanguageRecipe) -> tuple[
             exchanges, language.tokenizer, recipe.longest, write, f"{name}.jsonl", form, recipe.form_weight
         )
     trainer = LanguageTrainer(language, sets["train"], sets["valid"], recipe)
-    if (folder / CHECKPOINT).exists():
-        arrays, metadata = lora.read_weights(folder / CHECKPOINT), read_metadata(folder / CHECKPOINT)
-        trainer.resume(arrays, Progressed.from_json(json.loads(metadata["progressed"])))
-        log.info("%s goes on after step %d", language.name, trainer.progressed.step)
-    return trainer, cfg
+    return trainer, config
+
+
+def _go_on(trainer: LanguageTrainer, folder: Path, config: AdapterConfig) -> None:
+    """Bring a trainer to where the folder's checkpoint is.
+
+    Raises:
+        WotdError: the files are damaged, or of another training.
+    """
+    check_weights(folder, config)
+    path = folder / CHECKPOINT
+    stored = read_arrays(path, _FRESH, {SETTINGS: config.digest})
+    check_arrays(stored.arrays, trainer.arrays(), path, _FRESH)
+    where = f"{path}: progressed"
+    try:
+        progressed = checked(Progressed, parse_json(stored.metadata.get("progressed", "").encode(), where), where)
+    except WotdError as error:
+        raise WotdError(f"{error}; {_FRESH}") from error
+    trainer.resume(stored.arrays, progressed)
+    log.info("%s goes on after step %d", trainer.language.name, progressed.step)
 
 
 def _steps(trainer: LanguageTrainer, spent: float) -> int:
@@ -202,15 +245,7 @@ def _steps(trainer: LanguageTrainer, spent: float) -> int:
     return steps
 
 
-def _write_checkpoint(folder: Path, trainer: LanguageTrainer) -> None:
+def _write_checkpoint(folder: Path, trainer: LanguageTrainer, config: AdapterConfig) -> None:
     """Arrays and counters in one file, so that they can't be of two different moments."""
-    content = {"progressed": json.dumps(asdict(trainer.progressed))}
-    write_atomically(folder / CHECKPOINT, lambda file: mx.save_safetensors(file, trainer.arrays(), content))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The texts beside the arrays of a safetensors file."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        return dict(file.metadata() or {})
+    progressed = json.dumps(asdict(trainer.progressed), allow_nan=False)
+    write_arrays(folder / CHECKPOINT, trainer.arrays(), {SETTINGS: config.digest, "progressed": progressed})
