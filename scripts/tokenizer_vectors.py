@@ -2,9 +2,9 @@
 
     python scripts/tokenizer_vectors.py
 
-``UnicodeTables.swift`` holds the code points that BertNormalizer drops and those that it and BertPreTokenizer take
-for marks, found by trying every one. ``TokenizerVectors.swift`` holds a small tokenizer and what the library makes
-of texts that are easy to get wrong.
+``UnicodeTables.swift`` holds the code points that BertNormalizer drops, takes apart or puts in order and those that
+BertPreTokenizer takes for marks, found by trying every one. ``TokenizerVectors.swift`` holds a small tokenizer and what
+the library makes of texts that are easy to get wrong.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import string
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,52 +56,66 @@ def ranges(points: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def scalars() -> Iterator[int]:
-    """Every Unicode scalar value."""
+    """Every Unicode scalar value, save those of the ten planes where nothing is assigned."""
     yield from range(0xD800)
-    yield from range(0xE000, 0x110000)
+    yield from range(0xE000, 0x40000)
+    yield from range(0xE0000, 0x110000)
 
 
 def tables() -> dict[str, list[tuple[int, int]]]:
-    """What the library drops as control, takes for punctuation, and drops as accents."""
+    """What the library drops as control, takes for punctuation, drops as accents, takes apart, and puts in order."""
 
-    def only(**on: bool) -> normalizers.Normalizer:
+    def only(**on: bool) -> Callable[[str], str]:
         off = dict.fromkeys(("clean_text", "handle_chinese_chars", "strip_accents", "lowercase"), False)
-        return normalizers.BertNormalizer(**(off | on))
+        return normalizers.BertNormalizer(**(off | on)).normalize_str
 
-    clean, accents, split = only(clean_text=True), only(strip_accents=True), pre_tokenizers.BertPreTokenizer()
+    clean, split = only(clean_text=True), pre_tokenizers.BertPreTokenizer()
+    # A precomposed letter leaves its base letter, so what leaves nothing is a mark.
+    bare = {c: only(strip_accents=True)(chr(c)) for c in scalars()}
+    nfd = normalizers.NFD().normalize_str
+
+    def moves(scalar: str) -> bool:
+        """Whether it changes places with a mark of the lowest class after it, or of the highest before it."""
+        return any(nfd(text) != text for text in (f"a{scalar}\u0334", f"a\u0345{scalar}"))
+
     return {
-        "removed": ranges(c for c in scalars() if clean.normalize_str(chr(c)) == ""),
+        "removed": ranges(c for c in scalars() if clean(chr(c)) == ""),
         "punctuation": ranges(c for c in scalars() if len(split.pre_tokenize_str(f"a{chr(c)}b")) == 3),
-        # A precomposed letter leaves its base letter, so what leaves nothing is a mark.
-        "nonspacingMarks": ranges(c for c in scalars() if accents.normalize_str(chr(c)) == ""),
+        "nonspacingMarks": ranges(c for c, left in bare.items() if left == ""),
+        "decomposed": ranges(c for c, left in bare.items() if left not in ("", chr(c))),
+        "reordered": ranges(c for c, left in bare.items() if left == chr(c) and moves(left)),
     }
+
+
+ABOUT = {
+    "removed": "Dropped by the cleaning: control, format and private-use characters, and U+FFFD.",
+    "punctuation": "Words are split around these: Unicode's P categories and the other ASCII symbols.",
+    "nonspacingMarks": "Dropped as accents: Unicode's category Mn.",
+    "decomposed": "Taken apart before accents are dropped.",
+    "reordered": "Marks that stay when accents are dropped, put in order by their combining class.",
+}
 
 
 def tables_swift() -> str:
     """The text of ``UnicodeTables.swift``."""
-    about = {
-        "removed": "Dropped by the cleaning: control, format and private-use characters, and U+FFFD.",
-        "punctuation": "Words are split around these: Unicode's P categories and the other ASCII symbols.",
-        "nonspacingMarks": "Dropped as accents: Unicode's category Mn.",
-    }
     lines = [
+        "// swift-format-ignore-file",
         "// Made by scripts/tokenizer_vectors.py of wotd-mlx; not to be edited.",
-        "",
-        "import Foundation",
         "",
         "/// Character categories as the `tokenizers` library has them, whatever Unicode the system knows.",
         "///",
         "/// Each table is a list of ranges: first, last, first, last and so on, in ascending order.",
         "enum UnicodeTables {",
         "    static func contains(_ table: [UInt32], _ scalar: Unicode.Scalar) -> Bool {",
-        "        let value: UInt32 = scalar.value",
-        "        var low: Int = 0",
-        "        var high: Int = table.count / 2",
+        "        // Most text lies below most tables.",
+        "        guard scalar.value >= table[0] else { return false }",
+        "        var low = 0",
+        "        var high = table.count / 2",
         "        while low < high {",
-        "            let middle: Int = (low + high) / 2",
-        "            if value < table[2 * middle] {",
+        "            let middle = (low + high) / 2",
+        "            if scalar.value < table[2 * middle] {",
         "                high = middle",
-        "            } else if value > table[2 * middle + 1] {",
+        "            } else if scalar.value > table[2 * middle + 1] {",
         "                low = middle + 1",
         "            } else {",
         "                return true",
@@ -112,7 +126,7 @@ def tables_swift() -> str:
     ]
     for name, found in tables().items():
         numbers = [f"0x{point:X}," for pair in found for point in pair]
-        lines += ["", f"    /// {about[name]}", f"    static let {name}: [UInt32] = ["]
+        lines += ["", f"    /// {ABOUT[name]}", f"    static let {name}: [UInt32] = ["]
         lines += ["        " + " ".join(numbers[i : i + 12]) for i in range(0, len(numbers), 12)]
         lines.append("    ]")
     return "\n".join([*lines, "}", ""])
@@ -323,6 +337,7 @@ def vectors_swift() -> str:
     names = [f'        "{name}": #"{normalizer_json(name)}"#,' for name in NORMALIZERS]
     return "\n".join(
         [
+            "// swift-format-ignore-file",
             "// Made by scripts/tokenizer_vectors.py of wotd-mlx; not to be edited.",
             "",
             "/// A small tokenizer.json and what the `tokenizers` library makes of texts that are easy to get wrong.",

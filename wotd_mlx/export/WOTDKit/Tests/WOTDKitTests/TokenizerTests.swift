@@ -13,61 +13,99 @@ private struct VectorCase: Decodable {
     let mask: [Int32]
 
     enum CodingKeys: String, CodingKey {
-        case kind
-        case normalizer
-        case text
-        case tokens
-        case mask
+        case kind, normalizer, text, tokens, mask
         case maxLength = "max_length"
     }
 }
 
 final class TokenizerTests: XCTestCase {
-    private func tokenizer(_ normalizer: String) throws -> WordPieceTokenizer {
-        let part: String = try XCTUnwrap(TokenizerVectors.normalizers[normalizer])
-        let text: String = TokenizerVectors.tokenizer.replacingOccurrences(of: "\"NORMALIZER\"", with: part)
+    private func tokenizer(_ normalizer: String = "uncased") throws -> WordPieceTokenizer {
+        let part = try XCTUnwrap(TokenizerVectors.normalizers[normalizer])
+        let text = TokenizerVectors.tokenizer.replacingOccurrences(of: "\"NORMALIZER\"", with: part)
         return try WordPieceTokenizer(data: Data(text.utf8))
     }
 
     func testVectors() throws {
-        let cases: [VectorCase] = try JSONDecoder().decode(
-            [VectorCase].self, from: Data(TokenizerVectors.cases.utf8))
+        let cases = try JSONDecoder().decode([VectorCase].self, from: Data(TokenizerVectors.cases.utf8))
         XCTAssertGreaterThanOrEqual(cases.count, 80)
-        var tokenizers: [String: WordPieceTokenizer] = [:]
-        for name in TokenizerVectors.normalizers.keys {
-            tokenizers[name] = try tokenizer(name)
-        }
+        let tokenizers = try Dictionary(
+            uniqueKeysWithValues: TokenizerVectors.normalizers.keys.map { ($0, try tokenizer($0)) })
         for vector in cases {
-            let tokenizer: WordPieceTokenizer = try XCTUnwrap(tokenizers[vector.normalizer])
-            let found: Tokens = tokenizer.encode(vector.text, maxLength: vector.maxLength)
-            let about: String = "\(vector.kind), \(vector.normalizer): \(vector.text.debugDescription)"
+            let found = try XCTUnwrap(tokenizers[vector.normalizer]).encode(vector.text, maxLength: vector.maxLength)
+            let about = "\(vector.kind), \(vector.normalizer): \(vector.text.debugDescription)"
             XCTAssertEqual(found.tokens, vector.tokens, about)
             XCTAssertEqual(found.mask, vector.mask, about)
         }
     }
 
     func testAnyLengthIsKept() throws {
-        let tokenizer: WordPieceTokenizer = try self.tokenizer("uncased")
+        let tokenizer = try tokenizer()
         for length in 0..<6 {
-            let found: Tokens = tokenizer.encode("twilight", maxLength: length)
+            let found = tokenizer.encode("twilight", maxLength: length)
             XCTAssertEqual(found.tokens.count, length)
             XCTAssertEqual(found.mask.count, length)
+            XCTAssertEqual(found.isTruncated, length < 3)
         }
         XCTAssertEqual(tokenizer.encode("twilight", maxLength: -1).tokens, [])
     }
 
+    func testATextIsCutWhereSomethingOfItIsLeftOut() throws {
+        let tokenizer = try tokenizer()
+        XCTAssertFalse(tokenizer.encode("the word  \n", maxLength: 4).isTruncated)
+        XCTAssertTrue(tokenizer.encode("the word of", maxLength: 4).isTruncated)
+        XCTAssertTrue(tokenizer.encode("the word [SEP]", maxLength: 4).isTruncated)
+        XCTAssertTrue(tokenizer.encode("xyzzy", maxLength: 4).isTruncated)
+        XCTAssertFalse(tokenizer.encode("", maxLength: 2).isTruncated)
+    }
+
+    /// The tokens of a text of `count` times the part, then the end; and how many of its scalars were looked at.
+    private func read(_ part: String, _ count: Int, end: String = "") throws -> (Tokens, Int) {
+        var looked = 0
+        let parts = repeatElement(Array(part.unicodeScalars), count: count).lazy.flatMap { $0 }
+        let text = [AnySequence(parts), AnySequence(Array(end.unicodeScalars))].lazy.flatMap { $0 }.map {
+            looked += 1
+            return $0
+        }
+        return (try tokenizer().encode(text, maxLength: 16), looked)
+    }
+
+    func testALongTextIsReadAsFarAsItsTokensNeed() throws {
+        let seven = try tokenizer().encode(String(repeating: "the word ", count: 7) + "the", maxLength: 16)
+        for count in [1_000, 1_000_000] {
+            let (tokens, looked) = try read("the word ", count)
+            XCTAssertEqual(tokens, seven)
+            XCTAssertTrue(tokens.isTruncated)
+            XCTAssertLessThan(looked, 100)
+            XCTAssertLessThan(try read("中", count).1, 40)
+            XCTAssertLessThan(try read("é!", count).1, 40)
+        }
+    }
+
+    func testALongWordIsReadOnce() throws {
+        let unknown = try tokenizer().encode("\u{378} the", maxLength: 16)
+        for part in ["x", "é", "각", "\u{1DF6}", "\u{1D165}\u{302E}", "\u{200B}x"] {
+            let (tokens, looked) = try read(part, 5_000, end: " the")
+            XCTAssertEqual(tokens, unknown, part.debugDescription)
+            XCTAssertEqual(looked, 5_000 * part.unicodeScalars.count + 4, part.debugDescription)
+        }
+        XCTAssertEqual(try read("\u{301}", 5_000, end: " the").0, try tokenizer().encode("the", maxLength: 16))
+    }
+
     func testAnotherTokenizerIsRefused() {
-        let text: String = TokenizerVectors.tokenizer
-            .replacingOccurrences(of: "\"NORMALIZER\"", with: "{\"type\": \"NFC\"}")
-        XCTAssertThrowsError(try WordPieceTokenizer(data: Data(text.utf8))) { (error: Error) in
-            XCTAssertTrue(error.localizedDescription.contains("BertNormalizer"))
+        let text = TokenizerVectors.tokenizer.replacingOccurrences(of: "\"NORMALIZER\"", with: "{\"type\": \"NFC\"}")
+        XCTAssertThrowsError(try WordPieceTokenizer(data: Data(text.utf8))) {
+            XCTAssertTrue($0.localizedDescription.contains("BertNormalizer"))
         }
         XCTAssertThrowsError(try WordPieceTokenizer(data: Data("{}".utf8)))
         XCTAssertThrowsError(try WordPieceTokenizer(url: URL(fileURLWithPath: "/nowhere/tokenizer.json")))
     }
 
     func testTablesAreSortedRanges() {
-        for table in [UnicodeTables.removed, UnicodeTables.punctuation, UnicodeTables.nonspacingMarks] {
+        let tables = [
+            UnicodeTables.removed, UnicodeTables.punctuation, UnicodeTables.nonspacingMarks,
+            UnicodeTables.decomposed, UnicodeTables.reordered,
+        ]
+        for table in tables {
             XCTAssertEqual(table.count % 2, 0)
             XCTAssertEqual(table, table.sorted())
         }

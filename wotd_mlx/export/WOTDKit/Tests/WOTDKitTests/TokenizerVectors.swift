@@ -1,3 +1,4 @@
+// swift-format-ignore-file
 // Made by scripts/tokenizer_vectors.py of wotd-mlx; not to be edited.
 
 /// A small tokenizer.json and what the `tokenizers` library makes of texts that are easy to get wrong.
