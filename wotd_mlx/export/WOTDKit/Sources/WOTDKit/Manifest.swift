@@ -3,7 +3,7 @@ import Foundation
 /// `manifest.json` of a box. Keys that are not named here are ignored.
 public struct Manifest: Codable, Sendable {
     /// The format that this package reads.
-    public static let supportedFormat: Int = 1
+    public static let supportedFormat = 1
 
     public struct Port: Codable, Sendable {
         public let name: String
@@ -93,7 +93,7 @@ public struct Manifest: Codable, Sendable {
 
     /// Reads `manifest.json` in a box folder.
     public static func read(box: URL) throws -> Manifest {
-        let file: URL = box.appendingPathComponent("manifest.json")
+        let file = box.appendingPathComponent("manifest.json")
         let data: Data
         do {
             data = try Data(contentsOf: file)
@@ -105,35 +105,25 @@ public struct Manifest: Codable, Sendable {
 
     /// What each of an ID's codes is called: its label, else its name, else its number.
     public func labels(_ id: SemanticID) -> [CodeLabel] {
-        let coordinates: [Coordinate] = codes?.coordinates ?? []
-        var labels: [CodeLabel] = []
-        for (position, number) in id.numbers.enumerated() {
-            var name: String = "coordinate \(position + 1)"
-            var value: String = String(number)
-            if position < coordinates.count {
-                let coordinate: Coordinate = coordinates[position]
-                name = coordinate.name
-                if let code = coordinate.codes.first(where: { $0.code == number }) {
-                    value = code.label ?? code.name
-                }
+        let coordinates = codes?.coordinates ?? []
+        return id.numbers.enumerated().map { position, number in
+            guard position < coordinates.count else {
+                return CodeLabel(name: "coordinate \(position + 1)", value: String(number))
             }
-            labels.append(CodeLabel(name: name, value: value))
+            let code = coordinates[position].codes.first { $0.code == number }
+            return CodeLabel(name: coordinates[position].name, value: code?.label ?? code?.name ?? String(number))
         }
-        return labels
     }
 
     /// A short name for the package's contents, from its files' checksums (FNV-1a); nil where none are listed.
     func packageKey() -> String? {
-        let sums: [String: String] = sha256 ?? [:]
-        let inside: String = packageFile + "/"
-        let names: [String] = sums.keys.filter { $0 == packageFile || $0.hasPrefix(inside) }.sorted()
-        if names.isEmpty {
+        let files = (sha256 ?? [:]).filter { $0.key == packageFile || $0.key.hasPrefix(packageFile + "/") }
+        if files.isEmpty {
             return nil
         }
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for name in names {
-            let line: String = name + "=" + (sums[name] ?? "") + "\n"
-            for byte in line.utf8 {
+        for (name, sum) in files.sorted(by: { $0.key < $1.key }) {
+            for byte in "\(name)=\(sum)\n".utf8 {
                 hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
             }
         }

@@ -1,5 +1,3 @@
-import Foundation
-
 /// A word's semantic ID: a code for each coordinate, `[2,1,3,0]`. In JSON it is a plain array of numbers.
 public struct SemanticID: Hashable, Codable, Sendable, CustomStringConvertible {
     public let numbers: [Int]
@@ -8,36 +6,37 @@ public struct SemanticID: Hashable, Codable, Sendable, CustomStringConvertible {
         self.numbers = numbers
     }
 
-    public init(from decoder: Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        self.numbers = try container.decode([Int].self)
+    public init(from decoder: any Decoder) throws {
+        numbers = try decoder.singleValueContainer().decode([Int].self)
     }
 
-    public func encode(to encoder: Encoder) throws {
+    public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(numbers)
     }
 
     public var description: String {
-        let parts: [String] = numbers.map { String($0) }
-        return "[" + parts.joined(separator: ",") + "]"
+        "[" + numbers.map(String.init).joined(separator: ",") + "]"
     }
 }
 
-/// What the encoder says of a text.
+/// What the model says of a text.
 public struct Encoding: Hashable, Sendable {
     public let id: SemanticID
-    /// The text's embedding, as the model gave it.
+    /// The text's embedding.
     public let vector: [Float]
     /// The finer codes, where the model has such an output.
     public let detail: [Int]?
+    /// Whether the text was too long for the model, and its end doesn't count.
+    public let isTruncated: Bool
     /// From the text to the ID, tokenising included, on this device.
     public let milliseconds: Double
 
-    public init(id: SemanticID, vector: [Float], detail: [Int]?, milliseconds: Double) {
+    public init(id: SemanticID, vector: [Float], detail: [Int]?, isTruncated: Bool, milliseconds: Double) {
         self.id = id
         self.vector = vector
         self.detail = detail
+        self.isTruncated = isTruncated
         self.milliseconds = milliseconds
     }
 }

@@ -9,10 +9,10 @@ public struct WOTDError: Error, LocalizedError, CustomStringConvertible, Hashabl
     }
 
     public var description: String {
-        return message
+        message
     }
 
     public var errorDescription: String? {
-        return message
+        message
     }
 }

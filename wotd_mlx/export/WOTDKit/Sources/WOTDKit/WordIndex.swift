@@ -31,11 +31,7 @@ public final class WordIndex: Sendable {
         self.ids = ids
         self.dimensions = dimensions
         self.vectors = vectors
-        var rows: [String: Int] = [:]
-        for (row, word) in words.enumerated() {
-            rows[word] = row
-        }
-        self.rows = rows
+        rows = Dictionary(zip(words, words.indices), uniquingKeysWith: { $1 })
     }
 
     /// Reads the words that a manifest lists, with the vectors beside it.
@@ -46,80 +42,50 @@ public final class WordIndex: Sendable {
         } catch {
             throw WOTDError("\(words.file) can't be read: \(error.localizedDescription)")
         }
-        let vectors: [Float] = WordIndex.floats(data)
+        let vectors = WordIndex.floats(data)
         try self.init(words: words.texts, ids: words.ids, vectors: vectors, dimensions: words.dimensions)
     }
 
     /// The `count` words nearest to a vector of any length, the nearest first; none for a vector of zeros.
     public func nearest(to vector: [Float], count: Int) -> [Neighbour] {
-        if vector.count != dimensions || count < 1 {
+        let length = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        guard vector.count == dimensions, count > 0, length.isFinite, length > 0 else {
             return []
         }
-        var square: Float = 0
-        for number in vector {
-            square += number * number
-        }
-        if !square.isFinite || square <= 0 {
-            return []
-        }
-        let scale: Float = 1 / square.squareRoot()
-        let scores: [Float] = products(vector)
-        let order: [Int] = Array(0..<words.count).sorted { (a: Int, b: Int) -> Bool in
-            if scores[a] == scores[b] {
-                return a < b
-            }
-            return scores[a] > scores[b]
-        }
-        return order.prefix(count).map { (row: Int) -> Neighbour in
-            return Neighbour(word: words[row], cosine: scores[row] * scale)
-        }
+        let scores = products(vector)
+        let order = words.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }
+        return order.prefix(count).map { Neighbour(word: words[$0], cosine: scores[$0] / length) }
     }
 
     /// The ID that the box gives to this word; nil for a word that it doesn't list.
     public func id(of word: String) -> SemanticID? {
-        guard let row = rows[word] else {
-            return nil
-        }
-        return ids[row]
+        rows[word].map { ids[$0] }
     }
 
     /// The words that have this ID, in the box's order.
     public func words(with id: SemanticID) -> [String] {
-        var found: [String] = []
-        for (row, other) in ids.enumerated() where other == id {
-            found.append(words[row])
-        }
-        return found
+        zip(words, ids).filter { $1 == id }.map(\.0)
     }
 
     /// Little-endian float32 to numbers; a last incomplete number is left out.
     static func floats(_ data: Data) -> [Float] {
-        let count: Int = data.count / 4
-        var numbers: [Float] = []
-        numbers.reserveCapacity(count)
-        data.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) -> Void in
-            for i in 0..<count {
-                let bits: UInt32 = bytes.loadUnaligned(fromByteOffset: 4 * i, as: UInt32.self)
-                numbers.append(Float(bitPattern: UInt32(littleEndian: bits)))
+        data.withUnsafeBytes { bytes in
+            (0..<data.count / 4).map {
+                let bits = bytes.loadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)
+                return Float(bitPattern: UInt32(littleEndian: bits))
             }
         }
-        return numbers
     }
 
     private func products(_ vector: [Float]) -> [Float] {
-        let width: Int = dimensions
-        let rows: Int = words.count
-        var out: [Float] = []
-        out.reserveCapacity(rows)
-        vectors.withUnsafeBufferPointer { (table: UnsafeBufferPointer<Float>) -> Void in
-            for row in 0..<rows {
+        vectors.withUnsafeBufferPointer { table in
+            words.indices.map { row in
                 var sum: Float = 0
-                for column in 0..<width {
-                    sum += table[row * width + column] * vector[column]
+                for column in 0..<dimensions {
+                    sum += table[row * dimensions + column] * vector[column]
                 }
-                out.append(sum)
+                return sum
             }
         }
-        return out
     }
 }

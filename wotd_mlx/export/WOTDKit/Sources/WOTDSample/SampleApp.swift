@@ -10,9 +10,6 @@ struct SampleApp: App {
     }
 }
 #else
-import Foundation
-import WOTDKit
-
 @main
 struct Sample {
     static func main() {

@@ -3,6 +3,7 @@ import Foundation
 import SwiftUI
 import UniformTypeIdentifiers
 import WOTDKit
+
 #if os(macOS)
 import AppKit
 #endif
@@ -10,79 +11,69 @@ import AppKit
 /// Type a word, see its ID, what its codes are called, the nearest words and how long it took.
 @MainActor
 struct SampleView: View {
-    @State private var folder: String = SampleView.defaultFolder()
-    @State private var word: String = "twilight"
-    @State private var encoder: SemanticEncoder? = nil
-    @State private var encoding: WOTDKit.Encoding? = nil
-    @State private var labels: [CodeLabel] = []
-    @State private var neighbours: [Neighbour] = []
-    @State private var message: String = ""
-    @State private var isBusy: Bool = false
-    @State private var isChoosing: Bool = false
+    @State private var folder = SampleView.defaultFolder()
+    @State private var word = "twilight"
+    @State private var encoder: SemanticEncoder?
+    @State private var found: Found?
+    @State private var message = ""
+    @State private var isBusy = false
+    @State private var isChoosing = false
+
+    private struct Found {
+        let id: SemanticID
+        let labels: [CodeLabel]
+        let neighbours: [Neighbour]
+        let note: String
+    }
 
     var body: some View {
         VStack(alignment: .leading, spacing: 12) {
             folderRow
             wordRow
             if !message.isEmpty {
-                Text(message).foregroundColor(.red)
+                Text(message).foregroundStyle(.red)
             }
             result
             Spacer()
         }
         .padding()
         .frame(minWidth: 320, minHeight: 480)
-        .onAppear {
-            bringToFront()
-        }
-        .fileImporter(isPresented: $isChoosing, allowedContentTypes: [UTType.folder]) { (result: Result<URL, Error>) in
-            choose(result)
-        }
+        .onAppear { bringToFront() }
+        .fileImporter(isPresented: $isChoosing, allowedContentTypes: [.folder]) { choose($0) }
     }
 
     private var folderRow: some View {
         HStack {
             TextField("Box folder", text: $folder)
-            Button("Choose…") {
-                isChoosing = true
-            }
-            Button("Open") {
-                Task { await openBox() }
-            }
-            .disabled(isBusy)
+            Button("Choose…") { isChoosing = true }
+            Button("Open") { Task { await openBox() } }.disabled(isBusy)
         }
     }
 
     private var wordRow: some View {
         HStack {
-            TextField("Word", text: $word)
-                .onSubmit {
-                    Task { await encodeWord() }
-                }
-            Button("Encode") {
-                Task { await encodeWord() }
-            }
-            .disabled(isBusy || encoder == nil)
+            TextField("Word", text: $word).onSubmit { Task { await encodeWord() } }
+            Button("Encode") { Task { await encodeWord() } }.disabled(isBusy || encoder == nil)
         }
     }
 
     @ViewBuilder private var result: some View {
         if isBusy {
             ProgressView()
-        } else if let encoding = encoding {
-            Text(encoding.id.description).font(.largeTitle)
-            Text(String(format: "%.2f ms", encoding.milliseconds)).foregroundColor(.secondary)
-            ForEach(labels, id: \.self) { (label: CodeLabel) in
-                Text(label.name + ": " + label.value)
+        } else if let found {
+            Text(found.id.description).font(.largeTitle)
+            Text(found.note).foregroundStyle(.secondary)
+            ForEach(found.labels, id: \.self) { label in
+                Text("\(label.name): \(label.value)")
             }
             Divider()
-            ForEach(neighbours, id: \.self) { (neighbour: Neighbour) in
-                Text(neighbour.word + "  " + String(format: "%.3f", Double(neighbour.cosine)))
+            ForEach(found.neighbours, id: \.self) { neighbour in
+                Text("\(neighbour.word)  \(neighbour.cosine.formatted(.number.precision(.fractionLength(3))))")
             }
         }
     }
 
-    private func choose(_ result: Result<URL, Error>) {
+    private func choose(_ result: Result<URL, any Error>) {
         switch result {
         case .success(let url):
             _ = url.startAccessingSecurityScopedResource()
@@ -96,45 +87,40 @@ struct SampleView: View {
         isBusy = true
         message = ""
         encoder = nil
-        encoding = nil
+        found = nil
         do {
-            let url = URL(fileURLWithPath: folder, isDirectory: true)
-            encoder = try await SemanticEncoder(url: url)
+            encoder = try await SemanticEncoder(url: URL(fileURLWithPath: folder, isDirectory: true))
         } catch {
             message = error.localizedDescription
         }
         isBusy = false
-        if encoder != nil {
-            await encodeWord()
-        }
+        await encodeWord()
     }
 
     private func encodeWord() async {
-        guard let encoder = encoder else {
-            return
-        }
+        guard let encoder else { return }
         message = ""
         do {
-            let found: WOTDKit.Encoding = try await encoder.encodeWhole(word)
-            encoding = found
-            labels = encoder.labels(found.id)
-            neighbours = encoder.nearest(to: found.vector, count: 10)
+            let whole = try await encoder.encodeWhole(word)
+            let id = encoder.index?.id(of: word) ?? whole.id
+            let time = whole.milliseconds.formatted(.number.precision(.fractionLength(2)))
+            found = Found(
+                id: id,
+                labels: encoder.labels(id),
+                neighbours: encoder.nearest(to: whole.vector, count: 10),
+                note: "\(time) ms" + (whole.isTruncated ? "; the text was cut" : "")
+            )
         } catch {
             message = error.localizedDescription
         }
     }
 
     /// The first argument, else the folder that holds this package.
-    nonisolated private static func defaultFolder() -> String {
-        let arguments: [String] = CommandLine.arguments
-        if arguments.count > 1 && !arguments[1].hasPrefix("-") {
-            return arguments[1]
+    private nonisolated static func defaultFolder() -> String {
+        if let argument = CommandLine.arguments.dropFirst().first, !argument.hasPrefix("-") {
+            return argument
         }
-        var url = URL(fileURLWithPath: #filePath)
-        for _ in 0..<4 {
-            url.deleteLastPathComponent()
-        }
-        return url.path
+        return (0..<4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }.path
     }
 
     /// Started from a terminal, a macOS program is not in front by itself.

@@ -9,39 +9,71 @@ import XCTest
 final class EncoderTests: XCTestCase {
     func testFixturesKeepTheirIDsAndVectors() async throws {
         let encoder = try await SemanticEncoder(url: try TestBox.folder())
-        let fixtures: Fixtures = try TestBox.fixtures()
-        var same: Int = 0
-        for fixture in fixtures.cases {
-            let found: WOTDKit.Encoding = try await encoder.encodeWhole(fixture.text)
-            if found.id == SemanticID(fixture.id) {
-                same += 1
-            }
-            let cosine: Float = TestBox.cosine(found.vector, fixture.vector)
+        let cases = try TestBox.fixtures().cases
+        var same = 0
+        for fixture in cases {
+            let found = try await encoder.encodeWhole(fixture.text)
+            same += found.id == SemanticID(fixture.id) ? 1 : 0
+            let cosine = TestBox.cosine(found.vector, fixture.vector)
             XCTAssertGreaterThan(cosine, 0.999, "vector of \(fixture.text.debugDescription)")
         }
-        let share: Double = Double(same) / Double(max(1, fixtures.cases.count))
-        XCTAssertGreaterThan(share, 0.995, "\(same) of \(fixtures.cases.count) IDs are the exporter's")
+        XCTAssertGreaterThan(Double(same), 0.995 * Double(cases.count), "IDs that are the exporter's")
     }
 
     func testASecondEncoderUsesTheKeptModel() async throws {
-        let box: URL = try TestBox.folder()
-        let first = try await SemanticEncoder(url: box, computeUnits: MLComputeUnits.cpuOnly)
-        let second = try await SemanticEncoder(url: box, computeUnits: MLComputeUnits.cpuOnly)
-        let a: SemanticID = try await first.encodeWhole("twilight").id
-        let b: SemanticID = try await second.encodeWhole("twilight").id
-        XCTAssertEqual(a, b)
-        XCTAssertEqual(first.labels(a).count, a.numbers.count)
+        let box = try TestBox.folder()
+        let first = try await SemanticEncoder(url: box, computeUnits: .cpuOnly)
+        let second = try await SemanticEncoder(url: box, computeUnits: .cpuOnly)
+        let text = try XCTUnwrap(TestBox.fixtures().cases.first).text
+        let id = try await first.encodeWhole(text).id
+        let again = try await second.encodeWhole(text).id
+        XCTAssertEqual(id, again)
+        XCTAssertEqual(first.labels(id).count, id.numbers.count)
     }
-}
 
-extension EncoderTests {
     func testAWordOfTheBoxHasItsOwnID() async throws {
         let encoder = try await SemanticEncoder(url: try TestBox.folder())
-        guard let word = encoder.manifest.words?.texts.first, let id = encoder.manifest.words?.ids.first else {
+        guard let words = encoder.manifest.words else {
             throw XCTSkip("the box lists no words")
         }
-        let found: SemanticID = try await encoder.encode(word)
-        XCTAssertEqual(found, id)
+        for (word, id) in zip(words.texts, words.ids).prefix(20) {
+            let found = try await encoder.encode(word)
+            XCTAssertEqual(found, id, word)
+        }
+    }
+
+    func testOneEncoderServesManyTasks() async throws {
+        let encoder = try await SemanticEncoder(url: try TestBox.folder())
+        let cases = try TestBox.fixtures().cases.prefix(32)
+        let found = try await withThrowingTaskGroup(of: (String, SemanticID).self) { group in
+            for text in cases.map(\.text) {
+                group.addTask { (text, try await encoder.encodeWhole(text).id) }
+            }
+            return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+        }
+        for text in cases.map(\.text) {
+            let alone = try await encoder.encodeWhole(text).id
+            XCTAssertEqual(found[text], alone, text.debugDescription)
+        }
+    }
+
+    func testACutTextSaysSo() async throws {
+        let encoder = try await SemanticEncoder(url: try TestBox.folder())
+        for fixture in try TestBox.fixtures().cases where fixture.text.count > 1000 {
+            let found = try await encoder.encodeWhole(fixture.text)
+            // One word of thousands of letters is one token.
+            XCTAssertEqual(found.isTruncated, fixture.text.contains(" "))
+        }
+    }
+
+    func testACancelledTaskGetsNoAnswer() async throws {
+        let encoder = try await SemanticEncoder(url: try TestBox.folder())
+        let task = Task {
+            withUnsafeCurrentTask { $0?.cancel() }
+            return try await encoder.encodeWhole("twilight")
+        }
+        let outcome = await task.result
+        XCTAssertThrowsError(try outcome.get()) { XCTAssertTrue($0 is CancellationError) }
     }
 }
 #endif

@@ -4,7 +4,7 @@ import XCTest
 @testable import WOTDKit
 
 final class ManifestTests: XCTestCase {
-    private static let text: String = #"""
+    private static let text = #"""
         {"format": 1, "kind": "text-encoder", "name": "TextEncoder", "package": "TextEncoder.mlpackage",
          "precision": "float16", "minimum_deployment_target": "iOS17", "added later": [1, {"a": null}],
          "inputs": [{"name": "token_ids", "shape": [1, 16], "dtype": "int32"},
@@ -22,47 +22,44 @@ final class ManifestTests: XCTestCase {
         """#
 
     private func manifest(replacing old: String = "", with new: String = "") throws -> Manifest {
-        var text: String = ManifestTests.text
-        if !old.isEmpty {
-            text = text.replacingOccurrences(of: old, with: new)
-        }
+        let text = old.isEmpty ? ManifestTests.text : ManifestTests.text.replacingOccurrences(of: old, with: new)
         return try Manifest.read(data: Data(text.utf8))
     }
 
     func testReadsWhatItKnowsAndIgnoresTheRest() throws {
-        let manifest: Manifest = try self.manifest()
+        let manifest = try self.manifest()
         XCTAssertEqual(manifest.kind, "text-encoder")
-        XCTAssertEqual(manifest.inputs.map { $0.name }, ["token_ids", "mask"])
+        XCTAssertEqual(manifest.inputs.map(\.name), ["token_ids", "mask"])
         XCTAssertEqual(manifest.tokenizer?.maxLength, 16)
         XCTAssertEqual(manifest.words?.ids, [SemanticID([1, 0]), SemanticID([1, 1])])
         XCTAssertEqual(manifest.codes?.levels, [2, 2])
     }
 
     func testLabelsAreLabelThenNameThenNumber() throws {
-        let manifest: Manifest = try self.manifest()
-        let labelled: [CodeLabel] = manifest.labels(SemanticID([0, 1]))
-        XCTAssertEqual(labelled.map { $0.value }, ["classical", "1"])
-        XCTAssertEqual(labelled.map { $0.name }, ["style", "coordinate 2"])
+        let manifest = try self.manifest()
+        let labelled = manifest.labels(SemanticID([0, 1]))
+        XCTAssertEqual(labelled.map(\.value), ["classical", "1"])
+        XCTAssertEqual(labelled.map(\.name), ["style", "coordinate 2"])
         XCTAssertEqual(manifest.labels(SemanticID([1, 0])).first?.value, "plain: dog\u{B7}cat")
         XCTAssertEqual(manifest.labels(SemanticID([7, 0])).first?.value, "7")
     }
 
     func testAnotherFormatIsRefused() {
-        XCTAssertThrowsError(try manifest(replacing: "\"format\": 1", with: "\"format\": 2")) { (error: Error) in
-            XCTAssertTrue(error.localizedDescription.contains("format 2"))
+        XCTAssertThrowsError(try manifest(replacing: "\"format\": 1", with: "\"format\": 2")) {
+            XCTAssertTrue($0.localizedDescription.contains("format 2"))
         }
         XCTAssertThrowsError(try Manifest.read(data: Data("[]".utf8)))
         XCTAssertThrowsError(try Manifest.read(box: URL(fileURLWithPath: "/nowhere/at/all")))
     }
 
     func testAnEncoderOfVectorsHasNoTokenizer() throws {
-        let line: String = "\"tokenizer\": {\"file\": \"tokenizer.json\", \"max_length\": 16, \"pad_id\": 0},"
-        let manifest: Manifest = try self.manifest(replacing: line, with: "")
+        let line = "\"tokenizer\": {\"file\": \"tokenizer.json\", \"max_length\": 16, \"pad_id\": 0},"
+        let manifest = try self.manifest(replacing: line, with: "")
         XCTAssertNil(manifest.tokenizer)
     }
 
     func testThePackageKeyFollowsThePackagesFilesOnly() throws {
-        let key: String? = try manifest().packageKey()
+        let key = try manifest().packageKey()
         XCTAssertNotNil(key)
         XCTAssertEqual(key, try manifest(replacing: "\"00\"", with: "\"01\"").packageKey())
         XCTAssertNotEqual(key, try manifest(replacing: "\"ab\"", with: "\"cd\"").packageKey())

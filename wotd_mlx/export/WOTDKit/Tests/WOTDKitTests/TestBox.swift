@@ -18,8 +18,7 @@ struct Fixtures: Decodable {
     let cases: [Case]
 
     enum CodingKeys: String, CodingKey {
-        case format
-        case cases
+        case format, cases
         case maxLength = "max_length"
     }
 }
@@ -27,15 +26,10 @@ struct Fixtures: Decodable {
 /// The box that the tests read: the folder in WOTD_BOX, else the one that holds this package.
 enum TestBox {
     static func folder() throws -> URL {
-        var url = URL(fileURLWithPath: #filePath)
-        for _ in 0..<4 {
-            url.deleteLastPathComponent()
-        }
-        if let path = ProcessInfo.processInfo.environment["WOTD_BOX"], !path.isEmpty {
-            url = URL(fileURLWithPath: path, isDirectory: true)
-        }
-        let file: URL = url.appendingPathComponent("manifest.json")
-        if !FileManager.default.fileExists(atPath: file.path) {
+        let named = ProcessInfo.processInfo.environment["WOTD_BOX"].flatMap { $0.isEmpty ? nil : $0 }
+        let above = (0..<4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
+        let url = named.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? above
+        guard FileManager.default.fileExists(atPath: url.appendingPathComponent("manifest.json").path) else {
             throw XCTSkip("no box at \(url.path); name one in WOTD_BOX")
         }
         if try Manifest.read(box: url).kind != "text-encoder" {
@@ -45,19 +39,12 @@ enum TestBox {
     }
 
     static func fixtures() throws -> Fixtures {
-        let data: Data = try Data(contentsOf: folder().appendingPathComponent("fixtures.json"))
+        let data = try Data(contentsOf: folder().appendingPathComponent("fixtures.json"))
         return try JSONDecoder().decode(Fixtures.self, from: data)
     }
 
     static func cosine(_ a: [Float], _ b: [Float]) -> Float {
-        var product: Float = 0
-        var squareA: Float = 0
-        var squareB: Float = 0
-        for i in 0..<min(a.count, b.count) {
-            product += a[i] * b[i]
-            squareA += a[i] * a[i]
-            squareB += b[i] * b[i]
-        }
-        return product / (squareA * squareB).squareRoot()
+        func product(_ a: [Float], _ b: [Float]) -> Float { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+        return product(a, b) / (product(a, a) * product(b, b)).squareRoot()
     }
 }

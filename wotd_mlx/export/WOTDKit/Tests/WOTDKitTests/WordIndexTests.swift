@@ -5,14 +5,14 @@ import XCTest
 
 final class WordIndexTests: XCTestCase {
     private func index() throws -> WordIndex {
-        let ids: [SemanticID] = [SemanticID([0, 0]), SemanticID([0, 1]), SemanticID([0, 0])]
+        let ids = [SemanticID([0, 0]), SemanticID([0, 1]), SemanticID([0, 0])]
         let vectors: [Float] = [1, 0, 0, 1, 0.6, 0.8]
         return try WordIndex(words: ["east", "north", "between"], ids: ids, vectors: vectors, dimensions: 2)
     }
 
     func testNearestFirst() throws {
-        let found: [Neighbour] = try index().nearest(to: [0, 3], count: 2)
-        XCTAssertEqual(found.map { $0.word }, ["north", "between"])
+        let found = try index().nearest(to: [0, 3], count: 2)
+        XCTAssertEqual(found.map(\.word), ["north", "between"])
         XCTAssertEqual(found[0].cosine, 1, accuracy: 1e-6)
         XCTAssertEqual(found[1].cosine, 0.8, accuracy: 1e-6)
     }
@@ -24,7 +24,7 @@ final class WordIndexTests: XCTestCase {
 
     func testAVectorWithoutADirectionHasNoNeighbours() throws {
         XCTAssertEqual(try index().nearest(to: [0, 0], count: 3), [])
-        XCTAssertEqual(try index().nearest(to: [1, Float.nan], count: 3), [])
+        XCTAssertEqual(try index().nearest(to: [1, .nan], count: 3), [])
         XCTAssertEqual(try index().nearest(to: [1, 0, 0], count: 3), [])
     }
 

@@ -1,0 +1,79 @@
+#if canImport(CoreML)
+import CoreML
+import Foundation
+
+/// A box's model: tokens in, numbers out.
+///
+/// Core ML predicts for several tasks at a time, though its types don't declare it.
+struct TextModel: @unchecked Sendable {
+    struct Output: Sendable {
+        let id: [Int]
+        let vector: [Float]
+        let detail: [Int]?
+    }
+
+    private let model: MLModel
+
+    /// Opens the box's compiled model, else its package, else the app's own compiled model of that name.
+    ///
+    /// A package is compiled the first time and kept in the Caches folder.
+    init(manifest: Manifest, box: URL, computeUnits: MLComputeUnits) async throws {
+        @Sendable func load(_ url: URL) async throws -> TextModel {
+            let configuration = MLModelConfiguration()
+            configuration.computeUnits = computeUnits
+            return TextModel(model: try await MLModel.load(contentsOf: url, configuration: configuration))
+        }
+        let files = FileManager.default
+        let package = box.appendingPathComponent(manifest.packageFile)
+        let name = package.deletingPathExtension().lastPathComponent
+        let compiled = box.appendingPathComponent(name + ".mlmodelc")
+        if files.fileExists(atPath: compiled.path) {
+            self = try await load(compiled)
+        } else if files.fileExists(atPath: package.path) {
+            guard let key = manifest.packageKey() else {
+                self = try await load(MLModel.compileModel(at: package))
+                return
+            }
+            let caches = try files.url(for: .cachesDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
+            let kept = caches.appendingPathComponent("WOTDKit/\(name)-\(key).mlmodelc", isDirectory: true)
+            self = try await KeptFolder(url: kept).open(load) { try await MLModel.compileModel(at: package) }
+        } else if let bundled = Bundle.main.url(forResource: name, withExtension: "mlmodelc") {
+            self = try await load(bundled)
+        } else {
+            throw WOTDError("\(box.path) has neither \(manifest.packageFile) nor \(name).mlmodelc")
+        }
+    }
+
+    private init(model: MLModel) {
+        self.model = model
+    }
+
+    /// What the model makes of the tokens; throws `WOTDError` where an output is missing.
+    func predict(_ tokens: Tokens) async throws -> Output {
+        let input = try MLDictionaryFeatureProvider(dictionary: [
+            "token_ids": TextModel.row(tokens.tokens),
+            "mask": TextModel.row(tokens.mask),
+        ])
+        let output = try await model.prediction(from: input)
+        guard let id = output.featureValue(for: "id")?.multiArrayValue,
+            let vector = output.featureValue(for: "vector")?.multiArrayValue
+        else {
+            let names = output.featureNames.sorted().joined(separator: ", ")
+            throw WOTDError("the model gave the outputs \(names), expected id and vector; export the box again")
+        }
+        return Output(
+            id: TextModel.integers(id),
+            vector: MLShapedArray<Float>(converting: vector).scalars,
+            detail: output.featureValue(for: "detail")?.multiArrayValue.map(TextModel.integers)
+        )
+    }
+
+    private static func row(_ numbers: [Int32]) -> MLFeatureValue {
+        MLFeatureValue(shapedArray: MLShapedArray(scalars: numbers, shape: [1, numbers.count]))
+    }
+
+    private static func integers(_ array: MLMultiArray) -> [Int] {
+        MLShapedArray<Int32>(converting: array).scalars.map(Int.init)
+    }
+}
+#endif
