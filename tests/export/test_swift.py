@@ -1,0 +1,274 @@
+"""WOTDKit compiled and run: its own tests, and its encoder on stand-ins for Core ML that replay a box's fixtures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wotd_mlx
+from tests.export.conftest import HERE, Package, no_swift
+from tests.tolerances import close
+from wotd_mlx.export.fixtures import ODD_TEXTS
+
+SOURCE = Path(wotd_mlx.__file__).parent / "export" / "WOTDKit"
+UNKNOWN = "今日は good day"
+"""One of the odd texts: no word of the box."""
+stand_ins = pytest.mark.skipif(
+    sys.platform == "darwin", reason="Apple's own modules are here, which no stand-in replaces"
+)
+
+
+def passed(printed: str) -> int:
+    """How many tests XCTest ran, none of them skipped."""
+    found = re.findall(r"Executed (\d+) tests?, with 0 failures", printed)
+    assert found, printed
+    return int(found[-1])
+
+
+def written(*, core_ml: bool) -> int:
+    """How many the package has, with or without those that need Core ML."""
+    files = [file for file in (SOURCE / "Tests").rglob("*.swift") if core_ml or file.name != "EncoderTests.swift"]
+    return sum(len(re.findall(r"^    func test\w+\(\)", file.read_text(), re.MULTILINE)) for file in files)
+
+
+def test_its_own_tests_pass_on_a_box(plain, bundle):
+    printed = plain.swift("test", "--skip-build", WOTD_BOX=str(bundle))
+    assert passed(printed) == written(core_ml=sys.platform == "darwin") >= 27
+
+
+def test_it_builds_in_swift_6_too(workspace, bundle):
+    assert "Build complete" in Package(bundle / "WOTDKit", workspace / "plain6", "6").swift("build")
+
+
+@stand_ins
+def test_all_of_it_passes_beside_stand_ins(workshop, workspace, bundle, tmp_path):
+    package = Package(workshop, workspace / "workshop5", "5")
+    package.swift("build", "--build-tests")
+    printed = package.swift("test", "--skip-build", WOTD_BOX=str(bundle), XDG_CACHE_HOME=str(tmp_path))
+    assert passed(printed) == written(core_ml=True) >= 33
+
+
+def test_a_warning_is_a_failure(workspace):
+    folder = workspace / "warned"
+    (folder / "Sources/Warned").mkdir(parents=True)
+    (folder / "Package.swift").write_text(
+        "// swift-tools-version:5.9\nimport PackageDescription\n"
+        'let package = Package(name: "Warned", targets: [.target(name: "Warned")])\n'
+    )
+    (folder / "Sources/Warned/Warned.swift").write_text("func f() { let unused = 1 }\n")
+    with pytest.raises(AssertionError, match="'unused' was never used"):
+        Package(folder, workspace / "warned5", "5").swift("build")
+
+
+def test_it_is_in_the_formatters_form(workspace):
+    version = subprocess.run(["swift", "format", "--version"], capture_output=True, text=True, check=False).stdout
+    if not version.startswith("6.3"):
+        pytest.skip("the sources have the form of Swift 6.3's formatter, which others may not share")
+    command = ["swift", "format", "lint", "--strict", "--configuration", str(SOURCE / ".swift-format")]
+    files = [*SOURCE.rglob("*.swift"), *HERE.rglob("*.swift")]
+    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_swift_the_reason_is_given(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert (no_swift() or "").startswith("no `swift` on PATH: WOTDKit is neither compiled nor tested")
+
+
+class Machine:
+    """A folder for caches and a record of Core ML's calls: what a user's machine keeps between two starts of an app."""
+
+    def __init__(self, program: Path, folder: Path):
+        self.program, self.caches, self.record = program, folder / "caches", folder / "calls"
+
+    def start(self, box: Path, *options: str) -> subprocess.Popen:
+        environment = os.environ | {"XDG_CACHE_HOME": str(self.caches), "WOTD_CALLS": str(self.record)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([self.program, box, *options], text=True, env=environment, **pipes)
+
+    def encode(self, box: Path, *texts: str, options: tuple[str, ...] = ()) -> list[dict]:
+        process = self.start(box, *options)
+        printed, errors = process.communicate("".join(json.dumps(text) + "\n" for text in texts))
+        assert process.returncode == 0, errors
+        return [json.loads(line) for line in printed.splitlines()]
+
+    def calls(self) -> list[str]:
+        """What was asked of Core ML since the last time."""
+        lines = self.record.read_text().split() if self.record.exists() else []
+        self.record.unlink(missing_ok=True)
+        return lines
+
+    def kept(self) -> list[Path]:
+        return sorted((self.caches / "WOTDKit").iterdir())
+
+
+@pytest.fixture
+def machine(programs, tmp_path) -> Machine:
+    return Machine(programs.program("encode"), tmp_path)
+
+
+def fixture(box: Path, text: str) -> dict:
+    cases = json.loads((box / "fixtures.json").read_text())["cases"]
+    return next(case for case in cases if case["text"] == text)
+
+
+def with_fixtures(bundle: Path, out: Path, change) -> Path:
+    """A copy of the box whose model gives other outputs."""
+    shutil.copytree(bundle, out)
+    fixtures = json.loads((out / "fixtures.json").read_text())
+    for case in fixtures["cases"]:
+        change(case)
+    (out / "fixtures.json").write_text(json.dumps(fixtures))
+    return out
+
+
+@stand_ins
+def test_an_unknown_text_is_predicted(machine, bundle):
+    (found,) = machine.encode(bundle, UNKNOWN)
+    wanted = fixture(bundle, UNKNOWN)
+    assert found["id"] == found["whole"] == wanted["id"]
+    close(np.float32(found["vector"]), np.float32(wanted["vector"]), "exact")
+    assert found["truncated"] is False
+    assert "detail" not in found
+    assert machine.calls() == ["compile", "load", "predict", "predict"]
+
+
+@stand_ins
+def test_a_known_word_has_the_tables_id_and_is_not_predicted(machine, bundle):
+    words = json.loads((bundle / "manifest.json").read_text())["words"]
+    ids = dict(zip(words["texts"], words["ids"], strict=True))
+    cases = json.loads((bundle / "fixtures.json").read_text())["cases"]
+    # One whose own ID is not the model's: others were nearer to that.
+    word, predicted = next((c["text"], c["id"]) for c in cases if ids.get(c["text"], c["id"]) != c["id"])
+    (found,) = machine.encode(bundle, word)
+    assert found["id"] == ids[word]
+    assert found["whole"] == predicted
+    assert machine.calls().count("predict") == 1
+
+
+@stand_ins
+def test_a_model_is_compiled_once_and_kept(machine, bundle):
+    first = machine.encode(bundle, UNKNOWN)
+    assert [path.suffix for path in machine.kept()] == [".mlmodelc", ".lock"]
+    machine.calls()
+    assert machine.encode(bundle, UNKNOWN) == first
+    assert machine.calls() == ["load", "predict", "predict"]
+
+
+@stand_ins
+def test_another_model_is_compiled_anew(machine, bundle, tmp_path):
+    machine.encode(bundle, UNKNOWN)
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["sha256"]["TextEncoder.mlpackage/Manifest.json"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    machine.calls()
+    machine.encode(other, UNKNOWN)
+    assert machine.calls()[:2] == ["compile", "load"]
+    assert len(machine.kept()) == 4
+
+
+@stand_ins
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_kept_model_is_compiled_again(machine, bundle, damage):
+    first = machine.encode(bundle, UNKNOWN)
+    file = machine.kept()[0] / "fixtures.json"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:1000])
+    else:
+        file.unlink()
+    machine.calls()
+    assert machine.encode(bundle, UNKNOWN) == first
+    assert machine.calls().count("compile") == 1
+    machine.encode(bundle, UNKNOWN)
+    assert machine.calls().count("compile") == 0
+    assert len(machine.kept()) == 2
+
+
+@stand_ins
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_at_once_share_one_compilation(machine, bundle, damaged):
+    if damaged:
+        machine.encode(bundle, UNKNOWN)
+        (machine.kept()[0] / "fixtures.json").write_text("{")
+        machine.calls()
+    processes = [machine.start(bundle) for _ in range(3)]
+    printed = [process.communicate(json.dumps(UNKNOWN) + "\n")[0] for process in processes]
+    assert [json.loads(line)["id"] for line in printed] == [fixture(bundle, UNKNOWN)["id"]] * 3
+    assert machine.calls().count("compile") == 1
+    assert len(machine.kept()) == 2
+
+
+@stand_ins
+def test_a_compiled_model_in_the_box_is_used_as_it_is(machine, bundle, tmp_path):
+    box = tmp_path / "box"
+    shutil.copytree(bundle, box)
+    (box / "TextEncoder.mlmodelc").mkdir()
+    shutil.copy(box / "fixtures.json", box / "TextEncoder.mlmodelc")
+    shutil.rmtree(box / "TextEncoder.mlpackage")
+    (found,) = machine.encode(box, UNKNOWN)
+    assert found["id"] == fixture(bundle, UNKNOWN)["id"]
+    assert machine.calls() == ["load", "predict", "predict"]
+    assert not machine.caches.exists()
+
+
+@stand_ins
+@pytest.mark.parametrize(("name", "rest"), [("id", "vector"), ("vector", "id")])
+def test_a_missing_output_is_named(machine, bundle, tmp_path, name, rest):
+    box = with_fixtures(bundle, tmp_path / "box", lambda case: case.pop(name))
+    (found,) = machine.encode(box, UNKNOWN)
+    said = f"the model gave the outputs {rest}, expected id and vector; export the box again"
+    assert found == {"error": said}
+
+
+@stand_ins
+def test_the_detail_is_read_where_there_is_one(machine, bundle, tmp_path):
+    box = with_fixtures(bundle, tmp_path / "box", lambda case: case.update(detail=[3, 1, 2]))
+    (found,) = machine.encode(box, UNKNOWN)
+    assert found["detail"] == [3, 1, 2]
+
+
+@stand_ins
+def test_a_text_that_was_cut_says_so(machine, bundle):
+    texts = ["word " * 300, "x" * 5000, "", "don't"]
+    assert set(texts) <= set(ODD_TEXTS)
+    found = machine.encode(bundle, *texts)
+    assert [answer["id"] for answer in found] == [fixture(bundle, text)["id"] for text in texts]
+    # One word of thousands of letters is one token.
+    assert [answer["truncated"] for answer in found] == [True, False, False, False]
+
+
+@stand_ins
+def test_a_cancelled_task_asks_the_model_nothing(machine, bundle):
+    assert machine.encode(bundle, UNKNOWN, "don't", options=("--cancelled",)) == [{"error": "cancelled"}] * 2
+    assert machine.calls() == ["compile", "load"]
+
+
+@stand_ins
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda box: shutil.rmtree(box / "TextEncoder.mlpackage"), "neither TextEncoder.mlpackage nor"),
+        (lambda box: (box / "TextEncoder.mlpackage/Manifest.json").unlink(), "is no package"),
+        (lambda box: (box / "tokenizer.json").unlink(), "tokenizer.json can't be read"),
+        (lambda box: (box / "manifest.json").unlink(), "no manifest.json in"),
+        (lambda box: (box / "words.f32").write_bytes(b"1234"), "1 numbers for"),
+    ],
+)
+def test_a_box_that_is_not_whole_is_refused(machine, bundle, tmp_path, break_it, says):
+    box = tmp_path / "box"
+    shutil.copytree(bundle, box)
+    break_it(box)
+    process = machine.start(box)
+    printed, errors = process.communicate("")
+    assert (process.returncode, printed) == (1, "")
+    assert re.fullmatch(rf"error: .*{re.escape(says)}.*\n", errors), errors
