@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wotd_mlx.schemas import Corpus, SemanticID, Word, WotdError
+from wotd_mlx.schemas import BusyError, Corpus, MissingError, SemanticID, TooLargeError, Word, WotdError
 
 LEVELS = (8, 8, 8, 5)
 
@@ -51,3 +53,20 @@ def test_groups_keep_the_order_of_words():
         "x": ["b", "c"],
         "y": ["a"],
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "also"),
+    [
+        (WotdError, ValueError),
+        (MissingError, FileNotFoundError),
+        (BusyError, BlockingIOError),
+        (TooLargeError, MemoryError),
+    ],
+)
+def test_an_error_is_also_what_python_calls_it_and_stays_one_line(error, also):
+    raised = error("no file a\nb\x1b[2J é; give one")
+    assert isinstance(raised, also)
+    assert isinstance(raised, WotdError)
+    assert str(raised) == "no file a\\nb\\x1b[2J é; give one"
+    assert str(pickle.loads(pickle.dumps(raised))) == str(raised)

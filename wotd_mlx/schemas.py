@@ -23,6 +23,10 @@ class WotdError(ValueError):
     The subclasses are also what Python calls such a fault, so that ``except FileNotFoundError`` catches what it says.
     """
 
+    def __init__(self, text: str):
+        # A file's own names and values stand in it, whatever they hold: it stays one line all the same.
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+
 
 class MissingError(WotdError, FileNotFoundError):
     """A file, a folder, a run, or a model's weights that aren't there."""
