@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.io.files import read_text
+from wotd_mlx.io.records import shown
+from wotd_mlx.io.table import read_table
+from wotd_mlx.schemas import MissingError, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
 Rows = NDArray[np.int64]
 
 _NEEDED = ("article_id", "sentence")
+_HINT = f"give a TSV with the columns {', '.join(_NEEDED)}, a text file, or a folder of them"
 _CLOSING = "[\"'”’)]"
 _SENTENCE_END = re.compile(rf"(?:(?<=[.!?])|(?<=[.!?]{_CLOSING})|(?<=[.!?]{_CLOSING}{{2}}))\s+(?=[\"'“‘(]?[A-Z0-9])")
 
@@ -99,15 +103,14 @@ def read_sentences(path: Path) -> Sentences:
     no next one: such are left out, in one line of the log.
 
     Raises:
-        WotdError: no such file, columns missing, a damaged row, or nothing that has a next sentence.
+        MissingError: no such file, or a folder without texts.
+        WotdError: columns missing, a damaged row, or nothing that has a next sentence.
     """
     if path.is_dir():
         files = sorted(path.glob("*.txt"))
         if not files:
-            raise WotdError(f"the folder {path} has no .txt files; put an article in each, or give the TSV itself")
+            raise MissingError(f"the folder {path} has no .txt files; put an article in each, or give the TSV itself")
         return _build(_read_texts(files), path)
-    if not path.is_file():
-        raise WotdError(f"no data file {path}; give a TSV with the columns {', '.join(_NEEDED)}, or a text file")
     if path.suffix == ".txt":
         return _build(_read_texts([path]), path)
     return _build(_read_table(path), path)
@@ -120,55 +123,42 @@ class _Article:
     rows: list[tuple[int, str]]
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise WotdError(f"{path} can't be read as UTF-8 text: {error}") from error
-
-
-def _cells(path: Path) -> Iterator[list[str]]:
-    """The cells of each line, of an empty one none; quotation marks mean nothing in this format."""
-    return (line.split("\t") if line else [] for line in _lines(path))
-
-
 def _read_table(path: Path) -> list[_Article]:
-    reader = _cells(path)
-    header = next(reader)
-    if missing := [name for name in _NEEDED if name not in header]:
-        raise WotdError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
-            f"its first line has {', '.join(header) or 'nothing'}, expected {', '.join(_NEEDED)} parted by tabs"
-        )
-    column = {name: header.index(name) for name in header}
-    topics = _read_topics(path.with_name("articles.tsv")) if "topic" not in column else {}
+    table = read_table(path, "\t", _NEEDED, _HINT, quoted=False)
+    key, sentence, title, topic, place = (
+        table.columns.index(name) if name in table.columns else None
+        for name in (*_NEEDED, "title", "topic", "sent_idx")
+    )
+    assert key is not None
+    assert sentence is not None
+    topics = _read_topics(path.with_name("articles.tsv")) if topic is None else {}
     articles: dict[str, _Article] = {}
-    for number, row in enumerate(reader, start=2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise WotdError(f"{path}, line {number}: {len(row)} columns, expected {len(header)} as in the first line")
-        key = row[column["article_id"]]
-        found = articles.get(key)
+    for number, row in table.rows:
+        name = row[key]
+        found = articles.get(name)
         if found is None:
-            title = row[column["title"]] if "title" in column else key
-            topic = row[column["topic"]] if "topic" in column else topics.get(key, "")
-            found = articles[key] = _Article(title, topic, [])
-        place = row[column["sent_idx"]] if "sent_idx" in column else str(len(found.rows))
-        if not re.fullmatch(r"[0-9]{1,9}", place):
-            raise WotdError(f"{path}, line {number}: sent_idx is {place!r}, expected a whole number")
-        if not row[column["sentence"]].strip():
-            raise WotdError(f"{path}, line {number}: the sentence is empty; remove the line")
-        found.rows.append((int(place), row[column["sentence"]]))
+            about = topics.get(name, "") if topic is None else row[topic]
+            found = articles[name] = _Article(name if title is None else row[title], about, [])
+        at = len(found.rows) if place is None else _place(row[place], path, number)
+        if not (text := row[sentence]).strip():
+            raise WotdError(f"{path}:{number}: the sentence is empty; remove the line")
+        found.rows.append((at, text))
     for found in articles.values():
         found.rows.sort(key=lambda row: row[0])
     return list(articles.values())
 
 
+def _place(cell: str, path: Path, number: int) -> int:
+    if not (cell.isascii() and cell.isdecimal() and len(cell) < 10):
+        raise WotdError(f"{path}:{number}: sent_idx is {shown(cell)}, expected a whole number")
+    return int(cell)
+
+
 def _read_topics(path: Path) -> dict[str, str]:
+    """Article -> topic, as far as a table beside the sentences says."""
     if not path.is_file():
         return {}
-    header, *rows = _cells(path)
+    header, *rows = (line.split("\t") for line in _lines(path))
     if not {"article_id", "topic"} <= set(header):
         return {}
     key, topic = header.index("article_id"), header.index("topic")
@@ -177,6 +167,10 @@ def _read_topics(path: Path) -> dict[str, str]:
 
 def _read_texts(files: Sequence[Path]) -> list[_Article]:
     return [_Article(f.stem, "", list(enumerate(_split(_lines(f))))) for f in files]
+
+
+def _lines(path: Path) -> list[str]:
+    return read_text(path, _HINT).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _split(lines: Sequence[str]) -> Iterator[str]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
+import re
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.io.files import write_atomically
+from wotd_mlx.config.ranges import Natural
+from wotd_mlx.io.files import open_file
+from wotd_mlx.io.json import read_json, write_json
 from wotd_mlx.io.lock import locked
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.progress import progress
@@ -23,6 +27,9 @@ log = logging.getLogger("wotd_mlx")
 Vectors = NDArray[np.float32]
 _BLOCK = 1024
 """Sentences embedded between two savings."""
+_NPY, _PART, _REACHED = ".npy", ".part", ".json"
+_LEFT = re.compile(r"[0-9a-f]{16}\.(part|json)")
+_HINT = "give a .npy file of shape (sentences, D)"
 
 
 def sentence_vectors(sentences: Sentences, embedding: str, folder: Path) -> Vectors:
@@ -32,38 +39,63 @@ def sentence_vectors(sentences: Sentences, embedding: str, folder: Path) -> Vect
         embedding: an embedding model, or a ``.npy`` file with the vectors.
 
     Raises:
-        WotdError: the file has another number of rows, or a vector that isn't finite or isn't of length 1; another
-            process embeds into the folder.
+        MissingError: no such file.
+        BusyError: another process embeds into the folder.
+        WotdError: the file has another number of rows, or a vector that isn't finite or isn't of length 1.
     """
-    if embedding.endswith(".npy"):
+    if embedding.endswith(_NPY):
         whole = Path(embedding)
     else:
-        whole = folder / f"{digest(sentences, embedding)}.npy"
+        whole = folder / f"{digest(sentences, embedding)}{_NPY}"
         if not whole.exists():
             with locked(folder):
+                _sweep(folder, whole)
                 _embed(sentences, embedding, whole)
+        # Left by a kill just after the last rename.
+        whole.with_suffix(_REACHED).unlink(missing_ok=True)
     return _unit(check(_map(whole), len(sentences), whole), whole)
 
 
 def digest(sentences: Sentences, embedding: str) -> str:
-    """What tells one set of vectors from another: the sentences in their order, and what embeds them."""
-    text = "\n".join([embedding, *sentences.texts])
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    """What tells one set of vectors from another: the sentences in their order, and what embeds them.
+
+    That is a published model's name, or what a file or folder of the user's holds.
+
+    Raises:
+        MissingError: the vectors are to come from a file that isn't there.
+    """
+    found = hashlib.sha256("\n".join([embedding, *sentences.texts]).encode("utf-8", "replace"))
+    own = Path(embedding) if embedding.endswith(_NPY) else Path(embedding, "model.safetensors")
+    if embedding.endswith(_NPY) or own.is_file():
+        with open_file(own, _HINT) as file:
+            for block in iter(partial(file.read, 1 << 20), b""):
+                found.update(block)
+    return found.hexdigest()[:16]
+
+
+def _sweep(folder: Path, whole: Path) -> None:
+    """Remove what kills left of other vectors than ``whole``: their texts or their model have changed since."""
+    for file in folder.iterdir():
+        if _LEFT.fullmatch(file.name) and file.stem != whole.stem:
+            file.unlink()
+            log.info("removed %s, begun and never finished", file)
 
 
 def _embed(sentences: Sentences, embedding: str, whole: Path) -> None:
     from wotd_mlx.embed.embedder import BertEmbedder
 
     embedder = BertEmbedder(embedding)
-    part, reached = whole.with_suffix(".part"), whole.with_suffix(".json")
+    part, reached = whole.with_suffix(_PART), whole.with_suffix(_REACHED)
     shape, head = (len(sentences), embedder.dims), io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
     row = 4 * embedder.dims
     done = _done(part, reached, head.getvalue(), row)
     if done:
         log.info("embedding goes on after %s of %s sentences", f"{done:,}", f"{len(sentences):,}")
+    else:
+        part.unlink(missing_ok=True)
     # Not through a map: on a full disk the write fails with an error, where a map would end the process.
-    with part.open("r+b" if done else "wb") as out, progress("embedding sentences", len(sentences)) as advance:
+    with part.open("r+b" if done else "xb") as out, progress("embedding sentences", len(sentences)) as advance:
         out.write(head.getvalue())
         out.seek(done * row, io.SEEK_CUR)
         out.truncate()
@@ -73,30 +105,38 @@ def _embed(sentences: Sentences, embedding: str, whole: Path) -> None:
             out.write(np.asarray(embedder.embed(texts, advance), "<f4").tobytes())
             out.flush()
             os.fsync(out.fileno())
-            write_atomically(reached, json.dumps({"rows": start + len(texts)}).encode())
+            write_json(reached, asdict(_Reached(start + len(texts))))
     part.replace(whole)
-    reached.unlink()
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """How many vectors are on the disk for sure."""
+
+    rows: Natural
 
 
 def _done(part: Path, reached: Path, head: bytes, row: int) -> int:
     """How many vectors of ``row`` bytes a killed run left to go on with."""
     try:
-        done = json.loads(reached.read_text())["rows"]
-        with part.open("rb") as file:
+        done = read_json(reached, _Reached, "").rows
+        with open_file(part, "") as file:
             same = file.read(len(head)) == head
-        whole = isinstance(done, int) and done >= 0 and part.stat().st_size >= len(head) + done * row
-    except (OSError, ValueError, KeyError, TypeError):
+            whole = os.fstat(file.fileno()).st_size >= len(head) + done * row
+    except WotdError:
         return 0
-    return done if same and whole else 0
+    return done if same and whole and not part.is_symlink() else 0
 
 
 def _map(path: Path) -> Vectors:
+    open_file(path, _HINT).close()
     try:
-        return np.asarray(np.load(path, mmap_mode="r"))
-    except FileNotFoundError as error:
-        raise WotdError(f"no vectors {path}; expected a .npy file of shape (sentences, D)") from error
+        # A shape that no file could hold overflows; the error that follows says enough.
+        with np.errstate(all="ignore"):
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # NumPy reads the head of a file as Python, and fails as Python may
-        raise WotdError(f"{path} can't be read as .npy ({error}); remove it, or embed the sentences again") from error
+        told = " ".join(str(error).split())
+        raise WotdError(f"{path} can't be read as .npy ({told}); remove it, or embed the sentences again") from error
 
 
 def check(x: Vectors, rows: int, where: Path | str) -> Vectors:
