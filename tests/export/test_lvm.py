@@ -11,15 +11,16 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 
 from converters import coreml
 from tests.tolerances import close
 from wotd_mlx.cli import main
 from wotd_mlx.export import predictor
 from wotd_mlx.export.box import ExportConfig
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import NAMES, preset
-from wotd_mlx.lvm.store import ModelFolder, Settings, untrained, write_arrays
+from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import WotdError
 
@@ -52,7 +53,7 @@ def trained(folder, name: str, **where: str) -> ModelFolder:
     """What a training leaves that an export reads."""
     made, found = ModelFolder(folder, name), settings(name, **where)
     made.write_settings(found)
-    write_arrays(made.best, tree_flatten(drawn(found).parameters(), destination={}))
+    made.write_weights(made.best, named(drawn(found).parameters()), found, [])
     return made
 
 
@@ -157,7 +158,7 @@ def test_contexts_are_neighbours_in_one_article(data, monkeypatch):
 def test_without_data_contexts_are_made_up(tmp_path, caplog):
     trained(tmp_path / "run", "linformer")
     predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "box", ExportConfig("float32"))
-    assert "made-up contexts, since real ones can't be had: no data file gone.tsv" in caplog.text
+    assert "made-up contexts, since real ones can't be had: no file gone.tsv" in caplog.text
     verification = json.loads((tmp_path / "box" / "manifest.json").read_text())["verification"]
     assert verification["contexts"].startswith("made up")
     assert verification["outputs"]["prediction"]["psnr_db"] >= 90

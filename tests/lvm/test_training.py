@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.data.sentences import Sentences, split_by_article
@@ -22,7 +23,7 @@ from wotd_mlx.lvm.training.loop import Trainer
 from wotd_mlx.lvm.training.memory import fit_into
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import batches, cut
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import BusyError, MissingError, TooLargeError, WotdError
 
 DIMS = 16
 RECIPE = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3, contrastive=0.1, negatives=32, base="gates", ema=0.9)
@@ -174,13 +175,21 @@ def test_what_others_hold_is_not_the_trainings(data):
             TIGHT,
             r"block by block has no contrastive, ema, base; leave that out, or raise --memory-limit",
         ),
+        (
+            "gru",
+            replace(RECIPE, batch=2**31 - 1),
+            8 << 30,
+            r"a batch of 2,147,483,647 windows of 6 vectors takes 2,304\.00 GB, .* 8\.00 GB; lower --batch or",
+        ),
         ("lcm", PLAIN, 500_000, r"block by block it takes 0\.00 GB: raise --memory-limit"),
         ("lcm", replace(PLAIN, batch=999), TIGHT, r"999 windows of 6 .* block by block.* lower --batch or --context"),
     ],
 )
 def test_what_fits_in_no_way_is_refused(tmp_path, data, name, recipe, limit, message):
-    with pytest.raises(WotdError, match=message):
+    with pytest.raises(TooLargeError, match=message):
         run(tmp_path, data, recipe, name, limit)
+    # Nothing stands in the way of settings that fit.
+    assert [file.name for file in ModelFolder(tmp_path, name).path.iterdir()] == [".lock"]
 
 
 def test_a_checkpoint_of_the_other_way_is_refused(tmp_path, data, monkeypatch):
@@ -188,7 +197,9 @@ def test_a_checkpoint_of_the_other_way_is_refused(tmp_path, data, monkeypatch):
     trained = training.train(settings(PLAIN, "lcm"), *data, tmp_path, TIGHT)
     next(trained)
     trained.close()
-    with pytest.raises(WotdError, match="trained under another --memory-limit"):
+    with pytest.raises(
+        WotdError, match=r"checkpoint\.safetensors doesn't fit: .*train under the --memory-limit that it was begun"
+    ):
         run(tmp_path, data, PLAIN, "lcm")
 
 
@@ -254,11 +265,113 @@ def test_other_settings_and_ended_trainings_are_left_alone(tmp_path, data):
     assert len(run(tmp_path, data, replace(RECIPE, epochs=4), fresh=True)) == 4
 
 
+def halfway(folder, data, recipe=PLAIN):
+    """A training that was killed after its first epoch."""
+    trained = training.train(settings(recipe), *data, folder, 8 << 30)
+    next(trained)
+    trained.close()
+    return ModelFolder(folder, "gru")
+
+
+@pytest.mark.parametrize("which", ["final", "checkpoint", "best"])
+def test_weights_left_from_other_settings_are_neither_taken_nor_gone_on_from(tmp_path, data, which):
+    """As an older program leaves them, or somebody who copies files about."""
+    other = halfway(tmp_path / "other", data, replace(PLAIN, seed=1))
+    strange = other.checkpoint if which == "checkpoint" else other.best
+    folder = halfway(tmp_path / "out", data)
+    strange.replace(getattr(folder, which))
+    for config in (folder.config.read_bytes(), None):
+        if config is None:
+            folder.config.unlink()
+        with pytest.raises(
+            WotdError, match=rf"{getattr(folder, which).name} doesn't belong to the settings here: .*--fr"
+        ):
+            run(tmp_path / "out", data, PLAIN)
+    assert len(run(tmp_path / "out", data, PLAIN, fresh=True)) == 3
+    assert folder.load()[1] == settings(PLAIN)
+
+
+def test_a_training_whose_best_weights_are_gone_has_not_ended(tmp_path, data):
+    run(tmp_path, data, PLAIN)
+    folder = ModelFolder(tmp_path, "gru")
+    folder.best.unlink()
+    with pytest.raises(MissingError, match=r"no file .*best_model\.safetensors; .*--fresh"):
+        run(tmp_path, data, PLAIN)
+
+
+def test_a_history_left_from_another_training_is_not_the_new_ones(tmp_path, data):
+    """It is that of the checkpoint which is gone on from; where there is none, it is no one's."""
+    run(tmp_path / "whole", data, PLAIN)
+    strange = ModelFolder(tmp_path / "whole", "gru").history.read_bytes()
+    folder = halfway(tmp_path / "out", data)
+    folder.history.write_bytes(strange)
+    seen = []
+    trained = training.train(settings(PLAIN), *data, tmp_path / "out", 8 << 30)
+    seen.append(next(trained))
+    assert [line.epoch for line in folder.epochs()] == [1, 2]
+    trained.close()
+    folder.checkpoint.unlink()
+    folder.history.write_bytes(strange)
+    next(training.train(settings(PLAIN), *data, tmp_path / "out", 8 << 30))
+    assert [line.epoch for line in folder.epochs()] == [1]
+
+
+def test_a_checkpoint_within_the_first_epoch_is_gone_on_from(tmp_path, data, monkeypatch):
+    """No epoch has ended yet, so there is no best loss; a number that stands for none is no JSON."""
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    step, taken = Trainer.step, []
+
+    class Killed(BaseException):
+        pass
+
+    def dying(self, batch):
+        if len(taken) == 3:
+            raise Killed
+        taken.append(batch)
+        return step(self, batch)
+
+    with monkeypatch.context() as short:
+        short.setattr(Trainer, "step", dying)
+        with pytest.raises(Killed):
+            run(tmp_path, data, PLAIN)
+    folder = ModelFolder(tmp_path, "gru")
+    trainer = training.trainer_for(settings(PLAIN), *data, 8 << 30, folder)
+    assert trainer.progressed.step == 3
+    assert trainer.progressed.plateau.best is None
+    assert len(run(tmp_path, data, PLAIN)) == 3
+
+
+def test_one_process_trains_in_a_folder(tmp_path, data):
+    with locked(ModelFolder(tmp_path, "gru").path), pytest.raises(BusyError, match="another training is writing to"):
+        run(tmp_path, data, PLAIN)
+
+
+@pytest.mark.parametrize("figure", range(4))
+def test_a_figure_that_is_no_number_is_told(tmp_path, data, monkeypatch, figure):
+    """No JSON can hold it: neither the checkpoint nor the history."""
+    step = Trainer.step
+
+    def wild(self, batch):
+        found = step(self, batch)
+        found[figure] = float("inf")
+        return found
+
+    monkeypatch.setattr(Trainer, "step", wild)
+    with pytest.raises(
+        WotdError, match=r"the (loss|cosine|margin|gradient norm) is inf in epoch 1, step 1; lower the l"
+    ):
+        run(tmp_path, data, PLAIN)
+    monkeypatch.setattr(Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "validate", lambda self: [float("nan"), 0.0, 0.0])
+    with pytest.raises(WotdError, match=r"the loss is nan in epoch 1, validation"):
+        run(tmp_path, data, PLAIN)
+
+
 def test_a_context_longer_than_any_article_and_a_wild_loss_are_refused(tmp_path, data):
     with pytest.raises(WotdError, match=r"--context 19 is longer than any article.*give --context 18 or less"):
         training.settings_for("gru", "tiny", replace(RECIPE, context=19), *data, "e", tmp_path / "d.tsv")
     with pytest.raises(WotdError, match="lower the learning rate"):
-        run(tmp_path, data, replace(RECIPE, learning_rate=1e30, contrastive=0.0, clip=1e30))
+        run(tmp_path, data, replace(RECIPE, learning_rate=1e9, contrastive=0.0, clip=1e9))
 
 
 def test_windows_cover_each_place_once(data):

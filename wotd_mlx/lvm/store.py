@@ -1,22 +1,31 @@
-"""Where trainings of predictors lie: ``OUT/models/NAME/`` and its files, under names that users rely on."""
+"""Where trainings of predictors lie: ``OUT/models/NAME/`` and its files, under names that users rely on.
+
+Weights and checkpoints hold a digest of the settings that made them, and weights one of the history until then: what
+was left from another training is told when it is read.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import mlx.core as mx
 
-from wotd_mlx.io.files import write_atomically
-from wotd_mlx.io.records import checked
-from wotd_mlx.io.safetensors import named
-from wotd_mlx.lvm import architecture, build
+from wotd_mlx.config.ranges import Part, check
+from wotd_mlx.io import safetensors
+from wotd_mlx.io.json import json_line, parse_json, read_json, write_json
+from wotd_mlx.io.records import checked, shown
+from wotd_mlx.io.safetensors import digest_of, named
+from wotd_mlx.lvm import NAMES, architecture, build
 from wotd_mlx.lvm.parts.residual import NextVector
+from wotd_mlx.lvm.training.progressed import Epoch, Progressed, digest_of_history, in_order
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import WotdError
+
+log = logging.getLogger("wotd_mlx")
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,9 @@ class Settings:
         embedding: whose vectors it predicts; D of them is ``architecture["dims"]``.
         data: the file of sentences, as given, and a digest of what it held.
         valid, test: shares of the articles kept from training.
+
+    Raises:
+        WotdError: one is of another type or out of range, or there is no such model.
     """
 
     name: str
@@ -40,8 +52,24 @@ class Settings:
     embedding: str
     data: str
     digest: str
-    valid: float = 0.10
-    test: float = 0.05
+    valid: Part = 0.10
+    test: Part = 0.05
+
+    def __post_init__(self) -> None:
+        check(self, "settings")
+        for what in ("data", "embedding"):
+            try:
+                getattr(self, what).encode()
+            except UnicodeEncodeError as error:
+                raise WotdError(
+                    f"the name of the {what}, {shown(getattr(self, what))}, is not UTF-8; rename it"
+                ) from error
+        checked(architecture(self.name).Config, self.architecture, "architecture")
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """What the metadata of weights says of the settings that made them; where the data lie changes nothing."""
+        return {"settings": digest_of({key: value for key, value in asdict(self).items() if key != "data"})}
 
 
 class ModelFolder:
@@ -54,48 +82,111 @@ class ModelFolder:
         self.best = self.path / "best_model.safetensors"
         self.final = self.path / "final_model.safetensors"
         self.checkpoint = self.path / "checkpoint.safetensors"
+        self._hint = f"make it with `wotd-mlx lvm train {name}`, or anew with --fresh"
+
+    def clear(self) -> None:
+        """Remove a training, its settings last: at each moment what is still there belongs to them."""
+        for file in (self.final, self.checkpoint, self.best, self.history, self.config):
+            file.unlink(missing_ok=True)
 
     def write_settings(self, settings: Settings) -> None:
         """Write ``config.json``."""
-        write_atomically(self.config, (json.dumps(asdict(settings), indent=2) + "\n").encode())
+        write_json(self.config, asdict(settings))
 
     def settings(self) -> Settings:
         """Read ``config.json``.
 
         Raises:
-            WotdError: missing or damaged, or it has keys of another version.
+            MissingError: no training here.
+            WotdError: it is damaged, or has keys of another version.
         """
-        raw, kinds = read_json(self.config), get_type_hints(Settings)
-        if not isinstance(raw, Mapping) or raw.keys() != kinds.keys():
-            raise WotdError(f"{self.config} is no training's config.json; train into another folder")
-        for key, kind in kinds.items():
-            if kind in (str, float) and type(raw[key]) is not kind:
-                raise WotdError(
-                    f"{self.config}: {key} is {raw[key]!r}, expected {kind.__name__}; train again with --fresh"
-                )
-        checked(architecture(raw["name"]).Config, raw["architecture"], f"{self.config}: architecture")
-        return Settings(**{**raw, "recipe": checked(Recipe, raw["recipe"], f"{self.config}: recipe")})
+        return read_json(self.config, Settings, self._hint)
+
+    def ended(self, settings: Settings) -> bool:
+        """Whether a training with these settings has ended here; the weights that are there are theirs.
+
+        Raises:
+            MissingError: it has ended, and its best weights aren't there.
+            WotdError: weights or a checkpoint of other settings, or cut short.
+        """
+        ended = self.final.exists()
+        for file in (self.final, self.checkpoint, self.best):
+            if file.exists() or (ended and file == self.best):
+                safetensors.read_metadata(file, self._hint, settings.made_from)
+        return ended
+
+    def write_history(self, history: Sequence[Epoch]) -> None:
+        """Write ``training_history.json``."""
+        write_json(self.history, [asdict(line) for line in history])
+
+    def epochs(self) -> list[Epoch]:
+        """Read ``training_history.json``, which is that of the weights beside it.
+
+        Raises:
+            MissingError: it isn't there.
+            WotdError: it is damaged, or another training's.
+        """
+        found = read_json(self.history, list[Epoch], self._hint)
+        try:
+            in_order(found)
+        except WotdError as error:
+            raise WotdError(f"{self.history}: {error}; {self._hint}") from error
+        kept = max((line.epoch for line in found if line.best), default=0)
+        if not kept:
+            raise WotdError(f"{self.history}: none of {len(found)} epochs is the best; {self._hint}")
+        for file, until in ((self.best, kept), (self.final, len(found))):
+            if file.exists():
+                safetensors.read_metadata(file, self._hint, {"history": digest_of_history(found[:until])})
+        return found
+
+    def write_weights(
+        self, path: Path, weights: Mapping[str, mx.array], settings: Settings, history: Sequence[Epoch]
+    ) -> None:
+        """Write weights, and what made them."""
+        safetensors.write_arrays(path, weights, {**settings.made_from, "history": digest_of_history(history)})
 
     def load(self, which: Path | None = None) -> tuple[NextVector, Settings]:
         """The trained model, its best weights unless told otherwise, ready to predict; their types are as saved.
 
         Raises:
-            WotdError: no training here, or weights that are cut short or another model's.
+            MissingError: no training here.
+            WotdError: weights that are cut short, changed, not finite, another model's or of other settings.
         """
         settings, file = self.settings(), which or self.best
+        weights = safetensors.read_arrays(file, self._hint, settings.made_from).arrays
         model = untrained(settings)
-        weights, _ = read_arrays(file)
-        expected, found = shapes(model), {name: weight.shape for name, weight in weights.items()}
-        if found != expected:
-            wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
-            raise WotdError(
-                f"{file} doesn't fit {settings.name}: {len(wrong)} weights differ, such as {wrong[0]} "
-                f"{found.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'none')}"
-            )
+        expected = {name: _as_saved(weight, weights.get(name)) for name, weight in named(model.parameters()).items()}
+        safetensors.check_arrays(weights, expected, file, self._hint)
         model.load_weights(list(weights.items()))
-        mx.eval(model.parameters())
         model.eval()
         return model, settings
+
+    def write_checkpoint(self, arrays: Mapping[str, mx.array], progressed: Progressed, settings: Settings) -> None:
+        """Write what going on needs: arrays and counters in one file, so that they can't be of two moments."""
+        told = json_line(asdict(progressed)).decode()
+        safetensors.write_arrays(self.checkpoint, arrays, {**settings.made_from, "progressed": told})
+
+    def read_checkpoint(
+        self, expected: Mapping[str, mx.array], settings: Settings
+    ) -> tuple[dict[str, mx.array], Progressed]:
+        """What :meth:`write_checkpoint` wrote.
+
+        Args:
+            expected: arrays of the names, shapes and types that are to come.
+
+        Raises:
+            MissingError: the best weights until then aren't there.
+            WotdError: it is damaged, or of a training with other settings or under another limit of memory.
+        """
+        hint = "train under the --memory-limit that it was begun with, or anew with --fresh"
+        stored = safetensors.read_arrays(self.checkpoint, hint, settings.made_from)
+        safetensors.check_arrays(stored.arrays, expected, self.checkpoint, hint)
+        where = f"{self.checkpoint}: progressed"
+        raw = parse_json(stored.metadata.get("progressed", "null").encode(), where)
+        progressed = checked(Progressed, raw, where)
+        if progressed.history:
+            safetensors.read_metadata(self.best, self._hint)
+        return stored.arrays, progressed
 
 
 def untrained(settings: Settings) -> NextVector:
@@ -105,49 +196,24 @@ def untrained(settings: Settings) -> NextVector:
     return NextVector(build(settings.name, config), recipe.base, recipe.context_dropout, recipe.noise)
 
 
-def shapes(model: NextVector) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of all weights, frozen ones too."""
-    return {name: weight.shape for name, weight in named(model.parameters()).items()}
-
-
 def trained_models(out: Path) -> list[str]:
-    """Names of the models under ``out`` whose training has ended, in the order of their sizes."""
-    from wotd_mlx.lvm import NAMES
+    """Names of the models under ``out`` whose training has ended, in the order of their sizes.
 
-    return [name for name in NAMES if ModelFolder(out, name).final.exists()]
-
-
-def read_json(path: Path) -> Any:
-    """Raises WotdError where the file is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WotdError(f"no {path}; make it with `wotd-mlx lvm train {path.parent.name}`") from error
-    except (OSError, ValueError) as error:
-        raise WotdError(f"{path} can't be read ({error}); train again into another folder") from error
-
-
-def write_arrays(path: Path, arrays: Mapping[str, mx.array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write named arrays as safetensors, each in its own type, whole or not at all."""
-    write_atomically(path, lambda file: mx.save_safetensors(file, dict(arrays), dict(metadata or {})))
-
-
-def read_arrays(path: Path) -> tuple[dict[str, mx.array], dict[str, str]]:
-    """Named arrays and their metadata.
-
-    Raises:
-        WotdError: missing, cut short, or no safetensors.
+    Files of a training with other settings than lie beside them don't count; the log says so.
     """
-    from safetensors import SafetensorError, safe_open
+    found = []
+    for name in NAMES:
+        folder = ModelFolder(out, name)
+        if folder.final.exists():
+            try:
+                folder.ended(folder.settings())
+            except WotdError as error:
+                log.warning("%s is left out: %s", name, error)
+            else:
+                found.append(name)
+    return found
 
-    try:
-        # MLX reads bfloat16, which safetensors doesn't without another package, but not whether a file is whole.
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-        arrays = mx.load(str(path), format="safetensors")
-        assert isinstance(arrays, dict)
-        return arrays, metadata
-    except FileNotFoundError as error:
-        raise WotdError(f"no {path}; make it with `wotd-mlx lvm train {path.parent.name}`") from error
-    except (OSError, SafetensorError) as error:
-        raise WotdError(f"{path} can't be read as safetensors ({error}); it is cut short: train again") from error
+
+def _as_saved(weight: mx.array, saved: mx.array | None) -> mx.array:
+    """A weight in the type that it was saved in, where that has a point: large models are trained in bfloat16."""
+    return weight if saved is None or not mx.issubdtype(saved.dtype, mx.floating) else weight.astype(saved.dtype)

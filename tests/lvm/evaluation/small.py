@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from mlx.utils import tree_flatten
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.lvm.parts.residual import NextVector
-from wotd_mlx.lvm.store import ModelFolder, Settings, untrained, write_arrays
-from wotd_mlx.lvm.training.loop import Epoch
+from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
+from wotd_mlx.lvm.training.progressed import Epoch
 from wotd_mlx.lvm.training.recipe import Recipe
 
 D = 16
@@ -53,8 +52,8 @@ def trained(out: Path, name: str = "gru", dims: int = D, **changes: object) -> M
     for n, (key, weight) in enumerate(sorted(weights.items())):
         draws = 0.3 * np.random.default_rng(n).standard_normal(weight.shape).astype(np.float32)
         weights[key] = type(weight)(draws)
-    write_arrays(folder.best, weights)
-    write_arrays(folder.final, weights)
-    epochs = [Epoch(n, 1.0, 0.1, 0.0, 1.0 / n, 0.1, 0.0, 1e-3, 1.0, 2.5, 1000 * n, n == 1) for n in (1, 2)]
-    folder.history.write_text(json.dumps([asdict(epoch) for epoch in epochs]))
+    history = [Epoch(n, 1.0, 0.1, 0.0, 1.0 / n, 0.1, 0.0, 1e-3, 1.0, 2.5, 1000 * n, n == 1) for n in (1, 2)]
+    folder.write_weights(folder.best, weights, settings, history[:1])
+    folder.write_history(history)
+    folder.write_weights(folder.final, weights, settings, history)
     return folder

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import mlx.core as mx
@@ -7,13 +8,16 @@ import pytest
 
 from tests.lvm.evaluation.small import D, articles, trained, vectors
 from tests.tolerances import close
+from wotd_mlx.io.lock import locked
 from wotd_mlx.lvm.data.sentences import split_by_article
 from wotd_mlx.lvm.evaluation import evaluate as module
 from wotd_mlx.lvm.evaluation import scores
 from wotd_mlx.lvm.evaluation.evaluate import evaluate
 from wotd_mlx.lvm.evaluation.predict import BEFORE, predict
-from wotd_mlx.lvm.store import ModelFolder, write_arrays
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.lvm.evaluation.results import Files
+from wotd_mlx.lvm.report.results import read_results
+from wotd_mlx.lvm.store import ModelFolder
+from wotd_mlx.schemas import BusyError, WotdError
 
 BASELINES = ["copy-last", "mean of context", "five scalars", "ridge"]
 LENGTHS = (12, 9, 14, 30, 8, 26, 11, 10, 9, 13)
@@ -39,7 +43,7 @@ def folder(tmp_path):
 
 
 def results(out):
-    found = module.Files(out)
+    found = Files(out)
     return [json.loads(path.read_text()) for path in (found.validation, found.retrieval, found.benchmarks)]
 
 
@@ -92,6 +96,23 @@ def test_the_three_files(folder, data, x):
     assert set(benchmarks["rows"]["gru"]) == expected
 
 
+def test_what_is_written_is_read_by_the_report(folder, data, x):
+    """Each key and its type: what is read knows no others."""
+    evaluate(folder, ["gru", "lstm"], data, x, (articles(9, 7), vectors(16, seed=4)), seconds=0)
+    read = read_results(folder)
+    validation, retrieval, _ = results(folder)
+    assert read.models == ["lstm", "gru"]
+    assert list(read.histories["gru"]) == ModelFolder(folder, "gru").epochs()
+    for name in ("gru", "ridge"):
+        assert read.number(name, "validation", "ood", "cosine") == validation["rows"][name]["ood"]["cosine"]
+        assert (
+            read.number(name, "retrieval", "test", "newest5", "top5")
+            == (retrieval["rows"][name]["test"]["newest5"]["top5"])
+        )
+    assert len(read.validation["gru"].failures) == 10
+    assert read.finished == ["lstm", "gru"]
+
+
 def test_a_row_is_what_the_parts_say(folder, data, x):
     evaluate(folder, ["gru"], data, x, context=7, seconds=0)
     validation, retrieval, _ = results(folder)
@@ -126,6 +147,17 @@ def test_other_text_is_ranked_among_itself(folder, data, x):
     assert found["mean_reciprocal_rank"] == pytest.approx((1 + 1 / 1.5) / 2, abs=1e-6)
 
 
+def test_a_name_that_is_no_text_is_written_with_question_marks(folder, data, x):
+    other = articles(9), vectors(9, seed=4)
+    evaluate(folder, ["gru"], data, x, other, ood_file=os.fsdecode(b"novel\xff.txt"), seconds=0)
+    assert read_results(folder).data.ood == "novel?.txt"
+
+
+def test_a_second_evaluation_of_a_folder_is_refused_at_once(folder, data, x):
+    with locked(Files(folder).folder), pytest.raises(BusyError, match="is writing to"):
+        evaluate(folder, ["gru"], data, x, seconds=0)
+
+
 def test_no_names_means_all_that_were_trained(folder, data, x):
     evaluate(folder, [], data, x, seconds=0)
     assert list(results(folder)[2]["rows"]) == ["lstm", "gru"]
@@ -144,7 +176,7 @@ def test_models_that_stand_alone_have_no_starting_point(tmp_path, data, x):
 def refused(match, out, data, x, *rest, names=("gru",), **more):
     with pytest.raises(WotdError, match=match):
         evaluate(out, names, data, x, *rest, seconds=0, **more)
-    assert not (out / "evaluation").exists()
+    assert not Files(out).validation.exists()
 
 
 def test_vectors_of_another_width(folder, data, x):
@@ -163,8 +195,12 @@ def test_weights_that_are_not_finite(folder, data, x):
     model = ModelFolder(folder, "gru")
     weights = dict(mx.load(str(model.best)))
     weights["predictor.head.bias"] = mx.full(weights["predictor.head.bias"].shape, float("nan"))
-    write_arrays(model.best, weights)
-    refused("not finite .* train again", folder, data, x)
+    model.write_weights(model.best, weights, model.settings(), model.epochs()[:1])
+    refused(r"best_model\.safetensors: predictor\.head\.bias holds numbers that aren't finite", folder, data, x)
+    weights["predictor.head.bias"] = mx.full(weights["predictor.head.bias"].shape, 1e30)
+    weights["gates.bias"] = mx.full(weights["gates.bias"].shape, 1e8)
+    model.write_weights(model.best, weights, model.settings(), model.epochs()[:1])
+    refused(r"the prediction for sentence \d+ is not finite, or beyond .*train again", folder, data, x)
 
 
 def test_a_context_longer_than_any_article(folder, data, x):
@@ -174,19 +210,22 @@ def test_a_context_longer_than_any_article(folder, data, x):
 
 def test_no_model(tmp_path, data, x):
     refused("no trained model under", tmp_path, data, x, names=())
-    refused(r"no .*config.json; make it with `wotd-mlx lvm train gru`", tmp_path, data, x)
+    refused(r"no file .*config.json; make it with `wotd-mlx lvm train gru`", tmp_path, data, x)
     refused("unknown model 'grue'; expected one of lstm", tmp_path, data, x, names=("grue",))
 
 
 def test_weights_cut_short(folder, data, x):
     best = ModelFolder(folder, "gru").best
     best.write_bytes(best.read_bytes()[:-40])
-    refused("cut short", folder, data, x)
+    refused(r"best_model\.safetensors can't be read as safetensors .*; make it with `wotd-mlx lvm tr", folder, data, x)
 
 
 def test_a_history_that_is_none(folder, data, x):
-    ModelFolder(folder, "gru").history.write_text('[{"epoch": 1}]')
-    refused(r"training_history.json is no list of epochs \(KeyError", folder, data, x)
+    history = ModelFolder(folder, "gru").history
+    history.write_text('[{"epoch": 1}]')
+    refused(r"training_history\.json: \[0\] lacks train_loss; make it with `wotd-mlx lvm train gru`", folder, data, x)
+    history.unlink()
+    refused(r"no file .*training_history\.json; make it with", folder, data, x)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lvm.report.synthetic import validation_row, write
+from wotd_mlx.io.lock import locked
+from wotd_mlx.io.records import checked
 from wotd_mlx.lvm import NAMES
+from wotd_mlx.lvm.evaluation.results import Data, Row
 from wotd_mlx.lvm.report.figure import Plot
 from wotd_mlx.lvm.report.html import report, write_report
 from wotd_mlx.lvm.report.results import Results, read_results
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import BusyError, MissingError
 
 VOID = {"meta", "img", "br", "link"}
 PIXEL = b"\x89PNG\r\n\x1a\n"
@@ -65,12 +68,16 @@ def check(text: str) -> Page:
 
 
 def small(rows: dict, **kwargs) -> Results:
-    return Results(data={"file": "x.tsv"}, context=5, validation=rows, **kwargs)
+    made = {name: checked(Row, row) for name, row in rows.items()}
+    return Results(**{"data": Data("x.tsv"), "context": 5, "validation": made, **kwargs})
 
 
 def test_write_report(tmp_path):
     pytest.importorskip("matplotlib")
     write(tmp_path, ["gru"])
+    left = tmp_path / "evaluation" / "comparison_plots" / ".bars.png.0123456789ab.tmp"
+    left.parent.mkdir()
+    left.touch()  # by a process that was killed
     file = write_report(tmp_path)
     assert file == tmp_path / "evaluation" / "report.html"
     page = check(file.read_text(encoding="utf-8"))
@@ -90,7 +97,10 @@ def test_nothing_is_denied_that_was_not_measured(tmp_path):
 
 
 def test_nothing_evaluated(tmp_path):
-    with pytest.raises(WotdError, match="lvm evaluate"):
+    with pytest.raises(MissingError, match="lvm evaluate"):
+        write_report(tmp_path)
+    write(tmp_path, ["gru"])
+    with locked(tmp_path / "evaluation"), pytest.raises(BusyError, match="is writing to"):
         write_report(tmp_path)
 
 
@@ -135,8 +145,8 @@ def test_texts_are_shown_and_never_run(text):
         {text: row, f"b{text}": baseline},
         machine={text: text},
         presets={text: text},
+        data=Data(file=text, embedding=text, ood=text),
     )
-    results = Results(**{**vars(results), "data": {"file": text, "embedding": text, "ood": text, "split": {}}})
     page = check(report(results, []).encode("utf-8", errors="replace").decode())
     # HTML turns a null and a carriage return into other characters; the rest must come through.
     if text.isprintable():

@@ -7,6 +7,7 @@ import pytest
 
 from tests.lvm.report.synthetic import write
 from wotd_mlx.lvm import NAMES
+from wotd_mlx.lvm.evaluation.results import Confusion, Data, Row
 from wotd_mlx.lvm.report import bars, curves, distributions, heatmap, projection, tradeoff
 from wotd_mlx.lvm.report.figure import canvas, log_axis, short
 from wotd_mlx.lvm.report.heatmap import by_column
@@ -50,8 +51,8 @@ def test_draws_its_pictures(family, tmp_path):
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("family", FAMILIES, ids=NAMES_OF.get)
 def test_missing_figures_leave_pictures_out(family, tmp_path):
-    rows = {"lstm": {"kind": "model", "valid": None}, "ridge": {"kind": "baseline"}}
-    assert family.draw(Results(data={}, context=5, validation=rows), tmp_path) == []
+    rows = {"lstm": Row("model"), "ridge": Row("baseline")}
+    assert family.draw(Results(data=Data(), context=5, validation=rows), tmp_path) == []
     assert not list(tmp_path.iterdir())
 
 
@@ -107,24 +108,16 @@ def test_columns_are_shaded_from_lowest_to_highest():
 
 
 def test_topics_without_targets_are_no_rows():
-    raw = {"topics": ["arts", "games", "history"], "matrix": [[0.5, 0.25, 0], [0, 0, 0], [None, 0, 1]]}
-    rows, columns, values = heatmap._matrix(raw)
+    found = Confusion(["arts", "games", "history"], [[0.5, 0.25, 0], [0, 0, 0], [0.5, 0, 0.5]])
+    rows, columns, values = heatmap._matrix(found)
     assert rows == ["arts", "history"]
     assert columns == ["arts", "games", "history"]
-    np.testing.assert_array_equal(values, [[0.5, 0.25, 0], [np.nan, 0, 1]])
+    np.testing.assert_array_equal(values, [[0.5, 0.25, 0], [0.5, 0, 0.5]])
 
 
-@pytest.mark.parametrize(
-    ("topics", "matrix"),
-    [([], []), (["arts"], [[0]]), (["arts", "games"], [[1], [0, 1]]), (["arts"], [1]), (["arts"], [[1], [1]]), (1, 1)],
-)
-def test_a_confusion_without_figures_is_no_picture(topics, matrix, tmp_path):
-    results = Results(
-        data={},
-        context=5,
-        validation={"lstm": {"kind": "model"}},
-        confusion={"lstm": {"topics": topics, "matrix": matrix}},
-    )
+@pytest.mark.parametrize("found", [Confusion([], []), Confusion(["arts"], [[0.0]])])
+def test_a_confusion_without_figures_is_no_picture(found, tmp_path):
+    results = Results(data=Data(), context=5, validation={"lstm": Row("model")}, confusion={"lstm": found})
     assert heatmap.draw(results, tmp_path) == []
 
 
@@ -132,8 +125,8 @@ def test_a_confusion_without_figures_is_no_picture(topics, matrix, tmp_path):
 def test_models_may_be_confused_over_different_topics(tmp_path):
     results = read_results(write(tmp_path, ["lstm", "gru"]))
     confusion = {
-        "lstm": {"topics": ["arts", "games"], "matrix": [[0.5, 0.5], [0, 0]]},
-        "gru": {"topics": ["arts", "games", "history"], "matrix": [[1, 0, 0], [0, 0, 0], [0, 1, 0]]},
+        "lstm": Confusion(["arts", "games"], [[0.5, 0.5], [0, 0]]),
+        "gru": Confusion(["arts", "games", "history"], [[1, 0, 0], [0, 0, 0], [0, 1, 0]]),
     }
     plots = heatmap.draw(Results(**{**vars(results), "confusion": confusion}), tmp_path / "plots")
     assert plots[-1].file.name == "confusion.png"

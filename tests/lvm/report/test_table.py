@@ -3,8 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.lvm.report.synthetic import write
+from tests.lvm.report.synthetic import summary, trained, write
+from wotd_mlx.io.records import checked
 from wotd_mlx.lvm import NAMES
+from wotd_mlx.lvm.evaluation.results import Data, Row, Summary
 from wotd_mlx.lvm.report.results import Results, read_results
 from wotd_mlx.lvm.report.table import (
     COST,
@@ -60,9 +62,7 @@ def test_every_row_of_the_matrix_is_there(results):
 
 def test_trained_but_not_evaluated(tmp_path):
     write(tmp_path, ["lstm"])
-    folder = tmp_path / "models" / "gru"
-    folder.mkdir()
-    (folder / "final_model.safetensors").touch()
+    trained(tmp_path, "gru")
     assert {line.name: line.note for line in lines(read_results(tmp_path), VALID)}["gru"] == "trained, not evaluated"
 
 
@@ -77,11 +77,11 @@ def test_the_best_of_each_column_is_marked(results, section):
 
 
 def test_a_section_without_figures_is_empty():
-    results = Results(data={}, context=5, validation={"lstm": {"kind": "model", "valid": {"cosine": 0.5}}})
+    results = Results(data=Data(), context=5, validation={"lstm": Row("model", valid=checked(Summary, summary(0.5)))})
     assert lines(results, OOD) == []
     # Nothing to compare a single row with.
     assert not any(cell.best for line in lines(results, VALID) for cell in line.cells)
-    assert [cell.text for cell in lines(results, FIT)[0].cells] == ["–", ".500", "–", "–"]
+    assert [cell.text for cell in lines(results, FIT)[0].cells] == ["–", ".500", ".150", "–"]
 
 
 def test_baselines_cost_nothing_worth_a_row(results):

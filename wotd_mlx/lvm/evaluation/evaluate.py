@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.json import write_json
+from wotd_mlx.io.lock import locked
+from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import architecture
 from wotd_mlx.lvm.data.sentences import Rows, Sentences, Split, split_by_article
 from wotd_mlx.lvm.data.vectors import check
@@ -21,9 +21,10 @@ from wotd_mlx.lvm.evaluation.failures import worst
 from wotd_mlx.lvm.evaluation.latency import benchmark, machine
 from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, Vectors, predict
 from wotd_mlx.lvm.evaluation.projection import places, project
-from wotd_mlx.lvm.store import ModelFolder, Settings, read_json, trained_models
+from wotd_mlx.lvm.evaluation.results import HINT, Files
+from wotd_mlx.lvm.store import ModelFolder, Settings, trained_models
 from wotd_mlx.progress import progress
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import MissingError, WotdError
 
 TRAINING_SAMPLE = 4000
 """Training targets, drawn once, on which the gap between training and validation is measured."""
@@ -31,25 +32,6 @@ STARTING_POINT = "scalars"
 """The row of what was fitted before training, to which the models add."""
 
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Files:
-    """What an evaluation writes."""
-
-    out: Path
-
-    @property
-    def validation(self) -> Path:
-        return self.out / "evaluation" / "validation_results.json"
-
-    @property
-    def retrieval(self) -> Path:
-        return self.out / "evaluation" / "retrieval_results.json"
-
-    @property
-    def benchmarks(self) -> Path:
-        return self.out / "evaluation" / "inference_benchmarks.json"
 
 
 class Part(NamedTuple):
@@ -87,8 +69,10 @@ def evaluate(
         seconds: about how long each timing of a model may take.
 
     Raises:
-        WotdError: no model, or an unknown one; models of different data, splits or embeddings; another D than theirs;
-            vectors that aren't finite; a context longer than any article; a part without a target.
+        MissingError: no model.
+        BusyError: another evaluation writes to the folder.
+        WotdError: an unknown model; models of different data, splits or embeddings; another D than theirs; vectors
+            that aren't finite; a context longer than any article; a part without a target; a damaged file.
     """
     settings = agreed(out, list(names) or trained_models(out), digest, own_split=split is not None)
     names = list(settings)
@@ -100,19 +84,6 @@ def evaluate(
     parts = _parts(data, vectors, split, ood)
     similarity = scores.similarity_to_training(vectors, parts["valid"].targets, data.rows(split.train))
 
-    fitted = baselines(data, vectors, split.train, context)
-    if base := _starting_point(out, settings, context):
-        fitted[STARTING_POINT] = base
-    table = _Table(parts, similarity, context, len(names))
-    with progress("evaluating", len(fitted) + 2 * len(names) + 1) as advance:
-        for name, forecast in fitted.items():
-            table.add(name, forecast)
-            advance(1)
-        for name in names:
-            table.add_model(out, name, seconds, advance)
-        projection = table.projection()
-        advance(1)
-
     described = {
         "file": common.data,
         "sentences": len(data),
@@ -120,13 +91,28 @@ def evaluate(
         "embedding": common.embedding,
         "dims": vectors.shape[1],
         "split": {"train": len(split.train), "valid": len(split.valid), "test": len(split.test)},
-        "ood": ood_file or "other text" if ood else None,
+        # A file's name may be bytes that are no text.
+        "ood": (ood_file or "other text").encode(errors="replace").decode() if ood else None,
     }
-    ranked = {"candidates": len(data), "ood_candidates": len(ood[0]) if ood else None, "rows": table.retrieval}
     files = Files(out)
-    _write(files.validation, {"data": described, "context": context, "rows": table.validation})
-    _write(files.retrieval, {**ranked, "confusion": table.confusion, "projection": projection})
-    _write(files.benchmarks, {"machine": machine(), "context": context, "rows": table.benchmarks})
+    with locked(files.folder):
+        fitted = baselines(data, vectors, split.train, context)
+        if base := _starting_point(out, settings, context):
+            fitted[STARTING_POINT] = base
+        table = _Table(parts, similarity, context, len(names))
+        with progress("evaluating", len(fitted) + 2 * len(names) + 1) as advance:
+            for name, forecast in fitted.items():
+                table.add(name, forecast)
+                advance(1)
+            for name in names:
+                table.add_model(out, name, seconds, advance)
+            projection = table.projection()
+            advance(1)
+        ranked = {"candidates": len(data), "ood_candidates": len(ood[0]) if ood else None, "rows": table.retrieval}
+        write_json(files.validation, {"data": described, "context": context, "rows": table.validation})
+        same = {"validation": files.digest()}
+        write_json(files.retrieval, {**same, **ranked, "confusion": table.confusion, "projection": projection})
+        write_json(files.benchmarks, {**same, "machine": machine(), "context": context, "rows": table.benchmarks})
     return files
 
 
@@ -140,13 +126,14 @@ def agreed(
         own_split: the models' splits aren't used, and may differ.
 
     Raises:
-        WotdError: no model, or an unknown one; models of different data, splits or embeddings.
+        MissingError: no model.
+        WotdError: an unknown one; models of different data, splits or embeddings.
     """
     for name in names:
         architecture(name)
     settings = {name: ModelFolder(out, name).settings() for name in names}
     if not settings:
-        raise WotdError(f"no trained model under {out / 'models'}; make one with `wotd-mlx lvm train gru`")
+        raise MissingError(f"no trained model under {out / 'models'}; make one with `wotd-mlx lvm train gru`")
     shared: dict[str, dict[str, Any]] = {
         name: {"data (digest)": s.digest, "embedding": s.embedding} for name, s in settings.items()
     }
@@ -208,7 +195,8 @@ class _Table:
         # One model at a time: its arrays are gone before the next one's come.
         model, settings = folder.load()
         size = {"parameters": model.predictor.size, "bytes": folder.best.stat().st_size}
-        self.add(name, _forecast(model, self.context), {**size, **_trained(folder)})
+        about = {"weights": read_metadata(folder.best, HINT)[DIGEST], **size, **_trained(folder)}
+        self.add(name, _forecast(model, self.context), about)
         advance(1)
         measured = benchmark(model, settings.architecture["dims"], self.context, seconds)
         self.benchmarks[name] = {**measured, **size}
@@ -247,24 +235,14 @@ def _starting_point(out: Path, settings: Mapping[str, Settings], context: int) -
 
 
 def _trained(folder: ModelFolder) -> dict[str, Any]:
-    """What ``training_history.json`` says.
-
-    Raises:
-        WotdError: it is missing or no history.
-    """
-    history = read_json(folder.history)
-    try:
-        best = [epoch["epoch"] for epoch in history if epoch["best"]]
-        return {
-            "epochs": len(history),
-            "best_epoch": best[-1] if best else len(history),
-            "seconds": round(sum(epoch["seconds"] for epoch in history), 3),
-            "training_peak_bytes": max((epoch["peak_bytes"] for epoch in history), default=0),
-        }
-    except (KeyError, TypeError) as error:
-        raise WotdError(
-            f"{folder.history} is no list of epochs ({type(error).__name__}: {error}); train again into another folder"
-        ) from error
+    """What ``training_history.json`` says."""
+    history = folder.epochs()
+    return {
+        "epochs": len(history),
+        "best_epoch": max(line.epoch for line in history if line.best),
+        "seconds": round(sum(line.seconds for line in history), 3),
+        "training_peak_bytes": max(line.peak_bytes for line in history),
+    }
 
 
 def _same_width(settings: Mapping[str, Settings], dims: int) -> None:
@@ -316,7 +294,3 @@ def _parts(data: Sentences, vectors: Vectors, split: Split, ood: tuple[Sentences
                 "give longer ones, or a larger share"
             )
     return parts
-
-
-def _write(path: Path, results: Mapping[str, Any]) -> None:
-    write_atomically(path, (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())

@@ -13,8 +13,9 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.backend import blas_threads, device_name
+from wotd_mlx.backend import device_name
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.kernels.threads import blas_threads
 from wotd_mlx.lvm.parts.residual import NextVector
 
 BATCH = 64

@@ -19,6 +19,8 @@ Forecast = Callable[[Sentences, Vectors, Rows], Vectors]
 
 BEFORE = 5
 """Sentences of its article that stand before a target, at least."""
+_LARGEST = 1e9
+"""No number of a prediction is as large; squares of far larger ones overflow."""
 _NUMBERS = 1 << 20
 _MOST_WINDOWS = 512
 
@@ -49,7 +51,7 @@ def predict(
         numbers: most numbers that the windows of a batch hold, B·L·D: what bounds the memory.
 
     Raises:
-        WotdError: a prediction that isn't finite.
+        WotdError: a prediction that isn't finite, or far from any unit vector.
     """
     D = vectors.shape[1]
     found = np.empty((len(targets), D), np.float32)
@@ -62,10 +64,10 @@ def predict(
         y, _ = model(mx.array(vectors[rows]))
         newest = y[mx.arange(len(chosen)), mx.array(length - 1)]
         found[chosen] = np.asarray(newest.astype(mx.float32))
-    if not np.isfinite(found).all():
-        wrong = targets[np.flatnonzero(~np.isfinite(found).all(axis=1))]
+    # NaN is below nothing.
+    if len(wrong := targets[~(np.abs(found) < _LARGEST).all(axis=1)]):
         raise WotdError(
-            f"the prediction for sentence {wrong[0]} is not finite ({len(wrong)} of {len(targets)} such); "
-            "the weights are damaged or diverged: train again"
+            f"the prediction for sentence {wrong[0]} is not finite, or beyond {_LARGEST:g} ({len(wrong)} of "
+            f"{len(targets)} such); the weights are damaged or diverged: train again"
         )
     return found

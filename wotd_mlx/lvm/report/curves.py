@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import Plot, canvas, log_axis, model_keys, multiples, panels_size, whole_epochs
-from wotd_mlx.lvm.report.results import Raw, Results, number
+from wotd_mlx.lvm.report.results import Results
+from wotd_mlx.lvm.training.progressed import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,27 +51,15 @@ def draw(results: Results, folder: Path) -> list[Plot]:
     return plots
 
 
-def _points(history: Sequence[Raw], key: str) -> tuple[list[float], list[float]]:
-    pairs = [
-        (epoch, y)
-        for line in history
-        if (epoch := number(line, "epoch")) is not None and (y := number(line, key)) is not None
-    ]
-    return [x for x, _ in pairs], [y for _, y in pairs]
+def _points(history: Sequence[Epoch], key: str) -> tuple[list[int], list[float]]:
+    return [line.epoch for line in history], [getattr(line, key) for line in history]
 
 
-def _kept(history: Sequence[Raw]) -> float | None:
-    best = [number(line, "epoch") for line in history if line.get("best") is True]
-    return best[-1] if best else None
-
-
-def _line(axes: Axes, name: str, history: Sequence[Raw], key: str) -> bool:
+def _line(axes: Axes, name: str, history: Sequence[Epoch], key: str) -> None:
     x, y = _points(history, key)
-    if not x:
-        return False
-    drawn, kept = style(name), _kept(history)
+    drawn = style(name)
     axes.plot(x, y, linewidth=1.5, **drawn.line)
-    at = x.index(kept) if kept in x else len(x) - 1
+    at = max(n for n, line in enumerate(history) if line.best)
     axes.plot(
         x[at],
         y[at],
@@ -81,12 +70,11 @@ def _line(axes: Axes, name: str, history: Sequence[Raw], key: str) -> bool:
         markeredgewidth=0.7,
         zorder=4,
     )
-    return True
 
 
-def _pair(file: Path, key: str, unit: str, histories: dict[str, Sequence[Raw]]) -> bool:
+def _pair(file: Path, key: str, unit: str, histories: dict[str, Sequence[Epoch]]) -> bool:
     parts = {"train": "training articles", "valid": "validation articles"}
-    if not any(_points(history, f"{part}_{key}")[0] for part in parts for history in histories.values()):
+    if not histories:
         return False
     with canvas(file, 9.6, 4.6) as figure:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -101,7 +89,7 @@ def _pair(file: Path, key: str, unit: str, histories: dict[str, Sequence[Raw]]) 
     return True
 
 
-def _gradients(file: Path, histories: dict[str, Sequence[Raw]]) -> bool:
+def _gradients(file: Path, histories: dict[str, Sequence[Epoch]]) -> bool:
     norms = [y for history in histories.values() for y in _points(history, "gradient_norm")[1] if y > 0]
     if not norms:
         return False
@@ -117,7 +105,7 @@ def _gradients(file: Path, histories: dict[str, Sequence[Raw]]) -> bool:
     return True
 
 
-def _rates(file: Path, histories: dict[str, Sequence[Raw]]) -> bool:
+def _rates(file: Path, histories: dict[str, Sequence[Epoch]]) -> bool:
     points = {name: _points(history, "learning_rate") for name, history in histories.items()}
     points = {name: (x, y) for name, (x, y) in points.items() if y and min(y) > 0}
     if not points:

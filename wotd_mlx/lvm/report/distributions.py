@@ -8,7 +8,7 @@ import numpy as np
 
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import INK, Plot, canvas, multiples, panels_size, short
-from wotd_mlx.lvm.report.results import Results, number
+from wotd_mlx.lvm.report.results import Results
 
 
 def draw(results: Results, folder: Path) -> list[Plot]:
@@ -32,14 +32,11 @@ def draw(results: Results, folder: Path) -> list[Plot]:
 def _histograms(file: Path, results: Results) -> bool:
     found = {}
     for name in results.models:
-        raw = results.validation[name].get("histogram")
-        edges, counts = (
-            [v for v in raw.get(key, []) if number(v) is not None] if isinstance(raw, dict) else []
-            for key in ("edges", "counts")
-        )
-        if len(edges) == len(counts) + 1 and sum(counts) > 0 and all(np.diff(edges) > 0):
+        histogram = results.validation[name].histogram
+        if histogram and sum(histogram.counts):
+            edges, counts = np.array(histogram.edges), np.array(histogram.counts)
             # Bins may differ between models; as a density they can be compared.
-            found[name] = (np.array(edges), np.array(counts) / sum(counts) / np.diff(edges) * 5)
+            found[name] = (edges, counts / sum(counts) / np.diff(edges) * 5)
     if not found:
         return False
     same = len({tuple(limits) for limits, _ in found.values()}) == 1 and len(found) > 1
@@ -58,13 +55,8 @@ def _histograms(file: Path, results: Results) -> bool:
 
 
 def _boxes(file: Path, results: Results) -> bool:
-    boxes = []
-    for name in [*results.baselines, *results.models]:
-        valid = results.validation[name].get("valid")
-        raw = valid.get("quartiles") if isinstance(valid, dict) else None
-        values = [v for v in raw if number(v) is not None] if isinstance(raw, list) else []
-        if len(values) == 5:
-            boxes.append((name, values))
+    names = [*results.baselines, *results.models]
+    boxes = [(name, valid.quartiles) for name in names if (valid := results.validation[name].valid)]
     if not boxes:
         return False
     with canvas(file, 7.6, 1.0 + 0.32 * len(boxes)) as figure:

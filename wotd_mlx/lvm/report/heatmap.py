@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.lvm.evaluation.results import Bucket, Confusion
 from wotd_mlx.lvm.report.figure import INK, Plot, canvas, short
-from wotd_mlx.lvm.report.results import EXCLUSIONS, TOP, Raw, Results, number
+from wotd_mlx.lvm.report.results import EXCLUSIONS, TOP, Results
 from wotd_mlx.lvm.report.table import share, signed
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _top_k(file: Path, results: Results) -> bool:
 
 
 def _buckets(file: Path, results: Results, key: str, label: str) -> bool:
-    entries = {name: {str(e.get("bucket")): e for e in results.entries(name, key)} for name in results.models}
+    entries = {name: {b.bucket: b for b in getattr(results.validation[name], key)} for name in results.models}
     entries = {name: found for name, found in entries.items() if found}
     buckets = list(dict.fromkeys(bucket for found in entries.values() for bucket in found))
     if not buckets:
@@ -130,7 +131,7 @@ def _buckets(file: Path, results: Results, key: str, label: str) -> bool:
     with canvas(file, 2.0 + 2 * width, 1.3 + 0.3 * len(entries) + (1.5 if slanted else 0.2)) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, measure, show in zip(panels, ("cosine", "margin"), (share, signed), strict=True):
-            values = _array([[number(found.get(b), measure) for b in buckets] for found in entries.values()])
+            values = _array([[getattr(found.get(b), measure, None) for b in buckets] for found in entries.values()])
             grid(axes, by_column(values), [short(name) for name in entries], heads, _texts(values, show))
             if slanted:
                 axes.set_xticks(range(len(heads)), heads, rotation=45, ha="right", rotation_mode="anchor")
@@ -139,13 +140,12 @@ def _buckets(file: Path, results: Results, key: str, label: str) -> bool:
     return True
 
 
-def _count(entries: dict[str, dict[str, Raw]], bucket: str) -> str:
-    counts = [c for found in entries.values() if (c := number(found.get(bucket), "count")) is not None]
-    return f"{counts[0]:,.0f}" if counts else "?"
+def _count(entries: dict[str, dict[str, Bucket]], bucket: str) -> str:
+    return f"{next(found[bucket].count for found in entries.values() if bucket in found):,}"
 
 
 def _confusion(file: Path, results: Results) -> bool:
-    matrices = {name: m for name in results.leaders() if (m := _matrix(results.confusion.get(name, {})))}
+    matrices = {name: m for name in results.leaders() if (m := _matrix(results.confusion.get(name)))}
     if not matrices:
         return False
     most_rows = max(len(rows) for rows, _, _ in matrices.values())
@@ -167,14 +167,10 @@ def _confusion(file: Path, results: Results) -> bool:
     return True
 
 
-def _matrix(raw: Raw) -> tuple[list[str], list[str], Grid] | None:
+def _matrix(found: Confusion | None) -> tuple[list[str], list[str], Grid] | None:
     """Topics of the rows, of the columns, and shares (rows, columns); a topic that no target has is no row."""
-    topics, lines = raw.get("topics"), raw.get("matrix")
-    if not isinstance(topics, list) or not topics or not isinstance(lines, list):
+    if found is None or not found.topics:
         return None
-    if len(lines) != len(topics) or any(not isinstance(line, list) or len(line) != len(topics) for line in lines):
-        return None
-    values = _array([[number(v) for v in line] for line in lines])
+    values = np.array(found.matrix)
     shown = np.flatnonzero((values > 0).any(axis=1))
-    names = [str(topic) for topic in topics]
-    return ([names[row] for row in shown], names, values[shown]) if len(shown) else None
+    return ([found.topics[row] for row in shown], found.topics, values[shown]) if len(shown) else None

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.lock import locked
+from wotd_mlx.lvm.evaluation.results import Failure, Files
 from wotd_mlx.lvm.report import bars, curves, distributions, heatmap, projection, tradeoff
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import DPI, Plot
 from wotd_mlx.lvm.report.page import PAGE, SCRIPT, STYLE
-from wotd_mlx.lvm.report.results import EXCLUSIONS, QUALITY, SPLITS, Raw, Results, number, read_results
+from wotd_mlx.lvm.report.results import EXCLUSIONS, QUALITY, SPLITS, Results, read_results
 from wotd_mlx.lvm.report.table import NEWEST, SECTIONS, Cell, Column, Line, Section, lines, share
 from wotd_mlx.schemas import WotdError
 
@@ -25,16 +27,19 @@ def write_report(out: Path) -> Path:
     """Draw ``OUT/evaluation/comparison_plots/*.png`` and write ``OUT/evaluation/report.html``; return the latter.
 
     Raises:
-        WotdError: nothing was evaluated in ``out``, matplotlib is missing, or a file can't be written.
+        MissingError: nothing was evaluated in ``out``.
+        BusyError: an evaluation writes to it.
+        WotdError: a file is damaged or can't be written, or matplotlib is missing.
     """
     results = read_results(out)
-    file = out / "evaluation" / "report.html"
-    page = report(results, write_plots(results, file.with_name("comparison_plots")))
-    try:
-        # A lone surrogate, which JSON may hold, is no character and can't be written as one.
-        write_atomically(file, page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise WotdError(f"{file} can't be written: {error.strerror}") from error
+    folder = Files(out).folder
+    file = folder / "report.html"
+    with locked(folder):
+        page = report(results, write_plots(results, folder / "comparison_plots"))
+        try:
+            write_atomically(file, page.encode())
+        except OSError as error:
+            raise WotdError(f"{file} can't be written: {error.strerror}") from error
     return file
 
 
@@ -138,18 +143,15 @@ def _cell(cell: Cell) -> str:
 
 def _facts(results: Results) -> str:
     data, facts = results.data, []
-    size = ", ".join(f"{_whole(n)} {key}" for key in ("sentences", "articles") if (n := number(data, key)) is not None)
-    facts.append(("Data", f"{data.get('file', 'unknown')}{f' ({size})' if size else ''}"))
-    split = data.get("split")
-    if isinstance(split, dict):
-        uses = {"train": "training", "valid": "validation", "test": "test"}
-        parts = [f"{_whole(n)} for {use}" for key, use in uses.items() if (n := number(split, key)) is not None]
-        facts.append(("Split", f"whole articles: {', '.join(parts)}; none is in two parts"))
+    counts = {"sentences": data.sentences, "articles": data.articles}
+    size = ", ".join(f"{n:,} {what}" for what, n in counts.items() if n is not None)
+    facts.append(("Data", f"{data.file}{f' ({size})' if size else ''}"))
+    if split := data.split:
+        parts = f"{split.train:,} for training, {split.valid:,} for validation, {split.test:,} for test"
+        facts.append(("Split", f"whole articles: {parts}; none is in two parts"))
     facts.append(("Targets", _targets(results)))
-    dims = number(data, "dims")
-    facts.append(
-        ("Vectors", f"{data.get('embedding', 'unknown')}{f', {dims:.0f} dimensions' if dims else ''}, unit length")
-    )
+    width = f", {data.dims} dimensions" if data.dims else ""
+    facts.append(("Vectors", f"{data.embedding}{width}, unit length"))
     context = results.context
     before = f"the last {context} vectors of the article before the target, or as many as there are"
     facts.append(("Context", f"{before}; a target has five sentences before it at least"))
@@ -157,7 +159,7 @@ def _facts(results: Results) -> str:
     search = f"the next sentence is looked for among {among} by cosine to the prediction, ties counted half"
     rule = f"{EXCLUSIONS['context']}: up to {context} sentences, for baselines too"
     facts.append(("Retrieval", f"{search}, with {rule}. “{NEWEST.title}” has {EXCLUSIONS['newest5']}"))
-    facts.append(("Out-of-domain text", str(data.get("ood") or "none")))
+    facts.append(("Out-of-domain text", data.ood or "none"))
     sizes: dict[str, list[str]] = {}
     for name in results.models:
         if name in results.presets:
@@ -176,12 +178,8 @@ def _targets(results: Results) -> str:
             n for row in results.validation if (n := results.number(row, "validation", split, "count")) is not None
         ]
         if counts:
-            found.append(f"{_whole(counts[0])} in {title}")
+            found.append(f"{counts[0]:,.0f} in {title}")
     return ", ".join(found)
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}"
 
 
 def _plain(value: Any) -> str:
@@ -202,18 +200,14 @@ def _failures(results: Results) -> str:
     about = "<p class=muted>Validation targets whose next sentence stands furthest down the list, for each model.</p>"
     parts = []
     for name in results.models:
-        if cases := results.entries(name, "failures"):
+        if cases := results.validation[name].failures:
             held = "\n".join(map(_case, cases))
             parts.append(f"<details><summary>{escape(name)} ({len(cases)})</summary>\n{held}\n</details>")
     return about + "\n".join(parts) if parts else "<p class=muted>None were kept.</p>"
 
 
-def _case(case: Raw) -> str:
-    rank, cosine = number(case, "rank"), number(case, "cosine")
-    context = case.get("context")
-    before = context if isinstance(context, list) else []
-    figures = [f"rank {rank:,.0f}" if rank is not None else "", f"cosine {cosine:.3f}" if cosine is not None else ""]
-    rows = [("before", text) for text in before] + [(key, case[key]) for key in ("wanted", "got") if case.get(key)]
-    said = "".join(f"<p><b>{label}</b> {escape(str(text))}</p>" for label, text in rows)
-    head = " · ".join([str(case.get("title", "")), *filter(None, figures)])
+def _case(case: Failure) -> str:
+    rows = [*(("before", text) for text in case.context), ("wanted", case.wanted), ("got", case.got)]
+    said = "".join(f"<p><b>{label}</b> {escape(text)}</p>" for label, text in rows)
+    head = f"{case.title} · rank {case.rank:,.0f} · cosine {case.cosine:.3f}"
     return f"<div class=case><p><strong>{escape(head)}</strong></p>{said}</div>"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.lvm.evaluation.results import Point
 from wotd_mlx.lvm.report.colours import style
 from wotd_mlx.lvm.report.figure import Plot, canvas, multiples, panels_size
 from wotd_mlx.lvm.report.results import Results
@@ -17,12 +18,14 @@ Points = NDArray[np.float64]
 
 def draw(results: Results, folder: Path) -> list[Plot]:
     """``projection.png``, a panel for each model; nothing where no projection was made."""
-    targets = _points(results.projection.get("targets"))
-    raw = results.projection.get("predictions")
-    predictions = {n: p for n in results.models if len(p := _points(raw.get(n) if isinstance(raw, dict) else None))}
+    found = results.projection
+    if found is None:
+        return []
+    targets = _points(found.targets)
+    predictions = {name: _points(found.predictions[name]) for name in results.models if found.predictions.get(name)}
     if not len(targets) or not predictions:
         return []
-    method = str(results.projection.get("method", "projection"))
+    method = found.method
     file = folder / "projection.png"
     with canvas(file, *panels_size(len(predictions), 1.9)) as figure:
         for name, axes in multiples(figure, list(predictions)).items():
@@ -49,10 +52,6 @@ def draw(results: Results, folder: Path) -> list[Plot]:
     return [Plot(file, f"Targets and predictions by {method}", caption)]
 
 
-def _points(raw: Any) -> Points:
-    """(n, 2) finite points; empty where there are none."""
-    try:
-        points = np.array(raw, float)
-    except (TypeError, ValueError):
-        return np.zeros((0, 2))
-    return points[np.isfinite(points).all(1)] if points.ndim == 2 and points.shape[1] == 2 else np.zeros((0, 2))
+def _points(found: Sequence[Point]) -> Points:
+    """(n, 2)"""
+    return np.array(found, float).reshape(-1, 2)

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from wotd_mlx.io.json import read_json
+from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import NAMES
-from wotd_mlx.lvm.store import ModelFolder, read_json
+from wotd_mlx.lvm.evaluation.results import (
+    HINT,
+    Benchmarks,
+    Confusion,
+    Data,
+    Files,
+    Projection,
+    RankedParts,
+    Retrieval,
+    Row,
+    Speed,
+    Validation,
+)
+from wotd_mlx.lvm.store import ModelFolder, trained_models
+from wotd_mlx.lvm.training.progressed import Epoch
 from wotd_mlx.schemas import WotdError
 
-Raw = Mapping[str, Any]
+log = logging.getLogger("wotd_mlx")
+
+T = TypeVar("T", Retrieval, Benchmarks)
 Place = tuple[str, ...]
-"""Of a figure: ``validation``, ``retrieval`` or ``inference``, then the keys in a row; see :meth:`Results.number`."""
+"""Of a figure: ``validation``, ``retrieval`` or ``inference``, then the fields of a row; see :meth:`Results.number`."""
 
 SPLITS = {"valid": "validation articles", "test": "test articles", "ood": "out-of-domain text"}
 EXCLUSIONS = {
@@ -48,28 +67,28 @@ class Results:
         finished: models whose training has ended, evaluated or not.
     """
 
-    data: Raw
+    data: Data
     context: int
-    validation: Mapping[str, Raw]
-    retrieval: Mapping[str, Raw] = field(default_factory=dict)
-    inference: Mapping[str, Raw] = field(default_factory=dict)
+    validation: Mapping[str, Row]
+    retrieval: Mapping[str, RankedParts] = field(default_factory=dict)
+    inference: Mapping[str, Speed] = field(default_factory=dict)
     candidates: int | None = None
-    confusion: Mapping[str, Raw] = field(default_factory=dict)
-    projection: Raw = field(default_factory=dict)
-    machine: Raw = field(default_factory=dict)
-    histories: Mapping[str, Sequence[Raw]] = field(default_factory=dict)
+    confusion: Mapping[str, Confusion] = field(default_factory=dict)
+    projection: Projection | None = None
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    histories: Mapping[str, Sequence[Epoch]] = field(default_factory=dict)
     presets: Mapping[str, str] = field(default_factory=dict)
-    finished: tuple[str, ...] = ()
+    finished: Sequence[str] = ()
 
     @property
     def baselines(self) -> list[str]:
         """Rows that nothing was trained for, in the order of the file."""
-        return [name for name, row in self.validation.items() if row.get("kind") == "baseline"]
+        return [name for name, row in self.validation.items() if row.kind == "baseline"]
 
     @property
     def models(self) -> list[str]:
         """Models that were evaluated, in the order of the matrix, unknown names last."""
-        found = [name for name, row in self.validation.items() if row.get("kind") != "baseline"]
+        found = [name for name, row in self.validation.items() if row.kind == "model"]
         return sorted(found, key=lambda name: NAMES.index(name) if name in NAMES else len(NAMES))
 
     @property
@@ -79,16 +98,14 @@ class Results:
 
     def number(self, row: str, source: str, *place: str) -> float | None:
         """A figure of a row, such as ``("validation", "valid", "cosine")``; None where there is none."""
-        return number(getattr(self, source).get(row), *place)
+        found = getattr(self, source).get(row)
+        for name in place:
+            found = getattr(found, name, None)
+        return None if found is None else float(found)
 
     def best_baseline(self, place: Place) -> float | None:
         """The highest figure of a baseline; None where none has it."""
         return max((v for name in self.baselines if (v := self.number(name, *place)) is not None), default=None)
-
-    def entries(self, row: str, key: str) -> list[Raw]:
-        """A list of objects in a row of the validation, such as ``by_length``; empty where there is none."""
-        found = self.validation.get(row, {}).get(key)
-        return [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list) else []
 
     def leaders(self, count: int = 3) -> list[str]:
         """The best models by their mean rank in the four figures of :data:`QUALITY`, best first."""
@@ -116,81 +133,52 @@ class Results:
         return [name for name in self.models if all(above(name, place) for place in QUALITY)]
 
 
-def number(raw: Any, *place: str) -> float | None:
-    """The finite number at a path of keys, ``raw`` itself where there is none; None where it is anything else."""
-    for key in place:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
-        return None
-    return float(raw)
-
-
 def read_results(out: Path) -> Results:
-    """Read ``OUT/evaluation/*.json`` and the histories of ``OUT/models``.
+    """Read ``OUT/evaluation/*.json`` and the histories of the models that were evaluated.
+
+    Of a model that was trained again since then nothing but its figures is shown, and the log says so.
 
     Raises:
-        WotdError: nothing was evaluated here, or a file is damaged.
+        MissingError: nothing was evaluated here.
+        WotdError: a file is damaged, or of another evaluation.
     """
-    folder = out / "evaluation"
-    validation = _read(folder / "validation_results.json", needed=True)
-    rows = _mapping(validation, "rows")
-    kinds = [row.get("kind") if isinstance(row, Mapping) else None for row in rows.values()]
-    if not kinds or not {*kinds} <= {"baseline", "model"} or number(validation, "context") is None:
-        raise WotdError(
-            f"{folder / 'validation_results.json'} has no rows of kind baseline or model, or no context; "
-            "evaluate again with `wotd-mlx lvm evaluate`"
-        )
-    retrieval = _read(folder / "retrieval_results.json")
-    inference = _read(folder / "inference_benchmarks.json")
-    candidates = number(retrieval, "candidates")
-    folders = {path.name: ModelFolder(out, path.name) for path in sorted((out / "models").glob("*"))}
+    files = Files(out)
+    validation = read_json(files.validation, Validation, HINT)
+    retrieval = _read(files, files.retrieval, Retrieval)
+    inference = _read(files, files.benchmarks, Benchmarks)
+    same = [ModelFolder(out, name) for name, row in validation.rows.items() if name in NAMES and _same(out, name, row)]
     return Results(
-        data=_mapping(validation, "data"),
-        context=int(validation["context"]),
-        validation=rows,
-        retrieval=_rows(retrieval),
-        inference=_rows(inference),
-        candidates=None if candidates is None else int(candidates),
-        confusion={k: v for k, v in _mapping(retrieval, "confusion").items() if isinstance(v, Mapping)},
-        projection=_mapping(retrieval, "projection"),
-        machine=_mapping(inference, "machine"),
-        histories={name: found for name, place in folders.items() if (found := _history(place))},
-        presets={name: size for name, place in folders.items() if (size := _preset(place))},
-        finished=tuple(name for name, place in folders.items() if place.final.exists()),
+        data=validation.data,
+        context=validation.context,
+        validation=validation.rows,
+        retrieval=retrieval.rows if retrieval else {},
+        inference=inference.rows if inference else {},
+        candidates=retrieval.candidates if retrieval else None,
+        confusion=retrieval.confusion if retrieval else {},
+        projection=retrieval.projection if retrieval else None,
+        machine=inference.machine if inference else {},
+        histories={folder.path.name: folder.epochs() for folder in same},
+        presets={folder.path.name: folder.settings().preset for folder in same},
+        finished=trained_models(out),
     )
 
 
-def _mapping(raw: Raw, key: str) -> Raw:
-    found = raw.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _rows(raw: Raw) -> dict[str, Raw]:
-    return {name: row for name, row in _mapping(raw, "rows").items() if isinstance(row, Mapping)}
-
-
-def _read(path: Path, needed: bool = False) -> Raw:
+def _read(files: Files, path: Path, kind: type[T]) -> T | None:
+    """None where it isn't there."""
     if not path.exists():
-        if needed:
-            raise WotdError(f"no {path}; make it with `wotd-mlx lvm evaluate`")
-        return {}
-    try:
-        raw = read_json(path)
-    except WotdError as error:
-        raise WotdError(f"{path} can't be read ({error.__cause__}); evaluate again") from error
-    if not isinstance(raw, Mapping):
-        raise WotdError(f"{path} holds a {type(raw).__name__}, expected an object; evaluate again")
-    return raw
+        return None
+    found = read_json(path, kind, HINT)
+    if found.validation != files.digest():
+        raise WotdError(f"{path} is of another evaluation than {files.validation.name} beside it; {HINT}")
+    return found
 
 
-def _history(folder: ModelFolder) -> list[Raw]:
-    """Epochs of a training; empty where none are kept."""
-    if not folder.history.exists():
-        return []
-    raw = read_json(folder.history)
-    return [line for line in raw if number(line, "epoch") is not None] if isinstance(raw, list) else []
-
-
-def _preset(folder: ModelFolder) -> str:
-    raw = read_json(folder.config) if folder.config.exists() else {}
-    return str(raw.get("preset", "")) if isinstance(raw, Mapping) else ""
+def _same(out: Path, name: str, row: Row) -> bool:
+    """Whether the weights that were measured are still there."""
+    folder = ModelFolder(out, name)
+    if not folder.best.exists():
+        return False
+    found = read_metadata(folder.best, HINT).get(DIGEST) == row.weights
+    if not found:
+        log.warning("%s was trained again since it was evaluated, so its curves aren't shown; evaluate it again", name)
+    return found

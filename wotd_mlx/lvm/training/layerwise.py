@@ -227,7 +227,7 @@ class LayerwiseTrainer(Loop):
         self.layerwise = Layerwise(model.predictor, lambda: make_optimizer(alike), loss, recipe.clip, recipe.seed)
 
     def step(self, batch: Batch) -> list[float]:
-        """One step of each block; :data:`~wotd_mlx.lvm.training.loop.FIGURES` of the batch."""
+        """One step of each block; :data:`~wotd_mlx.lvm.training.progressed.FIGURES` of the batch."""
         mx.random.seed(self.seed())
         for optimizer in self.layerwise.optimizers:
             optimizer.learning_rate = self.rate()

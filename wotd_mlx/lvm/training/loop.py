@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,57 +21,13 @@ from wotd_mlx.backend import on_cpu
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
 from wotd_mlx.lvm.training.loss import cosines, losses
-from wotd_mlx.lvm.training.plateau import Plateau
+from wotd_mlx.lvm.training.progressed import FIGURES, Epoch, Progressed
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch, batches, cut
 from wotd_mlx.schemas import WotdError
 
 Vectors = NDArray[np.float32]
 Progress = Callable[[int, str], None]
-FIGURES = ("loss", "cosine", "margin", "gradient_norm")
-"""What is averaged over the steps of an epoch, in this order."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of ``training_history.json``; cosines and margins are means over all places of the windows."""
-
-    epoch: int
-    train_loss: float
-    train_cosine: float
-    train_margin: float
-    valid_loss: float
-    valid_cosine: float
-    valid_margin: float
-    learning_rate: float
-    gradient_norm: float
-    seconds: float
-    peak_bytes: int
-    best: bool
-
-
-@dataclass
-class Progressed:
-    """How far a training has come; with the arrays of :meth:`Loop.arrays` it is all that going on needs."""
-
-    epoch: int = 1
-    step: int = 0
-    """Steps done in this epoch."""
-    total: int = 0
-    """Steps done in all."""
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(FIGURES))
-    """Of :data:`FIGURES` over this epoch's steps."""
-    seconds: float = 0.0
-    """Spent in this epoch."""
-    plateau: Plateau = field(default_factory=Plateau)
-    history: list[Epoch] = field(default_factory=list)
-
-    @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> Progressed:
-        """The inverse of ``dataclasses.asdict``."""
-        return cls(
-            **{**raw, "plateau": Plateau(**raw["plateau"]), "history": [Epoch(**line) for line in raw["history"]]}
-        )
 
 
 class Loop(ABC):
@@ -137,11 +93,7 @@ class Loop(ABC):
         started = time.monotonic() - now.seconds
         for batch in self._batches(self.split.train, rng, now.step):
             figures = self.step(batch)
-            if not np.isfinite(figures[0]):
-                raise WotdError(
-                    f"the loss is {figures[0]} in epoch {now.epoch}, step {now.step + 1}; lower the learning rate "
-                    f"(now {recipe.learning_rate:g})"
-                )
+            self._see_finite(dict(zip(FIGURES, figures, strict=True)), f"step {now.step + 1}")
             now.sums = [a + b for a, b in zip(now.sums, figures, strict=True)]
             now.step, now.seconds = now.step + 1, time.monotonic() - started
             loss, cosine, margin = (total / now.step for total in now.sums[:3])
@@ -149,6 +101,7 @@ class Loop(ABC):
             save()
         means = [total / max(now.step, 1) for total in now.sums]
         valid = self.validate()
+        self._see_finite(dict(zip(FIGURES, valid, strict=False)), "validation")
         rate = self.learning_rate
         best = now.plateau.update(now.epoch, valid[0], recipe)
         epoch = Epoch(
@@ -168,6 +121,14 @@ class Loop(ABC):
         now.history.append(epoch)
         now.epoch, now.step, now.seconds, now.sums = now.epoch + 1, 0, 0.0, [0.0] * len(FIGURES)
         return epoch
+
+    def _see_finite(self, figures: Mapping[str, float], where: str) -> None:
+        for name, figure in figures.items():
+            if not math.isfinite(figure):
+                raise WotdError(
+                    f"the {name.replace('_', ' ')} is {figure} in epoch {self.progressed.epoch}, {where}; lower the "
+                    f"learning rate (now {self.recipe.learning_rate:g})"
+                )
 
     def seed(self) -> int:
         """What the random numbers of the next step depend on."""
@@ -194,17 +155,7 @@ class Loop(ABC):
         return [float(figure) for figure in sums / total]
 
     def resume(self, arrays: dict[str, mx.array], progressed: Progressed) -> None:
-        """Go on from what :meth:`arrays` gave.
-
-        Raises:
-            WotdError: they are another model's.
-        """
-        expected = {name: weight.shape for name, weight in self.arrays().items()}
-        if {name: weight.shape for name, weight in arrays.items()} != expected:
-            raise WotdError(
-                "the checkpoint is of another model, or of one trained under another --memory-limit; "
-                "train with the settings it was begun with"
-            )
+        """Go on from what :meth:`arrays` gave."""
 
         def read(tree: Any, place: str) -> Any:
             """The same tree with the arrays that were kept: its order decides the last digit of sums over it."""

@@ -14,7 +14,7 @@ from wotd_mlx.lvm.training.layerwise import WORK_BYTES, LayerwiseTrainer, blocks
 from wotd_mlx.lvm.training.loop import Loop, Trainer
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import TooLargeError, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
@@ -26,7 +26,7 @@ def goes_by_blocks(model: NextVector, recipe: Recipe, limit: int) -> bool:
     """Whether a model's weights, gradients and moments leave no other way than block by block; computes nothing.
 
     Raises:
-        WotdError: so they do, but the model or the recipe needs all weights at once, or blocks don't fit either.
+        TooLargeError: so they do, but the model or the recipe needs all weights at once, or blocks don't fit either.
     """
     predictor = model.predictor
     needed = _update_bytes(4 * predictor.size, _copies(recipe) * 4 * predictor.size)
@@ -41,23 +41,40 @@ def goes_by_blocks(model: NextVector, recipe: Recipe, limit: int) -> bool:
     try:
         blocks = blocks_of(predictor)
     except WotdError as error:
-        raise WotdError(f"{said}, and there is no training block by block ({error}); {larger}") from error
+        raise TooLargeError(f"{said}, and there is no training block by block ({error}); {larger}") from error
     asked = [name for name in ("contrastive", "ema", "noise", "context_dropout") if getattr(recipe, name)]
     asked += ["base"] if recipe.base != "none" else []
     if asked:
-        raise WotdError(f"{said}, and training block by block has no {', '.join(asked)}; leave that out, or {larger}")
+        raise TooLargeError(
+            f"{said}, and training block by block has no {', '.join(asked)}; leave that out, or {larger}"
+        )
     least = 2 * predictor.size + WORK_BYTES * max(map(size_of, blocks))
     if least > _SHARE * limit:
-        raise WotdError(f"{said}; block by block it takes {least / GIB:.2f} GB: raise --memory-limit")
+        raise TooLargeError(f"{said}; block by block it takes {least / GIB:.2f} GB: raise --memory-limit")
     log.info("memory: %s; so block by block in bfloat16 with Adafactor, which takes %.2f GB", said, least / GIB)
     return True
+
+
+def see_batch_fits(recipe: Recipe, dims: int, limit: int) -> None:
+    """See that the vectors of a batch, (B, L, D) twice, and its candidates alone leave room under a limit.
+
+    Raises:
+        TooLargeError: they don't.
+    """
+    places = recipe.batch * recipe.context
+    numbers = 2 * places + (places + recipe.negatives if recipe.contrastive else 0)
+    if (needed := 4 * dims * numbers) > _SHARE * limit:
+        raise TooLargeError(
+            f"a batch of {recipe.batch:,} windows of {recipe.context} vectors takes {needed / GIB:,.2f} GB, the limit "
+            f"is {limit / GIB:.2f} GB; lower --batch or --context, or raise --memory-limit"
+        )
 
 
 def fit_into(trainer: Loop, limit: int) -> None:
     """See to it that a trainer's steps stay under ``limit`` bytes.
 
     Raises:
-        WotdError: they can't.
+        TooLargeError: they can't.
     """
     # What else this process holds, such as another model in a notebook, is not the training's.
     others = max(0, mx.get_active_memory() - _held(trainer))
@@ -67,7 +84,7 @@ def fit_into(trainer: Loop, limit: int) -> None:
         batch, context = trainer.recipe.batch, trainer.recipe.context
         peak = trainer.layerwise.at_work(mx.zeros((batch, context, trainer.vectors.shape[1]))) - others
         if peak > _SHARE * limit:
-            raise WotdError(
+            raise TooLargeError(
                 f"a step on {batch} windows of {context} vectors takes {peak / GIB:.2f} GB block by block, the limit "
                 f"is {limit / GIB:.2f} GB; lower --batch or --context, or raise --memory-limit"
             )
@@ -81,7 +98,7 @@ def _fit_windows(trainer: Trainer, limit: int, others: int) -> None:
     is said in one line where it is not the whole batch at once.
 
     Raises:
-        WotdError: not even one window fits.
+        TooLargeError: not even one window fits.
     """
     predictor = getattr(trainer.model, "predictor", None)
     batch = trainer.recipe.batch
@@ -109,7 +126,7 @@ def _fit_windows(trainer: Trainer, limit: int, others: int) -> None:
                     one / GIB,
                 )
             return
-    raise WotdError(
+    raise TooLargeError(
         f"one window of {trainer.recipe.context} vectors takes {one / GIB:.2f} GB, the limit is {limit / GIB:.2f} GB; "
         "raise --memory-limit, lower --context, or take a smaller preset"
     )

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wotd_mlx.config.ranges import Natural, Share
 from wotd_mlx.lvm.training.recipe import Recipe
 
 
 @dataclass
 class Plateau:
-    """The best validation loss so far, and how many epochs have passed since.
+    """The best validation loss so far, if any, and how many epochs have passed since.
 
     As ``torch.optim.lr_scheduler.ReduceLROnPlateau`` (mode ``min``, relative threshold 1e-4): the rate is multiplied
     by ``plateau_factor`` once more than ``plateau_patience`` epochs in a row bring nothing better.
     """
 
-    best: float = float("inf")
-    best_epoch: int = 0
-    waited: int = 0
-    bad: int = 0
-    factor: float = 1.0
+    best: float | None = None
+    best_epoch: Natural = 0
+    waited: Natural = 0
+    bad: Natural = 0
+    factor: Share = 1.0
     """What the recipe's learning rate is multiplied by."""
 
     def update(self, epoch: int, loss: float, recipe: Recipe) -> bool:
         """Note an epoch's validation loss; says whether it is the best."""
-        better = loss < self.best * (1 - 1e-4)
-        if better:
+        if self.best is None or loss < self.best * (1 - 1e-4):
             self.best, self.best_epoch, self.waited, self.bad = loss, epoch, 0, 0
             return True
         self.waited += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -12,19 +11,20 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
+from mlx.utils import tree_map
 from numpy.typing import NDArray
 
-from wotd_mlx.io.files import write_atomically
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.data.sentences import Sentences, Split, split_by_article
 from wotd_mlx.lvm.data.vectors import digest
 from wotd_mlx.lvm.parts.residual import Scalars
-from wotd_mlx.lvm.store import ModelFolder, Settings, read_arrays, untrained, write_arrays
+from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
 from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer, materialise
-from wotd_mlx.lvm.training.loop import Epoch, Loop, Progressed, Trainer
-from wotd_mlx.lvm.training.memory import fit_into, goes_by_blocks
+from wotd_mlx.lvm.training.loop import Loop, Trainer
+from wotd_mlx.lvm.training.memory import fit_into, goes_by_blocks, see_batch_fits
+from wotd_mlx.lvm.training.progressed import Epoch
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
@@ -67,17 +67,20 @@ def train(
     one that never stopped. One that has ended is left as it is.
 
     Raises:
-        WotdError: the folder holds a training with other settings, or another process writes to it.
+        BusyError: another process writes to the folder.
+        TooLargeError: it doesn't fit the limit.
+        WotdError: the folder holds a training with other settings, or a damaged one.
     """
     folder = ModelFolder(out, settings.name)
     with locked(folder.path):
         if fresh:
-            for file in (folder.config, folder.history, folder.best, folder.final, folder.checkpoint):
-                file.unlink(missing_ok=True)
+            folder.clear()
         if folder.config.exists():
             _same(folder.settings(), settings, folder)
-        folder.write_settings(settings)
-        if folder.final.exists():
+        if folder.ended(settings):
+            folder.write_settings(settings)
+            # Left by a kill after the last weights were written.
+            folder.checkpoint.unlink(missing_ok=True)
             log.info("%s is trained already: %s", settings.name, folder.path)
             return
         yield from _train(settings, sentences, vectors, folder, memory_limit)
@@ -99,48 +102,64 @@ def _train(
     settings: Settings, sentences: Sentences, vectors: Vectors, folder: ModelFolder, memory_limit: int
 ) -> Iterator[Epoch]:
     recipe = settings.recipe
-    trainer = trainer_for(settings, sentences, vectors, memory_limit, folder.checkpoint)
+    trainer = trainer_for(settings, sentences, vectors, memory_limit, folder)
+    now = trainer.progressed
+    # Not before: what can't be trained leaves nothing that stands in the way of other settings.
+    folder.write_settings(settings)
+    if now.history:
+        folder.write_history(now.history)
+    else:
+        for file in (folder.best, folder.history):
+            file.unlink(missing_ok=True)
     saved = time.monotonic()
 
     def save() -> None:
         nonlocal saved
         if time.monotonic() - saved >= SAVE_SECONDS:
-            _write_checkpoint(folder, trainer)
+            folder.write_checkpoint(trainer.arrays(), now, settings)
             saved = time.monotonic()
 
-    now = trainer.progressed
+    def write_weights(path: Path) -> None:
+        """All weights of the model, frozen ones too, with what training keeps for the others."""
+        with trainer.showing_kept():
+            folder.write_weights(path, named(trainer.model.parameters()), settings, now.history)
+
     left = max(0, recipe.epochs - now.epoch + 1) * trainer.steps - now.step
     with progress(settings.name, left) as advance:
         for epoch in trainer.epochs(advance, save):
             if epoch.best:
-                _write_weights(folder.best, trainer)
-            _write_history(folder, now.history)
+                write_weights(folder.best)
+            folder.write_history(now.history)
             # After the files: killed in between, the epoch is trained and written once more, the same.
-            _write_checkpoint(folder, trainer)
+            folder.write_checkpoint(trainer.arrays(), now, settings)
             saved = time.monotonic()
             yield epoch
-    _write_weights(folder.final, trainer)
+    write_weights(folder.final)
     folder.checkpoint.unlink(missing_ok=True)
 
 
 def trainer_for(
-    settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, checkpoint: Path | None = None
+    settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, folder: ModelFolder | None = None
 ) -> Loop:
-    """What trains a model of these settings under a limit: from its beginning, or from a checkpoint that exists.
+    """What trains a model of these settings under a limit: from its beginning, or from the checkpoint in a folder.
 
     Raises:
-        WotdError: the limit is too low for it, or the checkpoint is of another model.
+        TooLargeError: the limit is too low for it.
+        WotdError: the checkpoint is damaged, or another training's.
     """
     recipe = settings.recipe
+    see_batch_fits(recipe, vectors.shape[1], memory_limit)
     split = split_by_article(sentences, settings.valid, settings.test)
     mx.random.seed(recipe.seed)
     model = untrained(settings)
-    resumed = checkpoint is not None and checkpoint.exists()
+    resumed = folder is not None and folder.checkpoint.exists()
     by_blocks = goes_by_blocks(model, recipe, memory_limit)
     # Nothing has been computed yet: weights that don't fit in fp32 never stand in it.
     if not by_blocks:
         mx.eval(model.parameters())
-    elif not resumed:
+    elif resumed:
+        model.update(tree_map(lambda weight: weight.astype(mx.bfloat16), model.trainable_parameters()))
+    else:
         materialise(model, mx.bfloat16)
     if recipe.base != "none":
         model.scalars.update(fit_scalars(sentences, vectors, split, recipe))
@@ -149,9 +168,8 @@ def trainer_for(
         rows = np.random.default_rng(recipe.seed).permutation(sentences.rows(split.train))[:_NORMALISED_ROWS]
         fit_normaliser(vectors[np.sort(rows)] * model.scale)
     trainer = (LayerwiseTrainer if by_blocks else Trainer)(model, sentences, vectors, split, recipe)
-    if checkpoint is not None and resumed:
-        arrays, metadata = read_arrays(checkpoint)
-        trainer.resume(arrays, Progressed.from_json(json.loads(metadata["progressed"])))
+    if folder is not None and resumed:
+        trainer.resume(*folder.read_checkpoint(trainer.arrays(), settings))
         at = trainer.progressed
         log.info("%s goes on after epoch %d, step %d", settings.name, at.epoch - 1, at.step)
     fit_into(trainer, memory_limit)
@@ -169,18 +187,3 @@ def fit_scalars(sentences: Sentences, vectors: Vectors, split: Split, recipe: Re
             pass
     kept: dict[str, Any] = trainer.kept
     return kept
-
-
-def _write_weights(path: Path, trainer: Loop) -> None:
-    """All weights of the model, frozen ones too, with what training keeps for the others."""
-    with trainer.showing_kept():
-        write_arrays(path, named(trainer.model.parameters()))
-
-
-def _write_checkpoint(folder: ModelFolder, trainer: Loop) -> None:
-    """Arrays and counters in one file, so that they can't be of two different moments."""
-    write_arrays(folder.checkpoint, trainer.arrays(), {"progressed": json.dumps(asdict(trainer.progressed))})
-
-
-def _write_history(folder: ModelFolder, history: list[Epoch]) -> None:
-    write_atomically(folder.history, (json.dumps([asdict(epoch) for epoch in history], indent=1) + "\n").encode())
