@@ -158,14 +158,14 @@ def test_unknown_models_are_refused_before_anything_is_read(data, trained, tmp_p
 def test_data_that_do_not_fit_are_refused(data, tmp_path):
     table, vectors = data
     out = tmp_path / "out"
-    assert refused(*training(tmp_path / "gone.tsv", vectors, out)).startswith("error: no data file ")
+    assert refused(*training(tmp_path / "gone.tsv", vectors, out)).startswith("error: no file ")
     table.with_name("odd.tsv").write_text("article\tsentence\nA\tOne.\n")
-    assert "odd.tsv lacks the column article_id; its first line has article, sentence" in refused(
+    assert "odd.tsv: the first line is 'article\\tsentence', without 'article_id'" in refused(
         *training(table.with_name("odd.tsv"), vectors, out)
     )
     table.with_name("short.tsv").write_text("article_id\tsentence\nA\tOne.\nB\tOne.\n")
     assert "no article of two sentences or more" in refused(*training(table.with_name("short.tsv"), vectors, out))
-    assert "gone.npy; expected a .npy file" in refused(*training(table, tmp_path / "gone.npy", out))
+    assert "gone.npy; give a .npy file" in refused(*training(table, tmp_path / "gone.npy", out))
     assert refused(*training(table, "nope", out)).startswith("error: unknown embedding 'nope'")
     x = np.load(vectors)
     x[7] = np.nan
@@ -198,7 +198,7 @@ def test_other_data_are_refused_before_anything_is_embedded(trained, tmp_path, m
 
     monkeypatch.setattr("wotd_mlx.lvm.data.vectors.sentence_vectors", embed)
     assert "not what the models" in refused("evaluate", "--out", out, "--data", write_other(table, tmp_path))
-    assert refused("evaluate", "--out", out, "--ood", tmp_path / "gone.tsv").startswith("error: no data file ")
+    assert refused("evaluate", "--out", out, "--ood", tmp_path / "gone.tsv").startswith("error: no file ")
 
 
 def write_other(table, folder):
@@ -212,23 +212,46 @@ def test_nothing_trained_or_evaluated_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("option", "range_"),
     [
-        (["--context", "0"], 2, "--context"),
-        (["--base", "sum"], 2, "--base"),
-        (["--preset", "huge"], 2, "--preset"),
-        (["--seed", "-1"], 2, "--seed"),
-        (["--seed", str(2**64)], 2, "--seed"),
-        (["--ema", "1"], 2, "--ema"),
-        (["--learning-rate", "0"], 1, "learning_rate is 0.0; expected more than 0"),
-        (["--learning-rate", "nan"], 1, "learning_rate is nan; expected more than 0"),
-        (["--memory-limit", "0.01"], 2, "--memory-limit"),
+        ("--context", "1<=x<=2147483647"),
+        ("--epochs", "1<=x<=2147483647"),
+        ("--batch", "1<=x<=2147483647"),
+        ("--seed", "0<=x<=4294967295"),
+        ("--learning-rate", "0<x<=1000000000.0"),
+        ("--contrastive", "0<=x<=1000000000.0"),
+        ("--noise", "0<=x<=1000000000.0"),
+        ("--context-dropout", "0<=x<1"),
+        ("--ema", "0<=x<1"),
+        ("--memory-limit", "0.1<=x<=1000000.0"),
     ],
 )
-def test_settings_out_of_range_are_refused(arguments, code, message, data, tmp_path):
-    result = run(*training(*data, tmp_path / "out"), *arguments)
-    assert result.exit_code == code, result.output
-    assert message in result.stderr
+@pytest.mark.parametrize("value", ["-1", str(10**30), "nan", "inf", "many"])
+def test_numbers_out_of_range_are_wrong_usage(option, range_, value, data, tmp_path):
+    result = run(*training(*data, tmp_path / "out"), option, value)
+    assert result.exit_code == 2, result.output
+    last = result.stderr.splitlines()[-1]
+    whole = option in ("--context", "--epochs", "--batch", "--seed")
+    told = (
+        " is not a valid" if value == "many" or (whole and value in ("nan", "inf")) else f" not in the range {range_}"
+    )
+    assert last.startswith(f"Error: Invalid value for '{option}'")
+    assert told in last
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_context_of_an_evaluation_has_a_range(trained):
+    for value in (0, 10**30):
+        result = run("evaluate", "--out", trained[2], "--context", value)
+        assert result.exit_code == 2
+        assert "not in the range 1<=x<=2147483647" in result.stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--base", "sum"), ("--preset", "huge"), ("--precision", "int8")])
+def test_words_that_are_no_choice_are_wrong_usage(option, value, data, tmp_path):
+    result = run(*training(*data, tmp_path / "out"), option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["list", "train", "evaluate", "compare"])

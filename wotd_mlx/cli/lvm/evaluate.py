@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.lvm.options import out
+from wotd_mlx.cli.lvm.options import COUNT, out
 from wotd_mlx.cli.options import as_json, device, print_json
 
 
@@ -17,9 +17,7 @@ from wotd_mlx.cli.options import as_json, device, print_json
     "--data", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Where the sentences lie now, if moved."
 )
 @click.option("--ood", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Text of another kind, as well.")
-@click.option(
-    "--context", type=click.IntRange(1), help="Vectors read, of every row; the largest trained with unless told."
-)
+@click.option("--context", type=COUNT, help="Vectors read, of every row; the largest trained with unless told.")
 @device
 @as_json
 def command(
@@ -46,13 +44,15 @@ def command(
     from wotd_mlx.lvm.report.results import read_results
     from wotd_mlx.lvm.report.table import rich_table
     from wotd_mlx.lvm.store import ModelFolder, trained_models
-    from wotd_mlx.schemas import WotdError
+    from wotd_mlx.schemas import MissingError
 
     for name in names:
         architecture(name)
     found = list(names) or trained_models(out)
     if not found:
-        raise WotdError(f"{out} holds no trained model; make one with `wotd-mlx lvm train gru --data FILE --out {out}`")
+        raise MissingError(
+            f"{out} holds no trained model; make one with `wotd-mlx lvm train gru --data FILE --out {out}`"
+        )
     settings = ModelFolder(out, found[0]).settings()
     sentences = read_sentences(data or Path(settings.data))
     theirs = read_sentences(ood) if ood else None

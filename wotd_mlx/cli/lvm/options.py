@@ -6,6 +6,10 @@ from pathlib import Path
 
 import click
 
+from wotd_mlx.config.ranges import MAX_COUNT
+
+COUNT = click.IntRange(1, MAX_COUNT)
+
 out = click.option(
     "--out",
     default="artifacts/lvm",

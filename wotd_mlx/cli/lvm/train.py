@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT, GIB
-from wotd_mlx.cli.lvm.options import out
-from wotd_mlx.cli.options import as_json, device, print_json
+from wotd_mlx.cli.lvm.options import COUNT, out
+from wotd_mlx.cli.options import Float, as_json, device, print_json
 from wotd_mlx.config import TrainingConfig
+from wotd_mlx.config.ranges import MAX_SEED
 
 log = logging.getLogger("wotd_mlx")
 
@@ -29,24 +30,24 @@ log = logging.getLogger("wotd_mlx")
 )
 @click.option("--preset", "size", type=click.Choice(["tiny", "paper"]), default="tiny", show_default=True, help="Size.")
 @out
-@click.option("--context", type=click.IntRange(1), help="Vectors that a model reads at most.")
-@click.option("--epochs", type=click.IntRange(1), help="Most passes over the training articles.")
-@click.option("--batch", type=click.IntRange(1), help="Windows a step of the optimiser.")
-@click.option("--learning-rate", type=float, help="Of the optimiser; falls where the loss stays on a plateau.")
+@click.option("--context", type=COUNT, help="Vectors that a model reads at most.")
+@click.option("--epochs", type=COUNT, help="Most passes over the training articles.")
+@click.option("--batch", type=COUNT, help="Windows a step of the optimiser.")
 @click.option(
-    "--contrastive", type=click.FloatRange(0), help="Weight of the contrastive loss beside the squared error."
+    "--learning-rate",
+    type=Float(0, 1e9, min_open=True),
+    help="Of the optimiser; falls where the loss stays on a plateau.",
 )
+@click.option("--contrastive", type=Float(0, 1e9), help="Weight of the contrastive loss beside the squared error.")
 @click.option(
     "--base", type=click.Choice(["none", "added", "gates"]), help="How a model uses fitted weights of its context."
 )
-@click.option(
-    "--context-dropout", type=click.FloatRange(0, 1, max_open=True), help="Share of vectors hidden in training."
-)
-@click.option("--noise", type=click.FloatRange(0), help="Deviation of noise on the vectors read in training.")
-@click.option("--ema", type=click.FloatRange(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
+@click.option("--context-dropout", type=Float(0, 1, max_open=True), help="Share of vectors hidden in training.")
+@click.option("--noise", type=Float(0, 1e9), help="Deviation of noise on the vectors read in training.")
+@click.option("--ema", type=Float(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of what is computed.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of weights, order and dropout.")
-@click.option("--memory-limit", type=click.FloatRange(0.1), metavar="GB", help="Picks micro-batches. [default: 8]")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of weights, order and dropout.")
+@click.option("--memory-limit", type=Float(0.1, 1e6), metavar="GB", help="Picks micro-batches. [default: 8]")
 @click.option("--fresh", is_flag=True, help="Start over where a training lies already.")
 @device
 @as_json
@@ -83,12 +84,11 @@ def command(
     names = NAMES if name == "all" else (name,)
     for each in names:
         architecture(each)
+    recipe = replace(RECIPES[size], **{key: value for key, value in given.items() if value is not None})
     sentences = read_sentences(data)
     vectors = sentence_vectors(sentences, embedding, out / "embeddings")
     limit = int(memory_limit * GIB) if memory_limit else DEFAULT_MEMORY_LIMIT
-    chosen = {key: value for key, value in given.items() if value is not None}
     for each in names:
-        recipe = replace(RECIPES[size], **chosen)
         settings = settings_for(each, size, recipe, sentences, vectors, embedding, data)
         for epoch in train(settings, sentences, vectors, out, limit, fresh):
             if as_json:
