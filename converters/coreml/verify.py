@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from converters.coreml.capture import Example, Function, capture, dtype_name, named_outputs
-from converters.coreml.errors import ConversionError, GateError
+from converters.coreml.errors import ConversionError, GateError, PackageError
 from converters.coreml.executor import Executor
 from converters.coreml.graph import FLOATS, Array, Graph
 from converters.coreml.interpret import interpret
@@ -138,7 +138,8 @@ def run(package: str | Path, inputs: Mapping[str, Any], engine: str = "auto") ->
 
     Raises:
         ConversionError: an unknown engine, or Core ML asked for where there is none.
-        ValueError: inputs that are missing, unknown or of another shape, all of them.
+        FileNotFoundError, NotImplementedError, PackageError: by the reference executor, as it says; the last one also
+            for inputs that are missing, unknown or of another shape, all of them.
     """
     return runner(package, engine)(inputs)
 
@@ -187,6 +188,10 @@ def verify(
     Args:
         layers: compare every tensor inside too, on the first example, by the reference executor.
         progress: called with 1 after each example.
+
+    Raises:
+        ConversionError, FileNotFoundError, NotImplementedError, PackageError: see :func:`run`; the last one also for
+            outputs that the package lacks or has in another size.
     """
     examples = [example] if isinstance(example, Mapping) else list(example)
     if not examples:
@@ -197,6 +202,8 @@ def verify(
         batch = examples[start : start + TOGETHER]
         for inputs, expected in zip(batch, [_expected(fn, inputs) for inputs in batch], strict=True):
             got = call(inputs)
+            if odd := [n for n, (array, _) in expected.items() if n not in got or got[n].size != array.size]:
+                raise PackageError(f"{package}: expected the outputs {odd} of the function's sizes, got {list(got)}")
             for name, (array, is_float) in expected.items():
                 sums.setdefault(name, _Sum(is_float)).add(array, got[name])
             if progress:

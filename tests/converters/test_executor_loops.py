@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from coremltools.converters.mil import Builder
 
-from converters.coreml.executor import Executor
+from converters.coreml.executor import Executor, PackageError
 from tests.converters.saved import build, check
 from tests.tolerances import close
 
@@ -111,7 +111,8 @@ def test_negative_index_is_refused_since_ios17(tmp_path):
     inputs = {"x": X, "i": np.array([-1, 0], np.int32)}
     path = build(tmp_path / "m.mlpackage", lambda x, i: Builder.gather(x=x, indices=i, axis=1), inputs)
     executor = Executor(path)
-    with pytest.raises(IndexError, match="indices from -1 to 0 for a length of 3; opset CoreML7 takes none below 0"):
+    told = "gather 'gather_0': indices from -1 to 0 for a length of 3; opset CoreML7 takes none below 0"
+    with pytest.raises(PackageError, match=told):
         executor(inputs)
     good = {"x": X, "i": np.array([2, 0], np.int32)}
     close(next(iter(executor(good).values())), X[:, [2, 0]], "exact")

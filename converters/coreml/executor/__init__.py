@@ -2,53 +2,29 @@
 
 Float operations compute and accumulate in fp32, then round to the dtype that the program declares; so an fp16
 program is followed value by value, and what exceeds 65504 becomes infinite.
+
+Whatever the files hold, reading and running a package ends in one of three errors: FileNotFoundError where a file is
+missing, NotImplementedError where an operation or one of its forms has no implementation, and PackageError, in one
+line and with its cause chained, where a part is damaged or the inputs don't fit.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from converters.coreml.errors import PackageError, failure
 from converters.coreml.executor.blob import STORAGE, Array
 from converters.coreml.executor.ops import OPS
-from converters.coreml.executor.package import Operation, Package, Value, load_package
-from converters.coreml.executor.registry import Node
+from converters.coreml.executor.package import Operation, Package, Value, blamed, load_package
+from converters.coreml.executor.steps import Binder, Step, fits, rounding_to
 
-__all__ = ["OPS", "Executor", "Operation", "Package", "Value", "load_package"]
-
-Rounding = Callable[[Any], Array]
-
-
-def _round_half(value: Any) -> Array:
-    return np.asarray(value).astype(np.float16).astype(np.float32)
-
-
-def _round_brain(value: Any) -> Array:
-    """fp32 -> bf16, ties to even, kept as fp32."""
-    bits = np.asarray(value, dtype=np.float32).view(np.uint32).astype(np.uint64)
-    bits = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) & np.uint64(0xFFFF0000)
-    rounded = bits.astype(np.uint32).view(np.float32)
-    return np.where(np.isnan(value), np.float32(np.nan), rounded)
-
-
-def _rounding(dtype: str) -> Rounding:
-    """The function that brings a result to a declared dtype; floats stay fp32 in memory."""
-    if dtype == "fp16":
-        return _round_half
-    if dtype == "bf16":
-        return _round_brain
-    kept = STORAGE.get(dtype)
-    if dtype == "fp64":
-        kept = np.dtype(np.float32)
-    if kept is None:
-        return np.asarray
-    return lambda value: np.asarray(value).astype(kept, copy=False)
+__all__ = ["OPS", "Executor", "Operation", "Package", "PackageError", "Value", "load_package"]
 
 
 def _declared(value: Array, dtype: str) -> Array:
@@ -57,69 +33,26 @@ def _declared(value: Array, dtype: str) -> Array:
     return value if storage is None or dtype == "bf16" else value.astype(storage, copy=False)
 
 
-def _prepare(value: Array) -> Any:
-    """A constant as operations take it: floats as fp32, scalars as Python numbers or texts."""
-    if value.dtype == np.float16:
-        value = value.astype(np.float32)
-    return value.item() if value.ndim == 0 else np.asarray(value)
-
-
-def _fits(shape: tuple[int, ...], declared: tuple[int | None, ...] | None) -> bool:
-    if declared is None or shape == declared:
-        return True
-    return len(shape) == len(declared) and all(d is None or d == s for s, d in zip(shape, declared, strict=True))
-
-
-@dataclass(frozen=True)
-class _Step:
-    """An operation bound to its function and constants."""
-
-    node: Node
-    function: Callable[..., Any]
-    constants: dict[str, Any]
-    single: tuple[tuple[str, str], ...]
-    several: tuple[tuple[str, tuple[Any, ...]], ...]
-    roundings: tuple[Rounding, ...]
-
-    def run(self, values: dict[str, Any]) -> None:
-        """Compute the outputs from ``values`` and add them to it."""
-        arguments = self.constants.copy()
-        for key, name in self.single:
-            arguments[key] = values[name]
-        for key, names in self.several:
-            arguments[key] = tuple(values[n] if isinstance(n, str) else _prepare(n) for n in names)
-        try:
-            result = self.function(**arguments)
-        except Exception as error:
-            error.add_note(f"in the MIL operation {self.node.type} {self.node.name!r}")
-            raise
-        results = result if isinstance(result, tuple) else (result,)
-        for value, declared, rounding in zip(results, self.node.outputs, self.roundings, strict=True):
-            rounded = rounding(value)
-            if not _fits(rounded.shape, declared.shape):
-                raise ValueError(
-                    f"{self.node.type} {self.node.name!r}: computed the shape {rounded.shape}, "
-                    f"but the program declares {declared}"
-                )
-            values[declared.name] = rounded
-
-
 class Executor:
     """Runs one function of a saved ``.mlpackage``.
 
-    Raises ``NotImplementedError`` at load, once, naming each operation that has no implementation.
+    Raises:
+        FileNotFoundError: no such package, or a file that it names is missing.
+        NotImplementedError: operations that have no implementation, at load, once, all of them.
+        PackageError: the package is damaged, or, when it is called, the inputs don't fit.
     """
 
     def __init__(self, path: Path | str, function: str = "main"):
         self.package = load_package(path, function)
         self._check_operations()
-        self._values: dict[str, Any] = {}
-        self._dtypes: dict[str, str] = {v.name: v.dtype for v in self.package.inputs}
-        self._steps: list[_Step] = []
+        binder = Binder(self.package)
+        self._values, self._types = binder.constants, binder.declared
+        self._steps: list[Step] = []
         self._folded: list[str] = []
         with np.errstate(all="ignore"):
             for operation in self.package.operations:
-                self._bind(operation)
+                with blamed(f"{path}: {operation}"):
+                    self._add(operation, binder)
 
     @property
     def inputs(self) -> dict[str, tuple[tuple[int | None, ...] | None, str]]:
@@ -143,43 +76,28 @@ class Executor:
         package = self.package
         missing = Counter(o.type for o in package.operations if o.type != "const" and o.type not in OPS)
         missing.update(f"input of type {v.dtype}" for v in package.inputs if v.dtype not in STORAGE)
+        made = (v for o in package.operations if o.type in OPS for v in o.outputs)
+        missing.update(f"result of type {v.dtype}" for v in made if v.dtype not in STORAGE)
         if missing:
-            listed = ", ".join(f"{name} ×{count}" for name, count in sorted(missing.items()))
-            raise NotImplementedError(f"{package.path}: no implementation of {listed}; {len(OPS)} operations have one")
+            listed = ", ".join(f"{name:.60} ×{count}" for name, count in sorted(missing.items())[:20])
+            told = f"no implementation of {listed}; {len(OPS)} operations have one"
+            raise failure(str(package.path), NotImplementedError(told))
 
-    def _bind(self, operation: Operation) -> None:
-        """Prepare an operation; compute it now when all it reads is constant."""
-        self._dtypes.update((v.name, v.dtype) for v in operation.outputs)
+    def _add(self, operation: Operation, binder: Binder) -> None:
+        """Bind an operation, and compute it now when all it reads is constant."""
         if operation.type == "const":
-            self._values[operation.name] = _prepare(operation.attributes["val"])
+            binder.constant(operation)
             return
-        entry = OPS[operation.type]
-        node = Node(operation.type, operation.name, self.package.opset_version, operation.outputs)
-        constants: dict[str, Any] = {"node": node} if entry.wants_node else {}
-        single: list[tuple[str, str]] = []
-        several: list[tuple[str, tuple[Any, ...]]] = []
-        if operation.type.startswith("constexpr_"):
-            # Up to iOS 17 a compressed constant carries its parameters as attributes.
-            constants.update((k, _prepare(v)) for k, v in operation.attributes.items() if k != "name")
-        for key, bindings in operation.inputs.items():
-            fixed = all(not isinstance(b, str) or b in self._values for b in bindings)
-            if fixed:
-                parts = tuple(self._values[b] if isinstance(b, str) else _prepare(b) for b in bindings)
-                constants[key] = parts[0] if len(parts) == 1 else parts
-            elif len(bindings) == 1 and isinstance(bindings[0], str):
-                single.append((key, bindings[0]))
-            else:
-                several.append((key, bindings))
-        roundings = tuple(_rounding(v.dtype) for v in operation.outputs)
-        step = _Step(node, entry.function, constants, tuple(single), tuple(several), roundings)
-        if single or several:
+        step = binder.bind(operation)
+        binder.declared.update((v.name, v) for v in operation.outputs)
+        if step.single or step.several:
             self._steps.append(step)
-            return
-        step.run(self._values)
-        self._folded += [v.name for v in operation.outputs]
+        else:
+            step.run(binder.constants)
+            self._folded += [v.name for v in operation.outputs]
 
     def _check_inputs(self, inputs: Mapping[str, ArrayLike]) -> dict[str, Any]:
-        """The inputs in the declared dtypes; one ValueError lists all faults."""
+        """The inputs in the declared dtypes; one PackageError lists all faults."""
         faults: list[str] = []
         known = {v.name for v in self.package.inputs}
         faults += [f"{name}: unknown; the inputs are {sorted(known)}" for name in inputs if name not in known]
@@ -188,18 +106,22 @@ class Executor:
             if declared.name not in inputs:
                 faults.append(f"{declared.name}: missing; expected {declared}")
                 continue
-            given = np.asarray(inputs[declared.name])
-            if not _fits(given.shape, declared.shape):
+            try:
+                given = np.asarray(inputs[declared.name])
+            except Exception as error:
+                faults.append(f"{declared.name}: no array ({type(error).__name__}); expected {declared}")
+                continue
+            if not fits(given.shape, declared.shape):
                 faults.append(f"{declared.name}: got the shape {given.shape}, expected {declared}")
             elif given.dtype.kind not in "biuf":
                 faults.append(f"{declared.name}: got dtype {given.dtype}, expected {declared}")
             else:
-                value = _rounding(declared.dtype)(given)
+                value = rounding_to(declared.dtype)(given)
                 if value.dtype.kind in "iu" and not np.array_equal(value, given):
                     faults.append(f"{declared.name}: got numbers that {declared.dtype} cannot hold")
                 taken[declared.name] = value
         if faults:
-            raise ValueError(f"{self.package.path}: wrong inputs:\n  " + "\n  ".join(faults))
+            raise PackageError(f"{self.package.path}: wrong inputs: {'; '.join(faults)}")
         return taken
 
     def _run(self, inputs: Mapping[str, ArrayLike]) -> dict[str, Any]:
@@ -219,4 +141,4 @@ class Executor:
         values = self._run(inputs)
         names = [v.name for v in self.package.inputs] + self._folded
         names += [v.name for step in self._steps for v in step.node.outputs]
-        return {n: _declared(np.asarray(values[n]), self._dtypes[n]) for n in names}
+        return {n: _declared(np.asarray(values[n]), self._types[n].dtype) for n in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,8 @@ Array = np.ndarray[Any, Any]
 
 HEADER = np.dtype([("count", "<u4"), ("version", "<u4")])
 RECORD = np.dtype([("sentinel", "<u4"), ("dtype", "<u4"), ("size", "<u8"), ("offset", "<u8"), ("padding_bits", "<u8")])
+# What the file's header takes, and each record's metadata, which its data follow.
+RECORD_BYTES = 64
 SENTINEL = 0xDEADBEEF
 VERSION = 2
 
@@ -78,7 +81,7 @@ def unpack_bits(packed: Array, bits: int, count: int, signed: bool = False) -> A
 
 def decode(raw: Array, dtype: str, shape: tuple[int, ...]) -> Array:
     """Turn bytes into an array of a MIL dtype: sub-byte integers are unpacked, bf16 becomes fp32."""
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if dtype in SUB_BYTE:
         return unpack_bits(raw, SUB_BYTE[dtype], count, signed=dtype == "int4").reshape(shape)
     storage = STORAGE[dtype]
@@ -98,17 +101,18 @@ class BlobFile:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: the program names this weight file, but it is missing")
         self.size = path.stat().st_size
-        if self.size < 64:
-            raise ValueError(f"{path}: truncated: {self.size} bytes, and the header alone takes 64")
+        if self.size < RECORD_BYTES:
+            raise ValueError(f"{path.name} is truncated: {self.size} bytes, and the header alone takes {RECORD_BYTES}")
         self.data: Array = np.memmap(path, dtype=np.uint8, mode="r")
         version = int(self.data[: HEADER.itemsize].view(HEADER)[0]["version"])
         if version != VERSION:
-            raise ValueError(f"{path}: blob storage version {version}; only version {VERSION} is known")
+            raise ValueError(f"{path.name} has blob storage version {version}; only version {VERSION} is known")
 
     def read(self, offset: int, dtype: str, shape: tuple[int, ...]) -> Array:
         """Read the record whose metadata starts at ``offset``; its dtype and size must be the declared ones."""
-        where = f"{self.path}: record at byte {offset}"
-        if offset + 64 > self.size:
+        where = f"{self.path.name}: record at byte {offset}"
+        begin = offset + RECORD_BYTES
+        if begin > self.size:
             raise ValueError(f"{where}: truncated: the file ends at byte {self.size}")
         record = self.data[offset : offset + RECORD.itemsize].view(RECORD)[0]
         if int(record["sentinel"]) != SENTINEL:
@@ -117,9 +121,11 @@ class BlobFile:
         if stored != dtype:
             raise ValueError(f"{where}: holds {stored}, but the program declares {dtype}")
         start, length = int(record["offset"]), int(record["size"])
+        if start != begin:
+            raise ValueError(f"{where}: its data are said to begin at byte {start}; they follow at {begin}")
         if start + length > self.size:
             raise ValueError(f"{where}: truncated: data end at byte {start + length}, the file at {self.size}")
         try:
             return decode(self.data[start : start + length], dtype, shape)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+            raise ValueError(f"{where}: {error}") from error

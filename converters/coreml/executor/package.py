@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converters.coreml.errors import PackageError, failure
 from converters.coreml.executor.blob import STORAGE, Array, BlobFile, decode
 
 # MIL's own number of each dtype, and the name that programs write in `cast`.
@@ -38,6 +41,11 @@ DTYPES = {
 }
 PROGRAM_VERSION = 1
 NEWEST_SPECIFICATION = 10
+# In which field of a message numbers of each of NumPy's kinds may stand; all but texts may be bytes too.
+FIELDS = {"floats": "f", "doubles": "f", "ints": "iu", "longInts": "iu", "bools": "b", "bytes": "biuf"}
+# How many numbers a program may hold, those that it computes included: so many, and so many for each byte on disk.
+# A bit of a palette can stand for a vector of eight.
+ROOM, ROOM_A_BYTE = 1 << 27, 64
 
 # An operation's argument: a name of an earlier value, or a constant written in place.
 Binding = str | Array
@@ -51,9 +59,24 @@ class Value:
     dtype: str
     shape: tuple[int | None, ...] | None
 
+    @property
+    def fixed(self) -> bool:
+        """True where the shape is known."""
+        return self.shape is not None and None not in self.shape
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape, with 0 for what isn't known."""
+        return (0,) if self.shape is None else tuple(d or 0 for d in self.shape)
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds, where its shape is known; else 0."""
+        return math.prod(self.sizes)
+
     def __str__(self) -> str:
         dims = "any" if self.shape is None else ", ".join("?" if d is None else str(d) for d in self.shape)
-        return f"{self.name}: {self.dtype} ({dims})"
+        return f"{self.name[:60]}: {self.dtype} ({dims})"
 
 
 @dataclass(frozen=True)
@@ -70,10 +93,13 @@ class Operation:
     def name(self) -> str:
         return self.outputs[0].name if self.outputs else self.type
 
+    def __str__(self) -> str:
+        return f"{self.type:.60} {self.name[:60]!r}"
+
 
 @dataclass(frozen=True)
 class Package:
-    """One function of a package."""
+    """One function of a package; ``room`` is how many numbers it may hold, constants and computed ones together."""
 
     path: Path
     function: str
@@ -83,12 +109,33 @@ class Package:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     operations: tuple[Operation, ...]
+    room: int
 
     @property
     def opset_version(self) -> int:
         """The number in ``CoreML7``: 5 is iOS 15, 6 iOS 16, 7 iOS 17, 8 iOS 18."""
-        found = re.fullmatch(r"CoreML(\d+)", self.opset)
-        return int(found[1]) if found else 0
+        return int(self.opset.removeprefix("CoreML"))
+
+
+@contextmanager
+def blamed(where: str) -> Iterator[None]:
+    """Turn whatever a damaged part raises into a PackageError that names it, unless it says so itself."""
+    try:
+        yield
+    except (PackageError, FileNotFoundError, NotImplementedError):
+        raise
+    except Exception as error:
+        raise failure(where, error) from error
+
+
+def _inside(root: str, folder: Path, name: str) -> Path:
+    """The file called ``root/name``, which must lie in the folder that ``root`` stands for."""
+    relative = name.removeprefix(f"{root}/") if root else name
+    parts = relative.split("/")
+    strange = len(name) > 1000 or not name.isprintable() or "\\" in name or not {"", ".."}.isdisjoint(parts)
+    if strange or (root and relative == name):
+        raise ValueError(f"its file {name[:60]!r} is not in the package")
+    return folder / relative
 
 
 def _spec_path(path: Path) -> Path:
@@ -97,20 +144,20 @@ def _spec_path(path: Path) -> Path:
         raise FileNotFoundError(f"{path}: no such package")
     manifest = path / "Manifest.json"
     if not manifest.is_file():
-        raise ValueError(f"{path}: not a Core ML package: it is no folder with a Manifest.json")
+        raise ValueError("not a Core ML package: it is no folder with a Manifest.json")
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         item = content["itemInfoEntries"][content["rootModelIdentifier"]]["path"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{manifest}: names no root model ({type(error).__name__}: {error})") from None
-    spec = path / "Data" / str(item)
+        spec = _inside("", path / "Data", item)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"Manifest.json names no root model: {type(error).__name__}: {error}") from error
     if not spec.is_file():
         raise FileNotFoundError(f"{spec}: the manifest names this model, but it is missing")
     return spec
 
 
 def load_spec(path: Path) -> tuple[Any, Path]:
-    """Parse the model's protobuf; returns it and the folder that ``@model_path`` stands for."""
+    """Parse the model's protobuf; returns it and its file, whose folder ``@model_path`` stands for."""
     from coremltools.proto import Model_pb2
     from google.protobuf.message import DecodeError
 
@@ -119,26 +166,36 @@ def load_spec(path: Path) -> tuple[Any, Path]:
     try:
         spec.ParseFromString(file.read_bytes())
     except DecodeError as error:
-        raise ValueError(f"{file}: not a Core ML model, or truncated ({error})") from None
+        raise ValueError(f"{file.name}: not a Core ML model, or truncated ({error})") from error
     kind = spec.WhichOneof("Type")
     if kind != "mlProgram":
-        raise ValueError(f"{file}: holds a model of type {kind}; only mlProgram can be executed")
+        raise ValueError(f"{file.name}: a model of type {kind}; only mlProgram can be executed")
     if not 6 <= spec.specificationVersion <= NEWEST_SPECIFICATION:
         raise ValueError(
-            f"{file}: specification version {spec.specificationVersion}; "
+            f"{file.name}: specification version {spec.specificationVersion}; "
             f"known versions of an ML program are 6 to {NEWEST_SPECIFICATION}"
         )
     if spec.mlProgram.version != PROGRAM_VERSION:
-        raise ValueError(f"{file}: ML program version {spec.mlProgram.version}; only {PROGRAM_VERSION} is known")
-    return spec, file.parent
+        raise ValueError(
+            f"{file.name} has ML program version {spec.mlProgram.version}; only {PROGRAM_VERSION} is known"
+        )
+    return spec, file
 
 
 class _Reader:
     """Turns protobuf messages into the dataclasses above, with the package's weight files at hand."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, path: Path, spec: Path):
+        self.path, self.folder = path, spec.parent
         self.files: dict[str, BlobFile] = {}
+        self.room = ROOM + ROOM_A_BYTE * spec.stat().st_size
+        self.taken = 0
+
+    def take(self, count: int) -> None:
+        """Reckon with so many more numbers."""
+        self.taken += count
+        if self.taken > self.room:
+            raise ValueError(f"the program holds {self.taken:,} numbers; for files of this size expected {self.room:,}")
 
     def type_of(self, name: str, value_type: Any) -> Value:
         kind = value_type.WhichOneof("type")
@@ -147,91 +204,121 @@ class _Reader:
         tensor = value_type.tensorType
         dtype = DTYPES.get(tensor.dataType)
         if dtype is None:
-            raise ValueError(f"{name}: dtype number {tensor.dataType} is unknown; known are {DTYPES}")
+            raise ValueError(f"{name[:60]!r} has the dtype number {tensor.dataType}; known are {[*DTYPES]}")
         shape: list[int | None] = []
         for dim in tensor.dimensions:
-            if dim.WhichOneof("dimension") == "constant":
-                shape.append(int(dim.constant.size))
-            elif dim.unknown.variadic:
+            which = dim.WhichOneof("dimension")
+            if which is None:
+                raise ValueError(f"{name[:60]!r} has a dimension without a size")
+            if which == "unknown" and dim.unknown.variadic:
                 return Value(name, dtype, None)
-            else:
-                shape.append(None)
+            shape.append(int(dim.constant.size) if which == "constant" else None)
+        if tensor.rank != len(shape):
+            raise ValueError(f"{name[:60]!r} has rank {tensor.rank} and {len(shape)} dimensions")
         return Value(name, dtype, tuple(shape))
 
-    def constant(self, name: str, value: Any) -> Array:
+    def constant(self, value: Any) -> Array:
         """A constant's array: numbers in the declared dtype, texts as objects."""
-        kind = self.type_of(name, value.type)
+        kind = self.type_of("the constant", value.type)
         if kind.dtype == "list":
-            return np.array([self.constant(name, v)[()] for v in value.immediateValue.list.values], dtype=object)
-        shape = tuple(int(d or 0) for d in kind.shape or ())
+            return np.array([self.constant(v)[()] for v in value.immediateValue.list.values], dtype=object)
+        if kind.dtype not in STORAGE and kind.dtype != "string":
+            raise ValueError(f"a constant of type {kind.dtype} has no array")
+        if not kind.fixed:
+            raise ValueError(f"got a constant of a shape that is not fixed, {kind}")
+        shape = kind.sizes
         if value.WhichOneof("value") == "blobFileValue":
-            blob = value.blobFileValue
-            if blob.fileName not in self.files:
-                root, _, relative = blob.fileName.partition("/")
-                if root != "@model_path" or ".." in relative.split("/"):
-                    raise ValueError(f"{name}: its weight file {blob.fileName!r} is not in the package")
-                self.files[blob.fileName] = BlobFile(self.folder / relative)
-            return self.files[blob.fileName].read(int(blob.offset), kind.dtype, shape)
+            blob = self._file(value.blobFileValue.fileName)
+            self.take(math.prod(shape))
+            return blob.read(int(value.blobFileValue.offset), kind.dtype, shape)
         which = value.immediateValue.WhichOneof("value")
         if which != "tensor":
-            raise ValueError(f"{name}: a constant of kind {which} has no array")
-        return self._immediate(name, kind.dtype, shape, value.immediateValue.tensor)
+            raise ValueError(f"a constant of kind {which} has no array")
+        return self._immediate(kind.dtype, shape, value.immediateValue.tensor)
 
-    def _immediate(self, name: str, dtype: str, shape: tuple[int, ...], tensor: Any) -> Array:
+    def _file(self, name: str) -> BlobFile:
+        if name not in self.files:
+            self.files[name] = BlobFile(_inside("@model_path", self.folder, name))
+            self.room += ROOM_A_BYTE * self.files[name].size
+        return self.files[name]
+
+    def _immediate(self, dtype: str, shape: tuple[int, ...], tensor: Any) -> Array:
         which = tensor.WhichOneof("value")
-        count = int(np.prod(shape, dtype=np.int64))
-        if which is None:
-            return np.zeros(shape, dtype=object if dtype == "string" else STORAGE[dtype])
-        values = getattr(tensor, which).values
+        count = math.prod(shape)
+        values: Any = getattr(tensor, which).values if which else []
         if dtype == "string":
-            return np.array([v.decode() if isinstance(v, bytes) else v for v in values], dtype=object).reshape(shape)
-        if which == "bytes":
-            raw = np.frombuffer(values, dtype=np.uint8)
-            if len(values) == count and STORAGE[dtype].itemsize == 1:
-                return raw.view(STORAGE[dtype]).reshape(shape)
-            return decode(raw, dtype, shape)
-        if len(values) != count:
-            raise ValueError(f"{name}: {len(values)} numbers for the shape {shape}")
-        return np.array(values, dtype=STORAGE[dtype]).reshape(shape)
+            array = np.array([v.decode() if isinstance(v, bytes) else v for v in values], dtype=object)
+        elif which == "bytes":
+            array = np.frombuffer(values, dtype=np.uint8)
+            if len(values) != count or STORAGE[dtype].itemsize > 1:
+                return decode(array, dtype, shape)
+            array = array.view(STORAGE[dtype])
+        elif which and STORAGE[dtype].kind not in FIELDS.get(which, ""):
+            raise ValueError(f"{which} in a constant of {dtype}")
+        else:
+            array = np.array(values, dtype=STORAGE[dtype])
+        if len(array) != count:
+            raise ValueError(f"{len(array)} values for the shape {shape}")
+        return array.reshape(shape)
 
     def operation(self, message: Any) -> Operation:
         outputs = tuple(self.type_of(o.name, o.type) for o in message.outputs)
-        label = outputs[0].name if outputs else message.type
-        inputs: dict[str, tuple[Binding, ...]] = {}
-        for key, argument in message.inputs.items():
-            inputs[key] = tuple(
-                a.name if a.WhichOneof("binding") == "name" else self.constant(f"{label}.{key}", a.value)
-                for a in argument.arguments
-            )
-        attributes = {
-            key: self.constant(f"{label}.{key}", value)
-            for key, value in message.attributes.items()
-            if value.type.WhichOneof("type") in {"tensorType", "listType"}
-        }
-        return Operation(message.type, inputs, outputs, attributes, len(message.blocks))
+        label = f"{self.path}: {Operation(message.type, {}, outputs)}"
+        with blamed(label):
+            inputs: dict[str, tuple[Binding, ...]] = {}
+            for key, argument in message.inputs.items():
+                with blamed(f"{label}: {key[:60]}"):
+                    inputs[key] = tuple(map(self._binding, argument.arguments))
+            attributes = {}
+            for key, value in message.attributes.items():
+                if value.type.WhichOneof("type") in {"tensorType", "listType"}:
+                    with blamed(f"{label}: {key[:60]}"):
+                        attributes[key] = self.constant(value)
+            return Operation(message.type, inputs, outputs, attributes, len(message.blocks))
+
+    def _binding(self, argument: Any) -> Binding:
+        return argument.name if argument.WhichOneof("binding") == "name" else self.constant(argument.value)
 
 
 def load_package(path: Path | str, function: str = "main") -> Package:
-    """Read one function of the package at ``path``, with its constants."""
+    """Read one function of the package at ``path``, with its constants.
+
+    Raises:
+        FileNotFoundError: no such package, or a file that it names is missing.
+        PackageError: it is damaged, or has no such function.
+    """
     path = Path(path)
-    spec, folder = load_spec(path)
+    with blamed(str(path)):
+        return _load(path, function)
+
+
+def _load(path: Path, function: str) -> Package:
+    spec, file = load_spec(path)
     program = spec.mlProgram
     names = tuple(sorted(program.functions))
     if function not in program.functions:
-        raise ValueError(f"{path}: has no function {function!r}; its functions are {list(names)}")
+        raise ValueError(f"has no function {function!r}; its functions are {list(names)}")
     chosen = program.functions[function]
-    if chosen.opset not in chosen.block_specializations:
+    if chosen.opset not in chosen.block_specializations or not re.fullmatch(r"CoreML[1-9]\d?", chosen.opset):
         raise ValueError(
-            f"{path}: function {function!r} is for opset {chosen.opset!r}, "
-            f"but its blocks are for {sorted(chosen.block_specializations)}"
+            f"function {function!r} is for opset {chosen.opset!r}, expected one such as CoreML7; "
+            f"its blocks are for {sorted(chosen.block_specializations)}"
         )
     block = chosen.block_specializations[chosen.opset]
-    reader = _Reader(folder)
-    operations = tuple(reader.operation(o) for o in block.operations)
+    reader = _Reader(path, file)
     inputs = tuple(reader.type_of(i.name, i.type) for i in chosen.inputs)
-    known = {v.name: v for o in operations for v in o.outputs} | {v.name: v for v in inputs}
-    if missing := [name for name in block.outputs if name not in known]:
-        raise ValueError(f"{path}: no operation defines the outputs {missing}")
+    operations = tuple(reader.operation(o) for o in block.operations)
+    known = {v.name: v for v in inputs}
+    for operation in operations:
+        for value in operation.outputs:
+            if value.name in known:
+                raise ValueError(f"{operation}: a second value {value.name[:60]!r}")
+            known[value.name] = value
+            if operation.type != "const":
+                with blamed(f"{path}: {operation}"):
+                    reader.take(value.count)
+    if not block.outputs or (missing := [name for name in block.outputs if name not in known]):
+        raise ValueError(f"no operation defines the outputs {missing if block.outputs else 'that it should have'}")
     return Package(
         path=path,
         function=function,
@@ -241,4 +328,5 @@ def load_package(path: Path | str, function: str = "main") -> Package:
         inputs=inputs,
         outputs=tuple(known[name] for name in block.outputs),
         operations=operations,
+        room=reader.room,
     )

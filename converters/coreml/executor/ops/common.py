@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from converters.coreml.executor.blob import Array
 
-__all__ = ["Array", "axes_of", "axis_of", "ints", "many", "per_channel"]
+__all__ = ["Array", "axes_of", "axis_of", "broadcast", "expect_shape", "ints", "per_channel", "product"]
 
 
 def ints(value: Any) -> tuple[int, ...]:
@@ -29,13 +31,24 @@ def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
     return tuple(range(rank)) if axes is None else tuple(axis_of(a, rank) for a in ints(axes))
 
 
-def many(values: Any) -> tuple[Any, ...]:
-    """The elements of a tuple parameter, which arrives bare when it has only one."""
-    return values if isinstance(values, tuple) else (values,)
-
-
-def per_channel(vector: Any, rank: int, axis: int = 1) -> Array:
-    """A vector shaped to broadcast along ``axis`` of a tensor of ``rank``."""
-    shape = [1] * rank
-    shape[axis] = -1
+def per_channel(vector: Any, x: Array, axis: int = 1) -> Array:
+    """A vector shaped to broadcast along ``axis`` of x, with a number for each index there."""
+    shape = [1] * x.ndim
+    shape[axis_of(axis, x.ndim)] = x.shape[axis]
     return np.asarray(vector).reshape(shape)
+
+
+def expect_shape(what: str, array: Array | None, shape: tuple[int, ...]) -> None:
+    """Refuse an array that would broadcast where it should fit."""
+    if array is not None and array.shape != shape:
+        raise ValueError(f"{what}: got the shape {array.shape}, expected {shape}")
+
+
+def product(sizes: Iterable[Any]) -> int:
+    """The product of sizes, whatever integers they are."""
+    return math.prod(map(int, sizes))
+
+
+def broadcast(**arrays: Any) -> int:
+    """How many numbers arrays have together, each stretched to the others."""
+    return product(np.broadcast_shapes(*map(np.shape, arrays.values())))

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from converters.coreml.executor.ops.common import Array, ints, per_channel
-from converters.coreml.executor.registry import op
+from converters.coreml.executor.ops.common import Array, ints, per_channel, product
+from converters.coreml.executor.registry import Ints, op
 
 Widths = list[tuple[int, int]]
 
@@ -39,29 +39,67 @@ def _windows(
     """(n, C, *D) -> (n, C, *D_out, *K)."""
     spatial = len(kernel)
     steps = dilations or (1,) * spatial
-    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, steps, strict=True))
+    span = _span(kernel, steps)
     view = sliding_window_view(x, span, axis=tuple(range(2, 2 + spatial)))
     index = (slice(None), slice(None), *(slice(None, None, s) for s in strides))
     return view[index + tuple(slice(None, None, d) for d in steps)]
 
 
-@op("conv")
-def conv(
+def _span(kernel: tuple[int, ...], dilations: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+
+
+def _ones(given: Any, spatial: int) -> tuple[int, ...]:
+    """Strides or dilations, 1 where there are none."""
+    return (1,) * spatial if given is None else ints(given)
+
+
+def _grown(sizes: tuple[int, ...], widths: Widths) -> list[int]:
+    return [size + before + after for size, (before, after) in zip(sizes, widths, strict=True)]
+
+
+def _conv_sizes(
     x: Array,
     weight: Array,
-    bias: Array | None = None,
     strides: Any = None,
     pad_type: str = "valid",
     pad: Any = None,
     dilations: Any = None,
+    **_: Any,
+) -> tuple[list[int], list[int]]:
+    """The dimensions behind the channel, padded, and those of the result."""
+    kernel = weight.shape[2:]
+    step, span = _ones(strides, len(kernel)), _span(kernel, _ones(dilations, len(kernel)))
+    padded = _grown(x.shape[2:], _padding(pad_type, pad, x.shape[2:], span, step))
+    return padded, [max(0, size - k) // s + 1 for size, k, s in zip(padded, span, step, strict=True)]
+
+
+def _conv_makes(x: Array, weight: Array, **given: Any) -> int:
+    _, places = _conv_sizes(x, weight, **given)
+    return product((x.shape[0], weight.shape[0], *places))
+
+
+def _conv_needs(x: Array, weight: Array, **given: Any) -> int:
+    padded, places = _conv_sizes(x, weight, **given)
+    return product(x.shape[:2]) * max(product(padded), product((*places, *weight.shape[2:])))
+
+
+@op("conv", makes=_conv_makes, needs=_conv_needs, reads="strides pad dilations")
+def conv(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    strides: Ints | None = None,
+    pad_type: str = "valid",
+    pad: Ints | None = None,
+    dilations: Ints | None = None,
     groups: int = 1,
 ) -> Array:
     """Cross-correlation: x (n, C, *D), weight (C_out, C / groups, *K) -> (n, C_out, *D_out)."""
     kernel = weight.shape[2:]
     spatial = len(kernel)
-    step = (1,) * spatial if strides is None else ints(strides)
-    dilation = (1,) * spatial if dilations is None else ints(dilations)
-    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    step, dilation = _ones(strides, spatial), _ones(dilations, spatial)
+    span = _span(kernel, dilation)
     padded = np.pad(x, [(0, 0), (0, 0), *_padding(pad_type, pad, x.shape[2:], span, step)])
     windows = _windows(padded, kernel, step, dilation)
     n, c = windows.shape[:2]
@@ -74,29 +112,45 @@ def conv(
     )
     filters = weight.reshape(groups, weight.shape[0] // groups, -1).swapaxes(1, 2)
     y = np.matmul(columns, filters).swapaxes(2, 3).reshape(n, weight.shape[0], *size)
-    return np.asarray(y if bias is None else y + per_channel(bias, y.ndim))
+    return np.asarray(y if bias is None else y + per_channel(bias, y))
 
 
-@op("conv_transpose")
+def _full(x: Array, weight: Array, strides: Any, dilations: Any) -> list[int]:
+    """The dimensions that every place of the kernel reaches."""
+    kernel = weight.shape[2:]
+    step, span = _ones(strides, len(kernel)), _span(kernel, _ones(dilations, len(kernel)))
+    return [(s - 1) * t + k for s, t, k in zip(x.shape[2:], step, span, strict=True)]
+
+
+def _transpose_needs(
+    x: Array, weight: Array, strides: Any = None, dilations: Any = None, groups: int = 1, **given: Any
+) -> int:
+    full = _full(x, weight, strides, dilations)
+    if (wanted := given.get("output_shape")) is not None:
+        full = [max(f, w) for f, w in zip(full, ints(wanted)[-len(full) :], strict=True)]
+    padding = [abs(width) for width in ints(given["pad"])] if given.get("pad") is not None else [0]
+    return product((x.shape[0], groups, weight.shape[1], *(f + 2 * max(padding) for f in full)))
+
+
+@op("conv_transpose", needs=_transpose_needs, reads="strides dilations groups output_shape pad")
 def conv_transpose(
     x: Array,
     weight: Array,
     bias: Array | None = None,
-    pad: Any = None,
-    output_shape: Any = None,
+    pad: Ints | None = None,
+    output_shape: Ints | None = None,
     pad_type: str = "valid",
-    strides: Any = None,
-    dilations: Any = None,
+    strides: Ints | None = None,
+    dilations: Ints | None = None,
     groups: int = 1,
 ) -> Array:
     """The gradient of ``conv``: x (n, C, *D), weight (C, C_out / groups, *K) -> (n, C_out, *D_out)."""
     kernel = weight.shape[2:]
     spatial = len(kernel)
-    step = (1,) * spatial if strides is None else ints(strides)
-    dilation = (1,) * spatial if dilations is None else ints(dilations)
+    step, dilation = _ones(strides, spatial), _ones(dilations, spatial)
     n, c, *size = x.shape
     per_group = weight.shape[1]
-    full = [(s - 1) * t + (k - 1) * d + 1 for s, t, k, d in zip(size, step, kernel, dilation, strict=True)]
+    full = _full(x, weight, strides, dilations)
     y = np.zeros((n, groups * per_group, *full), dtype=np.float32)
     rows = x.reshape(n, groups, c // groups, -1)
     for place in np.ndindex(*kernel):
@@ -122,7 +176,7 @@ def conv_transpose(
         y = np.pad(y, grown)
         start = max(0, before)
         y = y[(slice(None),) * axis + (slice(start, start + length),)]
-    return np.asarray(y if bias is None else y + per_channel(bias, y.ndim))
+    return np.asarray(y if bias is None else y + per_channel(bias, y))
 
 
 def _pool_widths(
@@ -143,16 +197,38 @@ def _pool_widths(
 
 def _arguments(kernel_sizes: Any, strides: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     kernel = ints(kernel_sizes)
-    return kernel, (1,) * len(kernel) if strides is None else ints(strides)
+    return kernel, _ones(strides, len(kernel))
 
 
 def _over(kernel: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(kernel), 0))
 
 
-@op("max_pool")
+def _pool_needs(
+    x: Array,
+    kernel_sizes: Any,
+    pad_type: str,
+    strides: Any = None,
+    pad: Any = None,
+    ceil_mode: bool = False,
+    **more: Any,
+) -> int:
+    kernel, step = _arguments(kernel_sizes, strides)
+    _, widths = _pool_widths(x, kernel, step, pad_type, pad, ceil_mode)
+    return product((*x.shape[:2], *(max(0, size) for size in _grown(x.shape[2:], widths))))
+
+
+_POOL: dict[str, Any] = {"needs": _pool_needs, "reads": "kernel_sizes strides pad"}
+
+
+@op("max_pool", **_POOL)
 def max_pool(
-    x: Array, kernel_sizes: Any, pad_type: str, strides: Any = None, pad: Any = None, ceil_mode: bool = False
+    x: Array,
+    kernel_sizes: Ints,
+    pad_type: str,
+    strides: Ints | None = None,
+    pad: Ints | None = None,
+    ceil_mode: bool = False,
 ) -> Array:
     """The largest value of each window; padding counts as −∞."""
     kernel, step = _arguments(kernel_sizes, strides)
@@ -161,13 +237,13 @@ def max_pool(
     return np.asarray(_windows(padded, kernel, step).max(axis=_over(kernel)))
 
 
-@op("avg_pool")
+@op("avg_pool", **_POOL)
 def avg_pool(
     x: Array,
-    kernel_sizes: Any,
+    kernel_sizes: Ints,
     pad_type: str,
-    strides: Any = None,
-    pad: Any = None,
+    strides: Ints | None = None,
+    pad: Ints | None = None,
     exclude_padding_from_average: bool = False,
     ceil_mode: bool = False,
 ) -> Array:
@@ -187,9 +263,14 @@ def avg_pool(
     return np.asarray(total / _windows(counted, kernel, step).sum(axis=_over(kernel)))
 
 
-@op("l2_pool")
+@op("l2_pool", **_POOL)
 def l2_pool(
-    x: Array, kernel_sizes: Any, pad_type: str, strides: Any = None, pad: Any = None, ceil_mode: bool = False
+    x: Array,
+    kernel_sizes: Ints,
+    pad_type: str,
+    strides: Ints | None = None,
+    pad: Ints | None = None,
+    ceil_mode: bool = False,
 ) -> Array:
     """√Σ x² of each window."""
     kernel, step = _arguments(kernel_sizes, strides)

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.special import erf as _erf
 
 from converters.coreml.executor.blob import STORAGE
-from converters.coreml.executor.ops.common import Array, per_channel
-from converters.coreml.executor.registry import Node, op
+from converters.coreml.executor.ops.common import Array, broadcast, per_channel
+from converters.coreml.executor.registry import Function, Node, Numbers, op
 
-UNARY = {
+UNARY: dict[str, Function] = {
     "abs": np.abs,
     "acos": np.arccos,
     "asin": np.arcsin,
@@ -34,7 +34,7 @@ UNARY = {
     "tan": np.tan,
     "tanh": np.tanh,
 }
-BINARY = {
+BINARY: dict[str, Function] = {
     "add": np.add,
     "equal": np.equal,
     "greater": np.greater,
@@ -53,10 +53,22 @@ BINARY = {
 
 
 def _register_tables() -> None:
+    def one(function: Function) -> Function:
+        def run(x: Numbers) -> Any:
+            return function(x)
+
+        return run
+
+    def two(function: Function) -> Function:
+        def run(x: Numbers, y: Numbers) -> Any:
+            return function(x, y)
+
+        return run
+
     for name, unary in UNARY.items():
-        op(name)(lambda x, function=unary: function(x))
+        op(name)(one(unary))
     for name, binary in BINARY.items():
-        op(name)(lambda x, y, function=binary: function(x, y))
+        op(name, makes=broadcast)(two(binary))
 
 
 _register_tables()
@@ -67,79 +79,79 @@ def _whole(x: Any) -> bool:
 
 
 @op("identity")
-def identity(x: Any) -> Any:
+def identity(x: Numbers) -> Any:
     """The tensor itself."""
     return x
 
 
-@op("real_div")
-def real_div(x: Any, y: Any) -> Array:
+@op("real_div", makes=broadcast)
+def real_div(x: Numbers, y: Numbers) -> Array:
     """x / y; of two integers, the quotient truncated toward zero."""
     if _whole(x) and _whole(y):
         return np.asarray(np.trunc(np.asarray(x, np.float64) / np.asarray(y, np.float64)))
     return np.asarray(np.true_divide(x, y))
 
 
-@op("pow")
-def power(x: Any, y: Any) -> Array:
+@op("pow", makes=broadcast)
+def power(x: Numbers, y: Numbers) -> Array:
     """x^y; of two integers too, where a negative y gives what truncation leaves."""
     if _whole(x) and _whole(y):
         return np.asarray(np.trunc(np.power(np.asarray(x, np.float64), y)))
     return np.asarray(np.power(x, y))
 
 
-@op("floor_div")
-def floor_div(x: Any, y: Any) -> Array:
+@op("floor_div", makes=broadcast)
+def floor_div(x: Numbers, y: Numbers) -> Array:
     """floor(x / y)."""
     return np.asarray(np.floor_divide(x, y))
 
 
-@op("mod")
-def mod(x: Any, y: Any) -> Array:
+@op("mod", makes=broadcast)
+def mod(x: Numbers, y: Numbers) -> Array:
     """x − y · floor(x / y): the remainder has the sign of y."""
     return np.asarray(np.mod(x, y))
 
 
 @op("log", node=True)
-def log(x: Any, node: Node, epsilon: float | None = None) -> Array:
+def log(x: Numbers, node: Node, epsilon: float | None = None) -> Array:
     """ln(x + ε); the default 1e-45 is zero in fp16."""
     default = 0.0 if node.half else np.float32(1e-45)
     return np.asarray(np.log(x + (default if epsilon is None else np.float32(epsilon))))
 
 
 @op("rsqrt", node=True)
-def rsqrt(x: Any, node: Node, epsilon: float | None = None) -> Array:
+def rsqrt(x: Numbers, node: Node, epsilon: float | None = None) -> Array:
     """1 / √(x + ε); the default 1e-12 is zero in fp16."""
     default = 0.0 if node.half else np.float32(1e-12)
     return np.asarray(1 / np.sqrt(x + (default if epsilon is None else np.float32(epsilon))))
 
 
 @op("inverse")
-def inverse(x: Any, epsilon: float = 1e-4) -> Array:
+def inverse(x: Numbers, epsilon: float = 1e-4) -> Array:
     """1 / (x + ε)."""
     return np.asarray(1 / (x + epsilon))
 
 
 @op("clip")
-def clip(x: Any, alpha: Any, beta: Any) -> Array:
+def clip(x: Numbers, alpha: float, beta: float) -> Array:
     """min(max(x, α), β)."""
     return np.asarray(np.minimum(np.maximum(x, alpha), beta))
 
 
 @op("threshold")
-def threshold(x: Any, alpha: Any) -> Array:
+def threshold(x: Numbers, alpha: float) -> Array:
     """max(x, α)."""
     return np.asarray(np.maximum(x, alpha))
 
 
-@op("select")
-def select(cond: Any, a: Any, b: Any) -> Array:
+@op("select", makes=broadcast)
+def select(cond: Numbers, a: Numbers, b: Numbers) -> Array:
     """``a`` where ``cond`` holds, else ``b``."""
     return np.asarray(np.where(np.asarray(cond).astype(bool), a, b))
 
 
 @op("cast")
-def cast(x: Any, dtype: str) -> Array:
+def cast(x: Numbers, dtype: str) -> Array:
     """x in another dtype: floats to integers truncate toward zero and saturate, anything but zero is True."""
     value = np.asarray(x)
     target = STORAGE[dtype]
@@ -150,22 +162,27 @@ def cast(x: Any, dtype: str) -> Array:
     return value.astype(np.float32) if target.kind == "f" else value.astype(target)
 
 
-def _spread(vector: Any, rank: int, axis: Any) -> Any:
-    return vector if axis is None or np.ndim(vector) == 0 else per_channel(vector, rank, int(axis))
+def spread(vector: Any, x: Array, axis: int | None) -> Any:
+    """One number as it is, a vector along ``axis``."""
+    if np.ndim(vector) == 0:
+        return vector
+    if axis is None:
+        raise ValueError(f"a vector of shape {np.shape(vector)} lacks its axis")
+    return per_channel(vector, x, int(axis))
 
 
 @op("quantize")
-def quantize(input: Array, scale: Any, output_dtype: str, zero_point: Any = 0, axis: Any = None) -> Array:
+def quantize(
+    input: Array, scale: Numbers, output_dtype: str, zero_point: Numbers = 0, axis: int | None = None
+) -> Array:
     """clip(round(x / scale) + zero_point), rounded half to even, to the range of ``output_dtype``."""
-    rank = input.ndim
     info = np.iinfo(STORAGE[output_dtype])
-    whole = np.rint(input / _spread(scale, rank, axis))
-    return np.asarray(np.clip(whole + np.asarray(_spread(zero_point, rank, axis), np.float32), info.min, info.max))
+    whole = np.rint(input / spread(scale, input, axis))
+    return np.asarray(np.clip(whole + np.asarray(spread(zero_point, input, axis), np.float32), info.min, info.max))
 
 
 @op("dequantize")
-def dequantize(input: Array, scale: Any, zero_point: Any = 0, axis: Any = None) -> Array:
+def dequantize(input: Array, scale: Numbers, zero_point: Numbers = 0, axis: int | None = None) -> Array:
     """scale · (x − zero_point)."""
-    rank = input.ndim
-    centred = input.astype(np.float32) - np.asarray(_spread(zero_point, rank, axis), np.float32)
-    return np.asarray(centred * _spread(scale, rank, axis))
+    centred = input.astype(np.float32) - np.asarray(spread(zero_point, input, axis), np.float32)
+    return np.asarray(centred * spread(scale, input, axis))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.coreml.executor.ops.common import Array, axis_of
-from converters.coreml.executor.registry import Node, op
+from converters.coreml.executor.ops.common import Array, axis_of, product
+from converters.coreml.executor.registry import Ints, Node, Number, Numbers, op
 
 IOS17 = 7
 
@@ -17,19 +17,23 @@ def _checked(indices: Any, sizes: Any, node: Node) -> Array:
     array = np.asarray(indices).astype(np.int64)
     lowest = 0 if node.opset >= IOS17 else -np.asarray(sizes)
     if array.size and (np.any(array < lowest) or np.any(array >= sizes)):
-        raise IndexError(
-            f"{node.type} {node.name!r}: indices from {array.min()} to {array.max()} for a length of {sizes}; "
+        raise ValueError(
+            f"indices from {array.min()} to {array.max()} for a length of {sizes}; "
             f"opset CoreML{node.opset} takes {'none below 0' if node.opset >= IOS17 else 'negative ones from the end'}"
         )
     return array
 
 
-@op("gather", node=True)
+def _gathers(x: Array, indices: Any, axis: int = 0, batch_dims: int = 0, **_: Any) -> int:
+    inner = product(x.shape[batch_dims:]) // max(1, x.shape[axis_of(axis, x.ndim)])
+    return product((inner, np.size(indices)))
+
+
+@op("gather", node=True, makes=_gathers)
 def gather(
-    x: Any, indices: Any, node: Node, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
+    x: Array, indices: Ints, node: Node, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
 ) -> Array:
     """x[..., indices, ...] along ``axis``; the first ``batch_dims`` dimensions go in step with those of x."""
-    x = np.asarray(x)
     place = axis_of(axis, x.ndim)
     index = _checked(indices, x.shape[place], node)
     if batch_dims == 0:
@@ -41,14 +45,24 @@ def gather(
     return np.stack(taken).reshape(batch + inner)
 
 
-@op("gather_along_axis", node=True)
-def gather_along_axis(x: Array, indices: Any, node: Node, axis: int = 0, validate_indices: bool = False) -> Array:
+def _gathers_along(x: Array, indices: Array, axis: int = 0, **_: Any) -> int:
+    rest = np.broadcast_shapes(np.delete(x.shape, axis), np.delete(indices.shape, axis))
+    return product((*rest, indices.shape[axis]))
+
+
+@op("gather_along_axis", node=True, makes=_gathers_along)
+def gather_along_axis(x: Array, indices: Ints, node: Node, axis: int = 0, validate_indices: bool = False) -> Array:
     """out[p, i, q] = x[p, indices[p, i, q], q], the middle index being that of ``axis``."""
     return np.take_along_axis(x, _checked(indices, x.shape[axis], node), axis=axis)
 
 
-@op("gather_nd", node=True)
-def gather_nd(x: Array, indices: Any, node: Node, batch_dims: int = 0, validate_indices: bool = False) -> Array:
+def _gathers_nd(x: Array, indices: Array, batch_dims: int = 0, **_: Any) -> int:
+    *places, depth = np.shape(indices)
+    return product((*places, *x.shape[batch_dims + depth :]))
+
+
+@op("gather_nd", node=True, makes=_gathers_nd)
+def gather_nd(x: Array, indices: Ints, node: Node, batch_dims: int = 0, validate_indices: bool = False) -> Array:
     """out[i…] = x[b…, indices[i…]]: the last dimension of ``indices`` is a place in x, behind ``batch_dims``."""
     depth = np.shape(indices)[-1]
     index = _checked(indices, np.array(x.shape[batch_dims : batch_dims + depth]), node)
@@ -71,7 +85,7 @@ def _combine(data: Array, index: tuple[Any, ...], updates: Any, mode: str) -> Ar
         "min": np.minimum,
     }
     if mode not in known:
-        raise ValueError(f"scatter: unknown mode {mode!r}; known are update, {', '.join(known)}")
+        raise ValueError(f"unknown mode {mode!r}; known are update, {', '.join(known)}")
     known[mode].at(out, index, updates)
     return out
 
@@ -79,8 +93,8 @@ def _combine(data: Array, index: tuple[Any, ...], updates: Any, mode: str) -> Ar
 @op("scatter", node=True)
 def scatter(
     data: Array,
-    indices: Any,
-    updates: Any,
+    indices: Ints,
+    updates: Numbers,
     node: Node,
     axis: int = 0,
     mode: str = "add",
@@ -95,8 +109,8 @@ def scatter(
 @op("scatter_along_axis", node=True)
 def scatter_along_axis(
     data: Array,
-    indices: Any,
-    updates: Any,
+    indices: Ints,
+    updates: Numbers,
     node: Node,
     axis: int = 0,
     mode: str = "add",
@@ -112,21 +126,27 @@ def scatter_along_axis(
 
 @op("scatter_nd", node=True)
 def scatter_nd(
-    data: Array, indices: Any, updates: Any, node: Node, mode: str = "add", validate_indices: bool = False
+    data: Array, indices: Ints, updates: Numbers, node: Node, mode: str = "add", validate_indices: bool = False
 ) -> Array:
     """data[indices[i…]] ∘ updates[i…]: the last dimension of ``indices`` is a place in data."""
     index = _checked(indices, np.array(data.shape[: np.shape(indices)[-1]]), node)
     return _combine(data, tuple(np.moveaxis(index, -1, 0)), updates, mode)
 
 
-@op("non_zero")
-def non_zero(x: Any) -> Array:
+@op("non_zero", needs=lambda x: x.size * x.ndim)
+def non_zero(x: Array) -> Array:
     """The places of the elements other than zero, a row each: (count, rank)."""
     return np.argwhere(x)
 
 
-@op("one_hot")
-def one_hot(indices: Any, one_hot_vector_size: int, axis: int = -1, on_value: Any = 1, off_value: Any = 0) -> Array:
+@op(
+    "one_hot",
+    makes=lambda indices, one_hot_vector_size, **_: product((max(1, np.size(indices)), one_hot_vector_size)),
+    reads="one_hot_vector_size",
+)
+def one_hot(
+    indices: Ints, one_hot_vector_size: int, axis: int = -1, on_value: Number = 1, off_value: Number = 0
+) -> Array:
     """``on_value`` where the new dimension's index equals the element, else ``off_value``."""
     index = np.asarray(indices)
     place = axis_of(axis, index.ndim + 1)
@@ -148,7 +168,11 @@ def argsort(x: Array, axis: int = -1, ascending: bool = False) -> Array:
     return _order(x, axis, ascending)
 
 
-@op("topk")
+def _tops(x: Array, k: int = 1, axis: int = -1, **_: Any) -> int:
+    return product((max(1, 2 * (x.size // max(1, x.shape[axis]))), k))
+
+
+@op("topk", makes=_tops, reads="k")
 def topk(
     x: Array,
     k: int = 1,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from converters.coreml.executor.ops.common import Array, axes_of, per_channel
-from converters.coreml.executor.registry import op
+from converters.coreml.executor.registry import Ints, op
 
 
 @op("layer_norm")
 def layer_norm(
-    x: Array, axes: Any = None, gamma: Array | None = None, beta: Array | None = None, epsilon: float = 1e-5
+    x: Array, axes: Ints | None = None, gamma: Array | None = None, beta: Array | None = None, epsilon: float = 1e-5
 ) -> Array:
     """γ (x − μ) / √(σ² + ε) + β, with μ and σ² over ``axes``, which γ and β span."""
     over = axes_of(axes, x.ndim)
@@ -31,8 +29,8 @@ def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = Non
     centred = x - np.mean(x, axis=over, keepdims=True)
     y = centred / np.sqrt(np.mean(np.square(centred), axis=over, keepdims=True) + np.float32(epsilon))
     if gamma is not None:
-        y = y * per_channel(gamma, x.ndim)
-    return np.asarray(y if beta is None else y + per_channel(beta, x.ndim))
+        y = y * per_channel(gamma, x)
+    return np.asarray(y if beta is None else y + per_channel(beta, x))
 
 
 @op("batch_norm")
@@ -45,11 +43,11 @@ def batch_norm(
     epsilon: float = 1e-5,
 ) -> Array:
     """γ_c (x − mean_c) / √(variance_c + ε) + β_c, the channel being axis 1."""
-    scale = 1 / np.sqrt(variance + np.float32(epsilon))
+    scale = 1 / np.sqrt(per_channel(variance, x) + np.float32(epsilon))
     if gamma is not None:
-        scale = scale * gamma
-    y = (x - per_channel(mean, x.ndim)) * per_channel(scale, x.ndim)
-    return np.asarray(y if beta is None else y + per_channel(beta, x.ndim))
+        scale = scale * per_channel(gamma, x)
+    y = (x - per_channel(mean, x)) * scale
+    return np.asarray(y if beta is None else y + per_channel(beta, x))
 
 
 @op("l2_norm")
@@ -59,7 +57,11 @@ def l2_norm(x: Array, epsilon: float = 1e-6) -> Array:
     return np.asarray(x / np.sqrt(total + np.float32(epsilon)))
 
 
-@op("local_response_norm")
+@op(
+    "local_response_norm",
+    needs=lambda x, size, **_: x.size // max(1, x.shape[1]) * (x.shape[1] + int(size)),
+    reads="size",
+)
 def local_response_norm(x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Array:
     """x / (k + α/size · Σ x²)^β, the sum being over the ``size`` channels (axis 1) around each."""
     before = (size - 1) // 2

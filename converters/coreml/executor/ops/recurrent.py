@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
-from converters.coreml.executor.ops.common import Array
+from converters.coreml.executor.ops.common import Array, expect_shape, product
 from converters.coreml.executor.registry import op
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -30,6 +31,7 @@ def _scan(
     projected: Array, h: Array, step: Callable[[Array, Array], Array], reverse: bool, output_sequence: bool
 ) -> tuple[Array, Array]:
     """h_t = step(projected_t, h_{t−1}) -> (all h in the order of computation, or only the last; the last h)."""
+    expect_shape("initial_h", h, (projected.shape[1], h.shape[-1]))
     states = np.zeros((len(projected), *h.shape), dtype=np.float32)
     for t, part in enumerate(projected[::-1] if reverse else projected):
         h = step(part, h)
@@ -38,11 +40,17 @@ def _scan(
 
 
 def _project(x: Array, weight: Array, bias: Array | None) -> Array:
+    expect_shape("weight_ih", weight, (len(weight), x.shape[2]))
+    expect_shape("bias", bias, (len(weight),))
     y = np.matmul(x, weight.T)
     return np.asarray(y if bias is None else y + bias)
 
 
-@op("rnn")
+def _steps(x: Array, initial_h: Array, weight_ih: Array, **_: Any) -> int:
+    return product((*x.shape[:2], len(weight_ih) + initial_h.shape[-1]))
+
+
+@op("rnn", needs=_steps)
 def rnn(
     x: Array,
     initial_h: Array,
@@ -55,6 +63,7 @@ def rnn(
 ) -> tuple[Array, Array]:
     """h_t = act(W_ih x_t + W_hh h_{t−1} + b)."""
     act = _activation(activation)
+    expect_shape("weight_hh", weight_hh, (initial_h.shape[-1],) * 2)
     return _scan(
         _project(x, weight_ih, bias),
         initial_h,
@@ -64,7 +73,7 @@ def rnn(
     )
 
 
-@op("gru")
+@op("gru", needs=_steps)
 def gru(
     x: Array,
     initial_h: Array,
@@ -85,6 +94,8 @@ def gru(
     """
     gate, act = _activation(recurrent_activation), _activation(activation)
     hidden = initial_h.shape[-1]
+    expect_shape("weight_hh", weight_hh, (3 * hidden, hidden))
+    expect_shape("bias", bias, (3 * hidden,))
     w_r, w_o, w_z = (w.T for w in np.split(weight_hh, 3))
     b_r, b_o, b_z = (0.0, 0.0, 0.0) if bias is None else np.split(bias, 3)
 
@@ -98,7 +109,7 @@ def gru(
     return _scan(_project(x, weight_ih, input_bias), initial_h, step, direction == "reverse", output_sequence)
 
 
-@op("lstm")
+@op("lstm", needs=_steps)
 def lstm(
     x: Array,
     initial_h: Array,
@@ -124,6 +135,10 @@ def lstm(
     def one(
         h0: Array, c0: Array, w_ih: Array, w_hh: Array, b: Array | None, peep: Array | None, reverse: bool
     ) -> tuple[Array, Array, Array]:
+        hidden = h0.shape[-1]
+        expect_shape("weight_hh", w_hh, (4 * hidden, hidden))
+        expect_shape("initial_c", c0, h0.shape)
+        expect_shape("peephole", peep, (3 * hidden,))
         p_i, p_f, p_o = (0.0, 0.0, 0.0) if peep is None else np.split(peep, 3)
         state = c0
 
@@ -142,7 +157,7 @@ def lstm(
     if direction != "bidirectional":
         return one(initial_h, initial_c, weight_ih, weight_hh, bias, peephole, direction == "reverse")
     if weight_ih_back is None or weight_hh_back is None:
-        raise ValueError("lstm: a bidirectional one needs weight_ih_back and weight_hh_back")
+        raise ValueError("a bidirectional one needs weight_ih_back and weight_hh_back")
     half = weight_hh.shape[1]
     ahead = one(initial_h[:, :half], initial_c[:, :half], weight_ih, weight_hh, bias, peephole, False)
     back = one(initial_h[:, half:], initial_c[:, half:], weight_ih_back, weight_hh_back, bias_back, peephole_back, True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from converters.coreml.executor.ops.common import Array, axes_of, axis_of
-from converters.coreml.executor.registry import op
+from converters.coreml.executor.registry import Function, Ints, op
 
 Reduction = Callable[..., Any]
 
@@ -29,13 +29,14 @@ TABLE: dict[str, Reduction] = {
 
 
 def _register_table() -> None:
-    for name, reduction in TABLE.items():
-
-        def function(x: Any, axes: Any = None, keep_dims: bool = False, reduction: Reduction = reduction) -> Array:
-            x = np.asarray(x)
+    def over(reduction: Reduction) -> Function:
+        def run(x: Array, axes: Ints | None = None, keep_dims: bool = False) -> Array:
             return np.asarray(reduction(x, axes_of(axes, x.ndim), bool(keep_dims)))
 
-        op(name)(function)
+        return run
+
+    for name, reduction in TABLE.items():
+        op(name)(over(reduction))
 
 
 _register_table()

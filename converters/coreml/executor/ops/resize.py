@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from converters.coreml.executor.ops.common import Array, ints
-from converters.coreml.executor.registry import op
+from converters.coreml.executor.ops.common import Array, ints, product
+from converters.coreml.executor.registry import Ints, op
 
 
 def grid(length: float, count: int, mode: str) -> Array:
@@ -53,7 +54,42 @@ def _scaled(size: int, factor: float) -> int:
     return math.floor(np.float32(size) * np.float32(factor))
 
 
-@op("upsample_nearest_neighbor")
+def _growth(sizes: Callable[..., list[int]], reads: str) -> dict[str, Any]:
+    """What ``op`` is to know of an operation that brings the last dimensions to ``sizes``, one after the other."""
+
+    def makes(x: Array, **given: Any) -> int:
+        new = sizes(x, **given)
+        return product(x.shape[: x.ndim - len(new)]) * product(new)
+
+    def needs(x: Array, **given: Any) -> int:
+        new = sizes(x, **given)
+        kept = x.ndim - len(new)
+        grown = [max(1, n, m) for n, m in zip(x.shape[kept:], new, strict=True)]
+        return max(1, product(x.shape[:kept])) * product(grown)
+
+    return {"makes": makes, "needs": needs, "reads": reads}
+
+
+_BY_FACTOR = _growth(
+    lambda x, scale_factor_height=1, scale_factor_width=1, **_: [
+        _scaled(x.shape[-2], scale_factor_height),
+        _scaled(x.shape[-1], scale_factor_width),
+    ],
+    "scale_factor_height scale_factor_width",
+)
+_TO_SIZE = _growth(
+    lambda x, target_size_height=1, target_size_width=1, **_: [int(target_size_height), int(target_size_width)],
+    "target_size_height target_size_width",
+)
+_TO_SHAPE = _growth(
+    lambda x, shape, resized_dims, **_: [
+        n or m for n, m in zip(ints(shape)[-int(resized_dims) :], x.shape[-int(resized_dims) :], strict=True)
+    ],
+    "shape resized_dims",
+)
+
+
+@op("upsample_nearest_neighbor", **_BY_FACTOR)
 def upsample_nearest_neighbor(x: Array, scale_factor_height: float = 1, scale_factor_width: float = 1) -> Array:
     """H and W times the factors, rounded down; each pixel from floor(i / factor)."""
     for axis, factor in ((x.ndim - 2, scale_factor_height), (x.ndim - 1, scale_factor_width)):
@@ -63,13 +99,13 @@ def upsample_nearest_neighbor(x: Array, scale_factor_height: float = 1, scale_fa
     return x
 
 
-@op("resize_nearest_neighbor")
+@op("resize_nearest_neighbor", **_TO_SIZE)
 def resize_nearest_neighbor(x: Array, target_size_height: int, target_size_width: int) -> Array:
     """H and W as given; each pixel from floor(i · H_in / H_out)."""
     return _nearest(_nearest(x, x.ndim - 2, target_size_height), x.ndim - 1, target_size_width)
 
 
-@op("upsample_bilinear")
+@op("upsample_bilinear", **_BY_FACTOR)
 def upsample_bilinear(
     x: Array,
     scale_factor_height: float = 1,
@@ -80,14 +116,14 @@ def upsample_bilinear(
     """H and W times the factors, rounded down; sampled by the ratio of the sizes."""
     half = (not align_corners) if half_pixel_centers is None else half_pixel_centers
     if align_corners and half:
-        raise ValueError("upsample_bilinear: align_corners and half_pixel_centers exclude each other")
+        raise ValueError("align_corners and half_pixel_centers exclude each other")
     mode = "STRICT_ALIGN_CORNERS" if align_corners else "UNALIGN_CORNERS" if half else "DEFAULT"
     for axis, factor in ((x.ndim - 2, scale_factor_height), (x.ndim - 1, scale_factor_width)):
         x = _linear(x, axis, grid(x.shape[axis], _scaled(x.shape[axis], factor), mode))
     return x
 
 
-@op("resize_bilinear")
+@op("resize_bilinear", **_TO_SIZE)
 def resize_bilinear(
     x: Array, target_size_height: int = 1, target_size_width: int = 1, sampling_mode: str = "DEFAULT"
 ) -> Array:
@@ -97,9 +133,9 @@ def resize_bilinear(
     return x
 
 
-@op("resize")
+@op("resize", **_TO_SHAPE)
 def resize(
-    x: Array, shape: Any, resized_dims: int, interpolation_mode: str = "LINEAR", sampling_mode: str = "DEFAULT"
+    x: Array, shape: Ints, resized_dims: int, interpolation_mode: str = "LINEAR", sampling_mode: str = "DEFAULT"
 ) -> Array:
     """The last ``resized_dims`` dimensions as in ``shape``; 0 keeps one."""
     for back, count in enumerate(ints(shape)[::-1][: int(resized_dims)]):
@@ -110,7 +146,7 @@ def resize(
         elif sampling_mode == "DEFAULT":
             x = _nearest(x, axis, wanted)
         else:
-            raise NotImplementedError(f"resize: how {sampling_mode} picks the nearest pixel is not documented")
+            raise NotImplementedError(f"how {sampling_mode} picks the nearest pixel is not documented")
     return x
 
 
@@ -156,7 +192,7 @@ def _unnormalise(places: Array, size: int, coordinates_mode: str, align_corners:
     return places * (size - 1) if align_corners else places * size - 0.5
 
 
-@op("resample")
+@op("resample", makes=lambda x, coordinates, **_: coordinates.size // 2 * x.shape[1])
 def resample(
     x: Array,
     coordinates: Array,
@@ -177,14 +213,19 @@ def resample(
         elif padding_mode == "symmetric":
             places = np.clip(_fold(places, -0.5, size - 0.5), 0, size - 1)
         elif padding_mode != "constant":
-            raise ValueError(f"resample: unknown padding_mode {padding_mode!r}")
+            raise ValueError(f"unknown padding_mode {padding_mode!r}")
         axes.append(places)
     return np.stack(
         [_sample(i, r, c, sampling_mode, padding_value) for i, r, c in zip(x, axes[0], axes[1], strict=True)]
     )
 
 
-@op("affine")
+@op(
+    "affine",
+    makes=lambda x, output_height, output_width, **_: product(x.shape[:2]) * int(output_height) * int(output_width),
+    needs=lambda output_height, output_width, **_: 8 * int(output_height) * int(output_width),
+    reads="output_height output_width",
+)
 def affine(
     x: Array,
     transform_matrix: Array,
@@ -199,7 +240,7 @@ def affine(
     """x (B, C, H, W) at (a0 x + a1 y + a2, b0 x + b1 y + b2) for each output point (x, y) of [−1, 1]²."""
     if padding_mode != "constant" or coordinates_mode != "normalized_minus_one_to_one" or not align_corners:
         raise NotImplementedError(
-            f"affine: got {padding_mode}, {coordinates_mode}, align_corners={align_corners}; "
+            f"got {padding_mode}, {coordinates_mode}, align_corners={align_corners}; "
             "there are only constant, normalized_minus_one_to_one, True"
         )
     rows, columns = np.meshgrid(np.linspace(-1, 1, output_height), np.linspace(-1, 1, output_width), indexing="ij")
@@ -212,12 +253,24 @@ def affine(
     return np.stack(out)
 
 
-@op("crop_resize")
+def _crops(
+    x: Array,
+    roi: Array | None = None,
+    boxes: Array | None = None,
+    target_height: int = 1,
+    target_width: int = 1,
+    **_: Any,
+) -> int:
+    images = len(boxes) if boxes is not None else len(x) * len(roi) if roi is not None else 0
+    return product((images, x.shape[1], target_height, target_width))
+
+
+@op("crop_resize", makes=_crops, reads="target_height target_width")
 def crop_resize(
     x: Array,
     roi: Array | None = None,
     boxes: Array | None = None,
-    box_indices: Any = None,
+    box_indices: Ints | None = None,
     target_height: int = 1,
     target_width: int = 1,
     normalized_coordinates: bool = False,
@@ -231,7 +284,7 @@ def crop_resize(
     Each box of a ``roi`` (N, 1, 4, 1, 1) is cut from all images, of (N, 1, 5, 1, 1) from the one it names first.
     """
     if box_coordinate_mode not in {"CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST"}:
-        raise NotImplementedError(f"crop_resize: the ends of a box in {box_coordinate_mode} are not documented")
+        raise NotImplementedError(f"the ends of a box in {box_coordinate_mode} are not documented")
     flat = np.asarray(boxes if roi is None else roi.reshape(len(roi), -1), np.float64)
     images: list[tuple[int, ...]]
     if roi is None:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from converters.coreml.executor.ops.common import Array, axes_of, axis_of, ints, many
-from converters.coreml.executor.registry import op
+from converters.coreml.executor.ops.common import Array, axes_of, axis_of, ints, product
+from converters.coreml.executor.registry import Flags, Ints, Number, Numbers, Several, op
 
 
 @op("reshape")
-def reshape(x: Any, shape: Any) -> Array:
+def reshape(x: Array, shape: Ints) -> Array:
     """The same elements in row-major order; 0 keeps a dimension of x, one −1 is what remains."""
-    x = np.asarray(x)
     target = ints(shape)
     if 0 in target and x.size and len(target) == x.ndim:
         target = tuple(d or x.shape[i] for i, d in enumerate(target))
@@ -22,12 +21,12 @@ def reshape(x: Any, shape: Any) -> Array:
 
 
 @op("reshape_like")
-def reshape_like(x: Any, ref_tensors: Any, begins: Any, ends: Any, end_masks: Any) -> Array:
+def reshape_like(x: Array, ref_tensors: Several, begins: Several, ends: Several, end_masks: Several) -> Array:
     """x in the shape put together from ranges of the shapes of ``ref_tensors``."""
     shape: list[int] = []
-    for ref, begin, end, mask in zip(many(ref_tensors), many(begins), many(ends), many(end_masks), strict=True):
+    for ref, begin, end, mask in zip(ref_tensors, begins, ends, end_masks, strict=True):
         shape += np.shape(ref)[int(begin) : None if mask else int(end)]
-    return np.asarray(x).reshape(shape)
+    return x.reshape(shape)
 
 
 @op("flatten2d")
@@ -37,33 +36,37 @@ def flatten2d(x: Array, axis: int = 1) -> Array:
 
 
 @op("shape")
-def shape_of(x: Any) -> Array:
+def shape_of(x: Numbers) -> Array:
     """The dimensions as int32."""
     return np.array(np.shape(x), dtype=np.int32)
 
 
 @op("expand_dims")
-def expand_dims(x: Any, axes: Any) -> Array:
+def expand_dims(x: Array, axes: Ints) -> Array:
     """New dimensions of length 1 at the places ``axes`` of the result."""
-    return np.expand_dims(np.asarray(x), ints(axes))
+    return np.expand_dims(x, ints(axes))
 
 
 @op("squeeze")
-def squeeze(x: Array, axes: Any = None) -> Array:
+def squeeze(x: Array, axes: Ints | None = None) -> Array:
     """Without those of ``axes``, or of all, that have length 1."""
     return np.squeeze(x, tuple(a for a in axes_of(axes, x.ndim) if x.shape[a] == 1))
 
 
 @op("transpose")
-def transpose(x: Any, perm: Any) -> Array:
+def transpose(x: Array, perm: Ints) -> Array:
     """Dimension i of the result is dimension ``perm[i]`` of x."""
     return np.transpose(x, ints(perm))
 
 
-@op("concat")
-def concat(values: Any, axis: int, interleave: bool = False) -> Array:
+def _together(values: tuple[Any, ...], **_: Any) -> int:
+    return sum(int(np.size(value)) for value in values)
+
+
+@op("concat", makes=_together)
+def concat(values: Several, axis: int, interleave: bool = False) -> Array:
     """Tensors one after the other along ``axis``, or element by element if ``interleave``."""
-    parts = [np.atleast_1d(v) for v in many(values)]
+    parts = [np.atleast_1d(v) for v in values]
     if not interleave:
         return np.concatenate(parts, axis=axis)
     place = axis_of(axis, parts[0].ndim)
@@ -72,36 +75,36 @@ def concat(values: Any, axis: int, interleave: bool = False) -> Array:
     return np.stack(parts, axis=place + 1).reshape(shape)
 
 
-@op("stack")
-def stack(values: Any, axis: int) -> Array:
+@op("stack", makes=_together)
+def stack(values: Several, axis: int) -> Array:
     """Tensors side by side along a new dimension ``axis``."""
-    return np.stack(many(values), axis=axis)
+    return np.stack(values, axis=axis)
 
 
-@op("split")
-def split(x: Array, axis: int, num_splits: int | None = None, split_sizes: Any = None) -> tuple[Array, ...]:
+@op("split", needs=lambda num_splits=None, **_: int(num_splits or 0), reads="num_splits")
+def split(x: Array, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None) -> tuple[Array, ...]:
     """Parts of equal length along ``axis``, or of the lengths ``split_sizes``."""
     if split_sizes is not None:
         return tuple(np.split(x, np.cumsum(ints(split_sizes))[:-1], axis=axis))
     if num_splits is None:
-        raise ValueError("split: neither num_splits nor split_sizes is given")
+        raise ValueError("neither num_splits nor split_sizes is given")
     return tuple(np.split(x, int(num_splits), axis=axis))
 
 
-@op("tile")
-def tile(x: Any, reps: Any) -> Array:
+@op("tile", makes=lambda x, reps: x.size * product(ints(reps)), reads="reps")
+def tile(x: Array, reps: Ints) -> Array:
     """Dimension i repeated ``reps[i]`` times."""
     return np.tile(x, ints(reps))
 
 
 @op("reverse")
-def reverse(x: Array, axes: Any = None) -> Array:
+def reverse(x: Array, axes: Ints | None = None) -> Array:
     """The order of the elements reversed along ``axes``, or along all."""
     return np.flip(x, axes_of(axes, x.ndim))
 
 
 @op("reverse_sequence")
-def reverse_sequence(x: Array, lengths: Any, seq_axis: int = 0, batch_axis: int = 0) -> Array:
+def reverse_sequence(x: Array, lengths: Ints, seq_axis: int = 0, batch_axis: int = 0) -> Array:
     """For each element i of ``batch_axis``, the first ``lengths[i]`` elements of ``seq_axis`` reversed."""
     moved = np.moveaxis(x, (batch_axis, seq_axis), (0, 1)).copy()
     for row, length in zip(moved, ints(lengths), strict=True):
@@ -133,12 +136,12 @@ def _slices(
 @op("slice_by_index")
 def slice_by_index(
     x: Array,
-    begin: Any,
-    end: Any,
-    stride: Any = None,
-    begin_mask: Any = None,
-    end_mask: Any = None,
-    squeeze_mask: Any = None,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Flags | None = None,
+    end_mask: Flags | None = None,
+    squeeze_mask: Flags | None = None,
 ) -> Array:
     """x[begin:end:stride] in each dimension; a mask opens an end of the range or drops the dimension."""
     return np.asarray(x[_slices(x, begin, end, stride, begin_mask, end_mask, squeeze_mask)])
@@ -148,75 +151,89 @@ def slice_by_index(
 def slice_update(
     x: Array,
     update: Array,
-    begin: Any,
-    end: Any,
-    stride: Any = None,
-    begin_mask: Any = None,
-    end_mask: Any = None,
-    squeeze_mask: Any = None,
+    begin: Ints,
+    end: Ints,
+    stride: Ints | None = None,
+    begin_mask: Flags | None = None,
+    end_mask: Flags | None = None,
+    squeeze_mask: Flags | None = None,
 ) -> Array:
     """x with the slice of ``slice_by_index`` replaced by ``update``, which has its shape."""
     out = x.copy()
     index = _slices(x, begin, end, stride, begin_mask, end_mask, squeeze_mask)
     if out[index].shape != np.shape(update):
-        raise ValueError(f"slice_update: update has shape {np.shape(update)}, the slice {out[index].shape}")
+        raise ValueError(f"update has shape {np.shape(update)}, the slice {out[index].shape}")
     out[index] = update
     return out
 
 
 @op("slice_by_size")
-def slice_by_size(x: Array, begin: Any, size: Any) -> Array:
+def slice_by_size(x: Array, begin: Ints, size: Ints) -> Array:
     """``size`` elements from ``begin`` on in each dimension; −1 takes all that remain."""
     index = []
     for length, first, count in zip(x.shape, ints(begin), ints(size), strict=True):
         start = first + length if first < 0 else first
         stop = length if count == -1 else start + count
         if not 0 <= start <= stop <= length:
-            raise ValueError(f"slice_by_size: elements {start} to {stop} of a dimension of {length}")
+            raise ValueError(f"elements {start} to {stop} of a dimension of {length}")
         index.append(slice(start, stop))
     return x[tuple(index)]
 
 
-@op("pad")
-def pad(x: Array, pad: Any, mode: str = "constant", constant_val: Any = 0) -> Array:
+def _widths(x: Array, pad: Any) -> list[list[int]]:
+    width: list[list[int]] = np.asarray(pad).reshape(-1, 2).tolist()
+    if len(width) > x.ndim:
+        raise ValueError(f"{len(width)} pairs for the shape {x.shape}")
+    return [[0, 0]] * (x.ndim - len(width)) + width
+
+
+@op(
+    "pad",
+    makes=lambda x, pad, **_: product(n + sum(width) for n, width in zip(x.shape, _widths(x, pad), strict=True)),
+    reads="pad",
+)
+def pad(x: Array, pad: Ints, mode: str = "constant", constant_val: Number = 0) -> Array:
     """The last len(pad) / 2 dimensions extended by (before, after) elements, in order."""
-    width = np.asarray(pad).reshape(-1, 2).tolist()
-    width = [[0, 0]] * (x.ndim - len(width)) + width
+    width = _widths(x, pad)
     if mode == "constant":
         return np.pad(x, width, constant_values=constant_val)
     if mode == "reflect":
         return np.pad(x, width, mode="reflect")
     if mode == "replicate":
         return np.pad(x, width, mode="edge")
-    raise ValueError(f"pad: unknown mode {mode!r}; known are constant, reflect and replicate")
+    raise ValueError(f"unknown mode {mode!r}; known are constant, reflect and replicate")
 
 
 @op("crop")
-def crop(x: Array, crop_height: Any, crop_width: Any) -> Array:
+def crop(x: Array, crop_height: Ints, crop_width: Ints) -> Array:
     """x (..., H, W) without the (first, last) rows and columns given."""
     top, bottom = ints(crop_height)
     left, right = ints(crop_width)
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
-@op("fill")
-def fill(shape: Any, value: Any = 0.0) -> Array:
+@op("fill", makes=lambda shape, **_: product(ints(shape)), reads="shape")
+def fill(shape: Ints, value: Number = 0.0) -> Array:
     """A tensor of the shape given with one value everywhere."""
     return np.full(ints(shape), value)
 
 
 @op("fill_like")
-def fill_like(ref_tensor: Any, value: Any = 0.0) -> Array:
+def fill_like(ref_tensor: Numbers, value: Number = 0.0) -> Array:
     """A tensor of the shape of another with one value everywhere."""
     return np.full(np.shape(ref_tensor), value)
 
 
-@op("range_1d")
-def range_1d(start: Any, end: Any, step: Any) -> Array:
+def _count(start: Any, end: Any, step: Any) -> int:
+    first, last, delta = (float(np.asarray(v)) for v in (start, end, step))
+    return max(0, math.ceil((last - first) / delta))
+
+
+@op("range_1d", makes=_count, reads="start end step")
+def range_1d(start: Number, end: Number, step: Number) -> Array:
     """start, start + step, … up to but without ``end``."""
-    first, last, delta = (np.asarray(v).item() for v in (start, end, step))
-    count = max(0, math.ceil((last - first) / delta))
-    return np.asarray(first + delta * np.arange(count))
+    first, delta = np.asarray(start).item(), np.asarray(step).item()
+    return np.asarray(first + delta * np.arange(_count(start, end, step)))
 
 
 @op("band_part")
@@ -227,7 +244,7 @@ def band_part(x: Array, lower: int = -1, upper: int = -1) -> Array:
     return np.where(kept, x, np.zeros((), x.dtype))
 
 
-@op("sliding_windows")
+@op("sliding_windows", makes=lambda x, size, **_: x.size * int(size), reads="size")
 def sliding_windows(x: Array, axis: int, size: int, stride: int = 1) -> Array:
     """All windows of ``size`` along ``axis``; the place in the window is a new dimension behind it."""
     place = axis_of(axis, x.ndim)
@@ -267,8 +284,15 @@ def space_to_depth(x: Array, block_size: int) -> Array:
     return x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
 
 
-@op("space_to_batch")
-def space_to_batch(x: Array, block_shape: Any, paddings: Any) -> Array:
+@op(
+    "space_to_batch",
+    makes=lambda x, paddings, **_: (
+        math.prod(x.shape[:2])
+        * math.prod(n + sum(width) for n, width in zip(x.shape[2:], np.asarray(paddings).tolist(), strict=True))
+    ),
+    reads="paddings",
+)
+def space_to_batch(x: Array, block_shape: Ints, paddings: Ints) -> Array:
     """Pad, then move row i, column j of each block into the batch, at (i b_w + j) n."""
     a, b = ints(block_shape)
     x = np.pad(x, [(0, 0), (0, 0), *np.asarray(paddings).tolist()])
@@ -277,7 +301,7 @@ def space_to_batch(x: Array, block_shape: Any, paddings: Any) -> Array:
 
 
 @op("batch_to_space")
-def batch_to_space(x: Array, block_shape: Any, crops: Any) -> Array:
+def batch_to_space(x: Array, block_shape: Ints, crops: Ints) -> Array:
     """The inverse of ``space_to_batch``: out of the batch into blocks, then crop."""
     a, b = ints(block_shape)
     n, c, h, w = x.shape
