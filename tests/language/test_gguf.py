@@ -99,7 +99,7 @@ def test_stretched_positions(tiny_folder: Path, tiny_language: Language, tmp_pat
         ({"llama.expert_count": 8}, "llama.expert_count = 8; expected a dense Llama"),
         ({"llama.rope.scaling.type": "yarn"}, "llama.rope.scaling.type = 'yarn'"),
         ({"llama.rope.dimension_count": 8}, "llama.rope.dimension_count = 8"),
-        ({"llama.block_count": 9999}, "tensors that don't fit a Llama of 9999 layers, such as blk.10.attn_k"),
+        ({"llama.block_count": 9999}, "tensors that don't fit a Llama of 9999 layers, such as 'blk.10.attn_k"),
         ({"llama.block_count": 2**31}, "block_count is 2147483648 in its .* expected a whole number from 1 to 10,000"),
         ({"llama.block_count": "two"}, "llama.block_count is 'two' in its metadata; expected a whole number from 1"),
         ({"llama.block_count": True}, "llama.block_count is True in its metadata; expected a whole number"),
@@ -111,7 +111,7 @@ def test_stretched_positions(tiny_folder: Path, tiny_language: Language, tmp_pat
         ({"llama.attention.layer_norm_rms_epsilon": float("nan")}, "epsilon is nan in its metadata"),
         ({"llama.rope.freq_base": float("inf")}, "freq_base is inf in its metadata; expected a number from 1 to"),
         ({"llama.attention.head_count_kv": 3}, "has 4 heads of 16 numbers, 3 of keys; expected .* a whole number"),
-        ({"llama.attention.head_count_kv": 4}, r"such as blk.0.attn_k.weight \(32, 64\), expected \(64, 64\)"),
+        ({"llama.attention.head_count_kv": 4}, r"such as 'blk.0.attn_k.weight' \(32, 64\), expected \(64, 64\)"),
         ({"tokenizer.ggml.model": "llama"}, "tokenizer of kind 'llama'; expected gpt2"),
         ({"tokenizer.ggml.pre": "tekken"}, "rule 'tekken'; expected one of gpt-2, default, smollm, llama-bpe"),
         ({"tokenizer.ggml.pre": ["gpt-2"]}, r"tokenizer.ggml.pre is \['gpt-2'\] in its metadata; expected a text"),
@@ -176,7 +176,11 @@ def with_tensor(at: int, **changes: Any) -> Callable[[File], File]:
         (with_tensor(1, offset=2**63), "'blk.0.attn_norm.weight' begins at byte .*, expected"),
         (with_tensor(1, offset=0), "'blk.0.attn_norm.weight' begins at byte .*, expected"),
         (with_tensor(0, kind=8), "'blk.0.attn_norm.weight' begins at byte .*, expected"),
-        (with_tensor(0, name="odd"), "tensors that don't fit a Llama of 2 layers, such as blk.0.attn_k.weight missing"),
+        (with_tensor(0, name="a\nb"), r"such as 'a\\nb' \(32, 64\), expected none"),
+        (
+            with_tensor(0, name="odd"),
+            "don't fit a Llama of 2 layers, such as 'blk.0.attn_k.weight' missing",
+        ),
         (
             with_tensor(-1, sides=(64, 2**40)),
             r"is truncated: it holds .* bytes, its header tells of .* \(1 tensors are",
@@ -198,7 +202,7 @@ def test_quantised_norms_are_refused(tiny_folder: Path, tiny_language: Language,
     tensors = llama_tensors(tiny_language, "Q8_0")
     tensors["blk.1.ffn_norm.weight"] = ("Q4_1", np.arange(64, dtype=np.float32))
     write_gguf(file, llama_metadata(tiny_folder), tensors)
-    with pytest.raises(WotdError, match=r"blk.1.ffn_norm.weight as Q4_1; expected F32 or F16"):
+    with pytest.raises(WotdError, match=r"blk.1.ffn_norm.weight' as Q4_1; expected F32 or F16"):
         load_gguf(file)
 
 

@@ -139,8 +139,9 @@ def _check_shapes(header: Header, config: dict[str, Any]) -> None:
         "ffn_up": (inner, width),
         "ffn_down": (width, inner),
     }
-    if packed := sorted(n for n, tensor in header.tensors.items() if len(tensor.shape) < 2 and tensor.kind in _BITS):
-        raise WotdError(f"{header.path} has {packed[0]} as {header.tensors[packed[0]].kind}; expected F32 or F16")
+    for name, tensor in header.tensors.items():
+        if len(tensor.shape) < 2 and tensor.kind in _BITS:
+            raise WotdError(f"{header.path} has {short(name)} as {tensor.kind}; expected F32 or F16")
     found = {name: tensor.shape for name, tensor in header.tensors.items()}
     layers = min(config["num_hidden_layers"], len(found))  # one more than there are tensors is missing in any case
     want = {f"blk.{i}.{part}.weight": shape for i in range(layers) for part, shape in shapes.items()}
@@ -151,7 +152,7 @@ def _check_shapes(header: Header, config: dict[str, Any]) -> None:
         name = wrong[0]
         raise WotdError(
             f"{header.path} has tensors that don't fit a Llama of {config['num_hidden_layers']} layers, "
-            f"such as {name} {found.get(name, 'missing')}, expected {want.get(name, 'none')}"
+            f"such as {short(name)} {found.get(name, 'missing')}, expected {want.get(name, 'none')}"
         )
 
 
@@ -165,7 +166,7 @@ def read_llama(header: Header, config: dict[str, Any], quantised: bool) -> nn.Mo
     bits: dict[str, int] = {}
     factors = None
     try:
-        with header.path.open("rb") as file:
+        with np.errstate(invalid="ignore"), header.path.open("rb") as file:
             for name, tensor in header.tensors.items():
                 parts = _stored(file, tensor)
                 if not all(np.isfinite(part).all() for part in parts.values() if part.dtype.kind == "f"):
