@@ -9,19 +9,20 @@ import mlx.core as mx
 import pytest
 
 from wotd_mlx import backend
+from wotd_mlx.kernels import threads
 from wotd_mlx.kernels.threads import override
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.status import status
 
 
 def test_one_blas_thread_nests_and_ends():
-    before = backend.blas_threads()
-    with backend.one_blas_thread():
-        with backend.one_blas_thread():
+    before = threads.blas_threads()
+    with threads.one_blas_thread():
+        with threads.one_blas_thread():
             pass
         if override() is not None:
-            assert backend.blas_threads() == 1
-    assert backend.blas_threads() == before
+            assert threads.blas_threads() == 1
+    assert threads.blas_threads() == before
 
 
 def test_devices():

@@ -13,9 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from wotd_mlx.kernels.library import cache_folder as cache_folder  # noqa: PLC0414
-from wotd_mlx.kernels.threads import blas_threads as blas_threads  # noqa: PLC0414
-from wotd_mlx.kernels.threads import one_blas_thread as one_blas_thread  # noqa: PLC0414
 from wotd_mlx.kernels.threads import override
 from wotd_mlx.schemas import WotdError
 
@@ -35,7 +32,7 @@ def on_cpu() -> bool:
 
 
 def lanes() -> int:
-    """How many MLX streams may share a batch: one a core where :func:`one_blas_thread` works, or else 1."""
+    """How many MLX streams may share a batch: one a core where ``kernels.threads.one_blas_thread`` works, or else 1."""
     if not on_cpu() or override() is None:
         return 1
     return max(1, int(ctypes.CDLL(None).openblas_get_num_threads()))

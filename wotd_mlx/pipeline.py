@@ -88,8 +88,8 @@ class WOTDTrainer:
     def train(self) -> RunInfo:
         """Run each stage that isn't done, under the folder's lock."""
         dims = find_model(self.config.embedding).dims
-        backend.set_memory_limit(self.config.memory_limit)
-        with locked(self.run.path):
+        limits = backend.memory_limited(self.config.memory_limit)
+        with limits, backend.random_state_kept(), locked(self.run.path):
             self._begin(dims)
             run = self.run
             stages = {

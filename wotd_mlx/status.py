@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from wotd_mlx import backend, kernels
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
+from wotd_mlx.kernels import threads
 from wotd_mlx.schemas import WotdError
 
 
@@ -33,7 +34,7 @@ def status() -> dict[str, Any]:
         "kind": "cpu" if backend.on_cpu() else "metal" if mx.metal.is_available() else "cuda",
         "kernels": enabled.state,
         "blas": enabled.blas,
-        "blas_threads": backend.blas_threads(),
+        "blas_threads": threads.blas_threads(),
         "openblas": enabled.openblas,
         "threads_library": enabled.threads,
         "cores": os.cpu_count(),

@@ -17,7 +17,7 @@ from wotd_mlx.schemas import WotdError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Text(click.ParamType):
+class _Text(click.ParamType[str]):
     """A text; the shell's bytes may be none."""
 
     name = "text"

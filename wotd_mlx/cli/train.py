@@ -85,10 +85,10 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **gi
 
 def _cache_file() -> str | None:
     """Where embedded words are kept for other runs, unless the settings name a place; None where nothing can be."""
-    from wotd_mlx.backend import cache_folder
+    from wotd_mlx.kernels.library import cache_folder
 
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
+        cache_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         log.warning("no cache of embedded words: %s", error)
         return None

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from wotd_mlx.backend import lanes, on_cpu, one_blas_thread
+from wotd_mlx.backend import lanes, on_cpu
 from wotd_mlx.embed.bert import Group, load_bert
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.models import DEFAULT_MODEL, MODELS, find_model, resolve
+from wotd_mlx.kernels.threads import one_blas_thread
 from wotd_mlx.schemas import WotdError
 
 Vectors = NDArray[np.float32]
