@@ -19,7 +19,7 @@ from converters.coreml.errors import ConversionError, UnsupportedOpsError
 from converters.coreml.graph import Array, Graph, Node, Tensor
 from converters.coreml.ops import OPS, Site
 from converters.coreml.ops.complex import complex_lowering, is_complex
-from converters.coreml.toolkit import quiet
+from converters.coreml.toolkit import quiet, working_in
 
 TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
 """Oldest systems that a package may ask for; iOS17 is macOS 14, iOS18 macOS 15."""
@@ -56,7 +56,7 @@ def save(
     half = precision != "float32"
     program = lower(finite(graph) if half else graph, target)
     halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, float32))
-    with quiet():
+    with quiet(), working_in(path.parent):
         model = ct.convert(
             program,
             convert_to="mlprogram",

@@ -273,3 +273,12 @@ def test_targets(model, tmp_path, target):
     assert report.psnr_db >= 90
     whole = Executor(tmp_path / "m.mlpackage").op_counts()["scaled_dot_product_attention"]
     assert whole == (1 if target == "iOS18" else 0)
+
+
+def test_nothing_is_left_where_the_system_keeps_temporary_files(tmp_path, monkeypatch):
+    there = tmp_path / "system"
+    there.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(there))
+    coreml.convert(lambda x: {"y": x * 2}, {"x": mx.ones((1, 4))}, tmp_path / "m.mlpackage", "int8", force=True)
+    assert list(there.iterdir()) == []
+    assert {f.name for f in tmp_path.iterdir()} == {"system", "m.mlpackage"}
