@@ -15,7 +15,7 @@ from tests.language.training.conftest import WORDS, row
 from wotd_mlx.language.training import memory
 from wotd_mlx.language.training.batches import Rows
 from wotd_mlx.language.training.loop import LanguageTrainer
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import TooLargeError
 
 
 def test_the_limit_of_memory_is_kept(make: Callable[..., LanguageTrainer], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_the_limit_of_memory_is_kept(make: Callable[..., LanguageTrainer], monke
         assert mx.get_peak_memory() <= limit
     assert trainer.checkpointing
     trainer.compute(32, False)
-    with pytest.raises(WotdError, match=r"one row of \d+ tokens takes .* GB or more, the limit is 0.00 GB; lower the"):
+    with pytest.raises(TooLargeError, match=r"one row of \d+ tokens takes .* GB or more, the limit is 0.00 GB; lower"):
         memory.fit_into(trainer, 1 << 20)
 
 

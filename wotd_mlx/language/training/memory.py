@@ -11,7 +11,7 @@ import numpy as np
 from wotd_mlx.backend import GIB, on_cpu, resident_bytes
 from wotd_mlx.language.training.batches import Rows
 from wotd_mlx.language.training.loop import LanguageTrainer
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.schemas import TooLargeError
 
 log = logging.getLogger("wotd_mlx")
 
@@ -31,7 +31,7 @@ def fit_into(trainer: LanguageTrainer, limit: int) -> int:
     What the plan chose is said in one line where it isn't the whole batch at once.
 
     Raises:
-        WotdError: not even one row fits.
+        TooLargeError: not even one row fits.
     """
     asked, outside, expected = trainer.micro, _outside(), 0
     room = int(_SHARE * limit) - outside
@@ -51,7 +51,7 @@ def fit_into(trainer: LanguageTrainer, limit: int) -> int:
                 )
             return peak
         expected = peak
-    raise WotdError(
+    raise TooLargeError(
         f"a step on one row of {int(trainer.train.lengths.max())} tokens takes {(expected + outside) / GIB:.2f} GB or "
         f"more, the limit is {limit / GIB:.2f} GB; lower the longest row, the rank or the layers, take a smaller "
         "model, or raise --memory-limit"
