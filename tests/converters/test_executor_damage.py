@@ -290,6 +290,7 @@ def test_weight_files_lie_in_the_package(name, package):
 def test_inputs_that_are_no_arrays(package):
     refused(package, "wrong inputs: x: no array (ValueError); expected x: fp32 (2, 6)", {"x": [[1, 2], [3]]})
     refused(package, "wrong inputs: x: got dtype complex128", {"x": X.astype(complex)})
+    refused(package, "wrong inputs: y z: unknown; the inputs are ['x']", {"x": X, "y\nz": X})
 
 
 def test_another_function_than_the_package(package):

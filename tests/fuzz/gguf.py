@@ -22,7 +22,7 @@ from wotd_mlx.language.gguf_header import _FIELDS
 from wotd_mlx.schemas import WotdError
 
 documented = (WotdError,)
-quick = 400
+quick = 300
 
 TOKENS = mx.array([[1, 50, 7]])
 # A text may well be longer than the context that a damaged file tells of.

@@ -21,7 +21,7 @@ from tests.converters.test_executor_mil import TABLE
 from tests.fuzz.mutate import damaged, number, real, text
 
 documented = (PackageError, FileNotFoundError, NotImplementedError)
-quick = 800
+quick = 500
 
 Files = dict[str, bytes]
 MANIFEST, MODEL = "Manifest.json", "Data/com.apple.CoreML/model.mlmodel"

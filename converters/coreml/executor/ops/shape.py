@@ -81,7 +81,7 @@ def stack(values: Several, axis: int) -> Array:
     return np.stack(values, axis=axis)
 
 
-@op("split", needs=lambda num_splits=None, **_: int(num_splits or 0), reads="num_splits")
+@op("split", makes=lambda num_splits=None, **_: int(num_splits or 0), reads="num_splits")
 def split(x: Array, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None) -> tuple[Array, ...]:
     """Parts of equal length along ``axis``, or of the lengths ``split_sizes``."""
     if split_sizes is not None:
