@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import coremltools as ct
 import numpy as np
@@ -67,6 +69,25 @@ def save(
         if precision in COMPRESSIONS:
             model = compress(model, precision)
         model.save(str(path))
+    _repeatable(path)
+
+
+def _repeatable(path: Path) -> None:
+    """Write a package's names and order as they follow from what it holds: coremltools draws them anew each time, so
+    that no two exports of one model were the same."""
+    from coremltools.proto import Model_pb2
+
+    file = path / "Manifest.json"
+    manifest = json.loads(file.read_text(encoding="utf-8"))
+    entries = manifest["itemInfoEntries"]
+    names = {name: str(uuid5(NAMESPACE_URL, entry["path"])) for name, entry in entries.items()}
+    manifest["itemInfoEntries"] = {names[name]: entries[name] for name in sorted(entries, key=names.__getitem__)}
+    root = manifest["rootModelIdentifier"]
+    manifest["rootModelIdentifier"] = names[root]
+    file.write_text(json.dumps(manifest, indent=4) + "\n", encoding="utf-8")
+    model = path / "Data" / entries[root]["path"]
+    spec = Model_pb2.Model.FromString(model.read_bytes())
+    model.write_bytes(spec.SerializeToString(deterministic=True))
 
 
 def _scope(module: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 
 import mlx.core as mx
@@ -282,3 +283,20 @@ def test_nothing_is_left_where_the_system_keeps_temporary_files(tmp_path, monkey
     coreml.convert(lambda x: {"y": x * 2}, {"x": mx.ones((1, 4))}, tmp_path / "m.mlpackage", "int8", force=True)
     assert list(there.iterdir()) == []
     assert {f.name for f in tmp_path.iterdir()} == {"system", "m.mlpackage"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "palette4"])
+def test_two_conversions_of_one_function_are_equal_byte_by_byte(tmp_path, precision):
+    code = (
+        "import sys, mlx.core as mx; from mlx import nn; from converters import coreml; mx.random.seed(0)\n"
+        "model = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 8)); mx.eval(model.parameters())\n"
+        "example = {'input': mx.random.normal((1, 64))}\n"
+        "coreml.convert(lambda input: {'y': model(input)}, example, sys.argv[1], sys.argv[2], force=True)"
+    )
+    found = []
+    for name in ("a", "b"):  # in processes of their own, whose hashes differ
+        package = tmp_path / f"{name}.mlpackage"
+        subprocess.run([sys.executable, "-c", code, package, precision], check=True, capture_output=True)
+        found.append({str(f.relative_to(package)): f.read_bytes() for f in package.rglob("*") if f.is_file()})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
