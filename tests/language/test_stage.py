@@ -220,6 +220,15 @@ def test_no_hub_is_asked_for_what_a_run_names(copy, monkeypatch):
     assert asked == [("somebody/other", True), ("somebody/other", False)]
 
 
+def test_a_training_that_has_not_ended_is_told(copy, caplog):
+    config = read_config(copy / "language")
+    load_generator(copy)
+    assert "isn't trained to its end" not in caplog.text
+    write_config(copy / "language", replace(config, wotd=replace(config.wotd, finished=False)))
+    assert load_generator(copy).language is not None
+    assert f"isn't trained to its end; go on with `wotd-mlx language train --run {copy}`" in caplog.text
+
+
 def test_a_chooser_that_is_none(copy):
     metrics = json.loads((copy / "metrics.json").read_text())
     for best in ("magic", 3, [], {}):

@@ -280,6 +280,8 @@ def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
             f"{folder.adapters} was trained for other codes than the run's; train it anew with `wotd-mlx language "
             f"train --run {run} --fresh`"
         )
+    if config.wotd and not config.wotd.finished:
+        log.warning("%s isn't trained to its end; go on with `wotd-mlx language train --run %s`", folder.adapters, run)
     trained_on = config.wotd.model if config.wotd else known.coder.config.language.model
     best = folder.read_metrics().get("language", {}).get("best", "blend")
     if best not in CHOOSERS:
