@@ -170,6 +170,7 @@ def test_without_data_contexts_are_made_up(tmp_path, caplog):
         (["lvm:student"], "unknown model 'student'; expected one of lstm, gru"),
         (["lvm:gru"], "make it with `wotd-mlx lvm train gru`"),
         (["lvm:distilgpt2", "--context", "2000"], "longer than distilgpt2's"),
+        (["lvm:distilgpt2", "--context", "2147483647"], "a context of 2,147,483,647 vectors; expected 65,536 at most"),
         (["encoder", "--context", "5"], "--context goes with lvm:NAME"),
         (["lvm:distilgpt2", "--context", "0"], "0 is not in the range"),
     ],

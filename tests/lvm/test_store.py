@@ -104,6 +104,8 @@ def test_a_truncated_file_is_refused_by_name(folder, which, kept):
     content = file.read_bytes()
     file.write_bytes(content[: int(kept if isinstance(kept, int) else kept * len(content))])
     refused(folder, which, r"can't be read as safetensors .*--fresh")
+    if which == "checkpoint":
+        folder.final.unlink()
     with pytest.raises(WotdError, match=rf"{file.name} can't be read as safetensors"):
         folder.ended(settings_of())
 
@@ -115,6 +117,10 @@ def test_numbers_that_were_changed_or_are_none_are_refused(folder, which):
     content[-3] ^= 1
     file.write_bytes(content)
     refused(folder, which, "was changed or damaged after it was written")
+    assert folder.ended(settings_of())
+    if which != "checkpoint":
+        with pytest.raises(WotdError, match=rf"{file.name} was changed or damaged"):
+            folder.ended(settings_of(), whole=True)
     settings = settings_of()
     for number in (float("nan"), float("inf")):
         weights = weights_of(settings) | {"gates.bias": mx.full((6,), number)}
@@ -162,6 +168,8 @@ def test_weights_of_other_settings_are_refused(folder, which):
     strangers = write(folder.path.parents[1].with_name("other"), other)
     getattr(strangers, which).replace(getattr(folder, which))
     refused(folder, which, "doesn't belong to the settings here: it was made from others; .*--fresh")
+    if which == "checkpoint":
+        folder.final.unlink()
     with pytest.raises(WotdError, match=rf"{getattr(folder, which).name} doesn't belong to the settings here"):
         folder.ended(settings_of())
 

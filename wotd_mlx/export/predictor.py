@@ -36,6 +36,8 @@ Vectors = NDArray[np.float32]
 CHECKED, FIXTURES, LONG = 200, 50, 16
 """Contexts that an export is compared on, and those of them that ``fixtures.json`` holds; fewer of more vectors than
 :data:`LONG`, since each has C·D numbers."""
+LONGEST = 1 << 16
+"""Vectors of a context: far more than an article has."""
 TOGETHER = 20
 """Contexts side by side in one article: they share most of their vectors, so that few sentences are embedded."""
 
@@ -72,6 +74,8 @@ def export_predictor(run: Path, name: str, out: Path, config: ExportConfig | Non
     architecture(name)
     model, settings = ModelFolder(run, name).load()
     length = config.context or settings.recipe.context
+    if length > LONGEST:
+        raise WotdError(f"a context of {length:,} vectors; expected {LONGEST:,} at most, for a package of fixed size")
     # A model with learned places refuses more vectors than it has; ask before contexts are made.
     mx.eval(model(mx.zeros((1, length, settings.architecture["dims"])))[0])
     contexts, source = _contexts(settings, length)

@@ -102,17 +102,21 @@ class ModelFolder:
         """
         return read_json(self.config, Settings, self._hint)
 
-    def ended(self, settings: Settings) -> bool:
+    def ended(self, settings: Settings, whole: bool = False) -> bool:
         """Whether a training with these settings has ended here; the weights that are there are theirs.
+
+        Args:
+            whole: read all of what one that has ended left, not the heads of the files alone.
 
         Raises:
             MissingError: it has ended, and its best weights aren't there.
-            WotdError: weights or a checkpoint of other settings, or cut short.
+            WotdError: weights or a checkpoint of other settings, or damaged.
         """
         ended = self.final.exists()
-        for file in (self.final, self.checkpoint, self.best):
-            if file.exists() or (ended and file == self.best):
-                safetensors.read_metadata(file, self._hint, settings.made_from)
+        read = safetensors.read_arrays if ended and whole else safetensors.read_metadata
+        for file in (self.final, self.best) if ended else (self.checkpoint, self.best):
+            if ended or file.exists():
+                read(file, self._hint, settings.made_from)
         return ended
 
     def write_history(self, history: Sequence[Epoch]) -> None:

@@ -77,7 +77,7 @@ def train(
             folder.clear()
         if folder.config.exists():
             _same(folder.settings(), settings, folder)
-        if folder.ended(settings):
+        if folder.ended(settings, whole=True):
             folder.write_settings(settings)
             # Left by a kill after the last weights were written.
             folder.checkpoint.unlink(missing_ok=True)
