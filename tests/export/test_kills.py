@@ -1,0 +1,52 @@
+"""An export that is killed at any change to its files leaves the old box or the new one, and nothing else for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash import events, kill_at
+from wotd_mlx.io.files import sweep
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+@pytest.fixture
+def there(tmp_path, monkeypatch) -> Path:
+    """A folder with a box and the system's temporary files in it, so that what is left anywhere is seen."""
+    (tmp_path / "there" / "tmp").mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "there" / "tmp"))
+    return tmp_path / "there"
+
+
+def leftovers(there: Path) -> list[str]:
+    """What there is beside the box; MLX keeps compiled loops in a folder of its own."""
+    found = [f for f in there.iterdir() if f.name not in ("box", "tmp")]
+    return sorted(f.name for f in [*found, *(there / "tmp").iterdir()] if f.name != "mlx")
+
+
+def test_a_killed_export_leaves_the_old_box_or_the_new_one(finished, there):
+    box = there / "box"
+    argv = ["export", "decoder", "--run", finished.run, "--precision", "float32", "--out", box, "--force"]
+    events(there, argv)
+    new = contents(box)
+    assert {"Decoder.mlpackage/Manifest.json", "fixtures.json", "manifest.json"} <= new.keys()
+    (box / "old").write_text("another box")
+    old = contents(box)
+    changes = events(there, argv)
+    assert contents(box) == new
+    assert leftovers(there) == []
+    swap = changes.index("swap") + 1
+    for n, left in ((5, old), (swap, old), (swap + 1, new)):
+        (box / "old").write_text("another box")
+        kill_at(n, there, argv)
+        assert contents(box) == left, changes[n - 1]
+        assert len(leftovers(there)) == 1
+        if n != swap + 1:
+            sweep(there)
+    events(there, argv)
+    assert contents(box) == new
+    assert leftovers(there) == []
