@@ -57,6 +57,7 @@ REQUESTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(pattern=PATTERNS)
 def test_a_pattern_comes_back(pattern):
     assert Pattern.parse(str(pattern)) == pattern
@@ -72,6 +73,7 @@ def test_a_request_comes_back(request):
     assert str(parse_request(text)) == text
 
 
+@settings(deadline=None)
 @given(request=REQUESTS, blanks=st.sampled_from([" ", "  ", "\t", "\n "]))
 def test_blanks_and_case_are_free(request, blanks):
     if not isinstance(request, ByPattern | Between):
@@ -80,6 +82,7 @@ def test_blanks_and_case_are_free(request, blanks):
     assert parse_request(f"{blanks}{loose.upper()}{blanks}") == request
 
 
+@settings(deadline=None)
 @given(numbers=IDS, pattern=PATTERNS, words=SEVERAL, text=WORDS)
 def test_an_answer_comes_back(numbers, pattern, words, text):
     asked: list[tuple[Request, Answer]] = [
@@ -94,6 +97,7 @@ def test_an_answer_comes_back(numbers, pattern, words, text):
         assert parse_answer(request, print_answer(answer)) == answer
 
 
+@settings(deadline=None)
 @given(pattern=PATTERNS, seed=st.integers(0, 99))
 def test_fits_and_matches_agree(pattern, seed):
     rng, q = random.Random(seed), len(pattern.places)
