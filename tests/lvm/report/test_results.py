@@ -84,6 +84,8 @@ def in_row(**changes):
         ("validation", in_row(kind="idol"), r"rows\.lstm\.kind is 'idol', expected"),
         ("validation", in_row(pace=3), r"rows\.lstm has unknown keys 'pace'"),
         ("validation", in_row(seconds=-1), r"rows\.lstm\.seconds is -1, expected float"),
+        ("validation", in_row(bytes=10**30), r"rows\.lstm\.bytes is 1000000.*, expected int"),
+        ("validation", in_row(gap=1e300), r"rows\.lstm\.gap is 1e\+300, expected float"),
         ("validation", in_row(epochs=True), r"rows\.lstm\.epochs is True, expected int"),
         ("validation", in_row(histogram={"edges": [0, 1], "counts": [1, 2]}), r"histogram: 2 counts between 2 edges"),
         ("validation", in_row(histogram={"edges": [1, 1], "counts": [1]}), r"histogram: edges that don't rise"),

@@ -6,17 +6,15 @@ import hashlib
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from msgspec import Meta
+from typing import Any, Literal
 
 from wotd_mlx.config.ranges import Count, Natural, Share, Weight
 from wotd_mlx.io.files import read_bytes
+from wotd_mlx.lvm.training.progressed import Real, Size
 
 HINT = "make it with `wotd-mlx lvm evaluate`"
 
-Size = Annotated[int, Meta(ge=0)]
-Point = tuple[float, float]
+Point = tuple[Real, Real]
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,11 @@ class Summary:
     """How near predictions come, over ``count`` targets; quartiles are the cosine's, from its least to its most."""
 
     count: Natural
-    mse: float
-    cosine: float
-    deviation: float
-    margin: float
-    quartiles: tuple[float, float, float, float, float]
+    mse: Real
+    cosine: Real
+    deviation: Real
+    margin: Real
+    quartiles: tuple[Real, Real, Real, Real, Real]
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,15 @@ class Bucket:
 
     bucket: str
     count: Natural
-    cosine: float
-    margin: float
+    cosine: Real
+    margin: Real
 
 
 @dataclass(frozen=True)
 class Histogram:
     """How many targets have which cosine error."""
 
-    edges: list[float]
+    edges: list[Real]
     counts: list[Natural]
 
     def __post_init__(self) -> None:
@@ -90,8 +88,8 @@ class Failure:
     context: list[str]
     wanted: str
     got: str
-    cosine: float
-    rank: float
+    cosine: Real
+    rank: Real
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Row:
     valid: Summary | None = None
     test: Summary | None = None
     ood: Summary | None = None
-    gap: float | None = None
+    gap: Real | None = None
     weights: str | None = None
     parameters: Size | None = None
     bytes: Size | None = None
@@ -190,7 +188,7 @@ class Confusion:
     """Shares (wanted, got) of topics."""
 
     topics: list[str]
-    matrix: list[list[float]]
+    matrix: list[list[Share]]
 
     def __post_init__(self) -> None:
         if {len(self.matrix), *map(len, self.matrix)} != {len(self.topics)}:

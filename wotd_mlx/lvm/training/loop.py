@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +20,7 @@ from wotd_mlx.backend import on_cpu
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
 from wotd_mlx.lvm.training.loss import cosines, losses
-from wotd_mlx.lvm.training.progressed import FIGURES, Epoch, Progressed
+from wotd_mlx.lvm.training.progressed import FIGURES, LARGEST, Epoch, Progressed
 from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch, batches, cut
 from wotd_mlx.schemas import WotdError
@@ -93,7 +92,7 @@ class Loop(ABC):
         started = time.monotonic() - now.seconds
         for batch in self._batches(self.split.train, rng, now.step):
             figures = self.step(batch)
-            self._see_finite(dict(zip(FIGURES, figures, strict=True)), f"step {now.step + 1}")
+            self._see_sane(dict(zip(FIGURES, figures, strict=True)), f"step {now.step + 1}")
             now.sums = [a + b for a, b in zip(now.sums, figures, strict=True)]
             now.step, now.seconds = now.step + 1, time.monotonic() - started
             loss, cosine, margin = (total / now.step for total in now.sums[:3])
@@ -101,7 +100,7 @@ class Loop(ABC):
             save()
         means = [total / max(now.step, 1) for total in now.sums]
         valid = self.validate()
-        self._see_finite(dict(zip(FIGURES, valid, strict=False)), "validation")
+        self._see_sane(dict(zip(FIGURES, valid, strict=False)), "validation")
         rate = self.learning_rate
         best = now.plateau.update(now.epoch, valid[0], recipe)
         epoch = Epoch(
@@ -122,9 +121,9 @@ class Loop(ABC):
         now.epoch, now.step, now.seconds, now.sums = now.epoch + 1, 0, 0.0, [0.0] * len(FIGURES)
         return epoch
 
-    def _see_finite(self, figures: Mapping[str, float], where: str) -> None:
+    def _see_sane(self, figures: Mapping[str, float], where: str) -> None:
         for name, figure in figures.items():
-            if not math.isfinite(figure):
+            if not abs(figure) <= LARGEST:
                 raise WotdError(
                     f"the {name.replace('_', ' ')} is {figure} in epoch {self.progressed.epoch}, {where}; lower the "
                     f"learning rate (now {self.recipe.learning_rate:g})"

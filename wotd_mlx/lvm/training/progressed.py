@@ -13,6 +13,10 @@ from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.lvm.training.plateau import Plateau
 from wotd_mlx.schemas import WotdError
 
+LARGEST = 1e15
+"""A figure beyond, which no training that learns has, is as good as none: sums and pictures stay finite."""
+Real = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 FIGURES = ("loss", "cosine", "margin", "gradient_norm")
 """What is averaged over the steps of an epoch, in this order."""
 _DIFFERENT = ("seconds", "peak_bytes")
@@ -24,16 +28,16 @@ class Epoch:
     """One line of ``training_history.json``; cosines and margins are means over all places of the windows."""
 
     epoch: Count
-    train_loss: float
-    train_cosine: float
-    train_margin: float
-    valid_loss: float
-    valid_cosine: float
-    valid_margin: float
-    learning_rate: float
-    gradient_norm: float
+    train_loss: Real
+    train_cosine: Real
+    train_margin: Real
+    valid_loss: Real
+    valid_cosine: Real
+    valid_margin: Real
+    learning_rate: Real
+    gradient_norm: Real
     seconds: Weight
-    peak_bytes: Annotated[int, Meta(ge=0)]
+    peak_bytes: Size
     best: bool
 
 
