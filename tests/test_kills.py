@@ -19,6 +19,7 @@ EVERY = 4
 
 def test_a_killed_training_goes_on_to_the_same_files_and_leaves_nothing(checkpoint, tmp_path):
     root = tmp_path / "root"
+    root.mkdir()
     words = tmp_path / "words.csv"
     rows = [f"{a}{b}o{c},{'soft' if a in 'bdg' else 'hard'}" for a in "bdgptk" for b in "aeiou" for c in "lmnrs"]
     words.write_text("\n".join(["word,sound", *rows]))

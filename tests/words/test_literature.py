@@ -149,6 +149,28 @@ def test_bad_folders(folder, what, text):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../secret.txt", "'../secret.txt' lies outside"),
+        ("{root}/secret.txt", "lies outside"),
+        ("link.txt", "'link.txt' lies outside"),
+        ("sub/../../secret.txt", "lies outside"),
+        ("A" * 5000, "can't be a file's name"),
+        ("a\0b", "can't be a file's name"),
+    ],
+)
+def test_a_manifest_names_files_of_its_own_folder_only(folder, name, message):
+    (folder.parent / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to(folder.parent / "secret.txt")
+    manifest = folder / "manifest.tsv"
+    manifest.write_text(manifest.read_text().replace("jazz0.txt", name.format(root=folder.parent), 1))
+    with pytest.raises(WotdError) as caught:
+        read_manifest(folder)
+    assert f"{manifest}:5: " in str(caught.value)
+    assert message in str(caught.value)
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(WotdError, match="is not a folder"):
         read_manifest(tmp_path / "none")

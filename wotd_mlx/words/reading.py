@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wotd_mlx.io.files import read_bytes
+from wotd_mlx.io.records import shown
 from wotd_mlx.io.table import read_table
 from wotd_mlx.schemas import MissingError, WotdError
 
@@ -82,9 +83,14 @@ def read_manifest(folder: str | Path) -> tuple[Work, ...]:
         if not re.fullmatch(r"-?[0-9]{1,4}", values["year"]):
             raise WotdError(f"{path}:{number}: the year is {values['year']!r}; write a whole number such as 1813")
         text = folder / values["file"]
-        if "\0" in values["file"] or not text.resolve().is_relative_to(folder.resolve()):
+        try:
+            inside, there = text.resolve().is_relative_to(folder.resolve()), text.is_file()
+        except (OSError, ValueError) as error:  # too long a name, or a NUL in it
+            told = f"{path}:{number}: {shown(values['file'])} can't be a file's name; name a file in that folder"
+            raise WotdError(told) from error
+        if not inside:
             raise WotdError(f"{path}:{number}: {values['file']!r} lies outside {folder}; name a file in that folder")
-        if not text.is_file():
+        if not there:
             raise MissingError(f"{path}:{number}: {values['file']} is not in {folder}; add the file or drop the row")
         works.append(Work(text, values["author"], values["title"], int(values["year"]), values["era"]))
     if not works:
