@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from safetensors.numpy import save_file
 
 import wotd_mlx
@@ -16,6 +17,10 @@ from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.io.safetensors import write_arrays
 from wotd_mlx.run_folder import RunFolder, settings_digest
 from wotd_mlx.schemas import RunInfo
+
+# How long an example takes is no property of it: a busy machine would fail it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def write_checkpoint(folder: Path, width: int = 32, layers: int = 2, seed: int = 0) -> Path:

@@ -65,7 +65,7 @@ def test_rotation_matches_vector_quantize_pytorch(width):
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**31))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_soft_codes_tend_to_the_nearest_code_as_the_temperature_falls(k, width, seed):
     z, book = normal(20, width, seed=seed), normal(k, width, seed=seed + 1)
     distances = np.square(z[:, None] - book).sum(axis=2)

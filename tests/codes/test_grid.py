@@ -21,7 +21,7 @@ def test_codes_are_dealt_out_whole_and_every_value_that_occurs_gets_one(counts, 
 
 
 @given(st.integers(1, 300), st.integers(1, 20), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_cutting_keeps_the_order_and_makes_equal_parts(n, codes, seed):
     rng = np.random.default_rng(seed)
     group, score = rng.integers(0, 3, n), rng.normal(size=n)
@@ -74,7 +74,7 @@ def test_an_attribute_without_labels_is_cut_by_score_alone():
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_empty_cell_takes_after_one_of_its_nearest_filled_ones(levels, seed):
     rng = np.random.default_rng(seed)
     filled = np.where(rng.random(int(np.prod(levels))) < 0.4, np.arange(np.prod(levels)), -1)

@@ -27,7 +27,7 @@ def test_perfect_and_useless_codes():
 
 
 @given(st.lists(st.integers(-5, 5), min_size=3, max_size=40), st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_spearman_with_ties_is_that_of_mean_ranks(values, seed):
     a = np.array(values)
     b = np.random.default_rng(seed).permutation(a)
@@ -101,7 +101,7 @@ def test_slerp_of_equal_and_of_opposite_ends_stays_on_the_sphere(b):
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=0, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_monotone_way_keeps_its_ends_and_as_many_places_as_can_be(middle):
     import itertools
 

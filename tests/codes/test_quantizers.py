@@ -45,7 +45,7 @@ def test_every_fsq_id_has_one_code_and_comes_back(levels):
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=6), st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_fsq_levels_give_ids_in_range_that_round_trip(levels, seed):
     fsq = FSQ(levels)
     codes = fsq(mx.array(normal(64, len(levels), seed=seed) * 4))

@@ -142,7 +142,7 @@ def test_arrays_of_no_student_are_refused(damage, learnt):
 
 
 @given(st.lists(st.text(st.characters(), max_size=40), max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_gets_an_id_in_range(texts):
     student = _untrained()
     ids = student.encode(texts)

@@ -66,7 +66,7 @@ def train(kind: str = "fsq", **settings_) -> tuple[Autoencoder, list[Epoch], np.
 
 
 @given(st.lists(st.text(max_size=8), min_size=3, max_size=200), st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_family_is_in_two_parts_and_no_word_is_lost(words, seed):
     config = TrainingConfig(seed=seed)
     if len({family(w) for w in words}) < 3:

@@ -59,7 +59,7 @@ def test_a_lone_surrogate_counts_as_the_replacement_character_and_a_nul_as_nothi
     close(tiny.embed(["x\udfffy", "a\x00b"]), tiny.embed(["x\ufffdy", "ab"]), "batch")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(texts=st.lists(st.text("abc \n", max_size=30), min_size=1, max_size=40), data=st.data())
 def test_a_vector_depends_on_its_text_alone(tiny, texts, data):
     vectors = tiny.embed(texts)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.generate import stream_generate
 from mlx_lm.sample_utils import make_sampler
@@ -88,7 +88,6 @@ def reached(grammar: AnswerGrammar, state, tokens=(), log_p: float = 0.0):
 spellings = st.sets(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(spellings, st.data())
 def test_the_grammar_reaches_all_answers_and_no_others(words, data):
     n = data.draw(st.integers(1, min(3, len(words))))
@@ -108,7 +107,6 @@ def test_probabilities_are_the_model_s_own_renormalised():
     assert min(want.values()) > 0
 
 
-@settings(deadline=None)
 @given(spellings, st.integers(0, 1000), st.sampled_from([0.0, 1.0, 30.0, 1e30]), st.data())
 def test_whatever_the_logits_an_answer_holds(words, seed, scale, data):
     n = data.draw(st.integers(1, len(words)))
@@ -192,7 +190,6 @@ def test_potentials_at_temperature_zero_are_the_best_left():
     assert grammar.options(grammar.start(), BIAS, 0.0)[1].tolist() == [1.0, 3.0, 0.0]
 
 
-@settings(deadline=None)
 @given(spellings, st.floats(-50, 50), st.sampled_from([0.0, 0.3, 1.0]))
 def test_one_bias_for_all_words_changes_nothing(words, bias, temperature):
     grammar = AnswerGrammar(letters(words), 1, END)

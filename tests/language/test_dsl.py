@@ -57,7 +57,6 @@ REQUESTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(pattern=PATTERNS)
 def test_a_pattern_comes_back(pattern):
     assert Pattern.parse(str(pattern)) == pattern
@@ -65,7 +64,7 @@ def test_a_pattern_comes_back(pattern):
     assert " " not in str(pattern)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(request=REQUESTS)
 def test_a_request_comes_back(request):
     text = str(request)
@@ -73,7 +72,6 @@ def test_a_request_comes_back(request):
     assert str(parse_request(text)) == text
 
 
-@settings(deadline=None)
 @given(request=REQUESTS, blanks=st.sampled_from([" ", "  ", "\t", "\n "]))
 def test_blanks_and_case_are_free(request, blanks):
     if not isinstance(request, ByPattern | Between):
@@ -82,7 +80,6 @@ def test_blanks_and_case_are_free(request, blanks):
     assert parse_request(f"{blanks}{loose.upper()}{blanks}") == request
 
 
-@settings(deadline=None)
 @given(numbers=IDS, pattern=PATTERNS, words=SEVERAL, text=WORDS)
 def test_an_answer_comes_back(numbers, pattern, words, text):
     asked: list[tuple[Request, Answer]] = [
@@ -97,7 +94,6 @@ def test_an_answer_comes_back(numbers, pattern, words, text):
         assert parse_answer(request, print_answer(answer)) == answer
 
 
-@settings(deadline=None)
 @given(pattern=PATTERNS, seed=st.integers(0, 99))
 def test_fits_and_matches_agree(pattern, seed):
     rng, q = random.Random(seed), len(pattern.places)
@@ -157,7 +153,7 @@ def calls(text, levels):
     yield lambda: parse_answer(Define("a"), text, levels)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(text=st.text() | st.lists(st.sampled_from(PIECES)).map("".join) | st.text("[]{},*-0123456789 "))
 def test_garbage_is_refused_in_one_line_or_read(text):
     for levels in (None, LEVELS):

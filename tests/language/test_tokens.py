@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlx import nn
 from mlx.utils import tree_flatten
@@ -52,7 +52,6 @@ def test_writing(text: str, written: str) -> None:
 place = st.integers(0, 4).map(str) | st.just("*") | st.just("0-3") | st.just("{1,3}") | st.just("{0,2-4}")
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.lists(place, min_size=4, max_size=4), st.sampled_from([" and ", "", ", "])), max_size=3))
 def test_reading_gives_back_what_was_written(parts: list[tuple[list[str], str]]) -> None:
     text = "".join(f"[{','.join(places)}]{between}" for places, between in parts)

@@ -7,7 +7,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wotd_mlx.language.chat import Language
@@ -35,7 +35,6 @@ def below(trie: Trie, node: Node, taken: np.ndarray) -> list[str]:
     return found
 
 
-@settings(deadline=None)
 @given(runs, st.data())
 def test_a_trie_holds_its_words_and_counts_those_left(given_runs, data):
     trie = Trie(given_runs)

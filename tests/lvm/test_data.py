@@ -156,7 +156,7 @@ ARTICLES = st.lists(
 
 
 @given(written=ARTICLES, shuffled=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_written_is_read(written, shuffled):
     rows = [(f"id {n}", str(place), text) for n, texts in enumerate(written) for place, text in enumerate(texts)]
     first = {row[0]: n for n, row in reversed(list(enumerate(rows)))}
@@ -176,7 +176,7 @@ def test_what_is_written_is_read(written, shuffled):
 @example(content=b"\x00", head=b"article_id\tsentence\n")
 @example(content=b'A\t"\nA\t"', head=b"article_id\tsentence\n")
 @example(content=b"\rA\t7\tx\r\n\x85\x1c", head=TABLE.encode())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_are_read_or_refused(content, head):
     with tempfile.TemporaryDirectory() as folder:
         for name in ("data.tsv", "data.txt"):

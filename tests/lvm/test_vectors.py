@@ -292,7 +292,7 @@ def test_vectors_that_are_no_file_are_refused(tmp_path, call):
 
 
 @given(place=st.integers(0, 127), value=st.integers(0, 255))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_damaged_head_is_refused_or_harmless(place, value):
     content = bytearray(npy())
     content[place] = value

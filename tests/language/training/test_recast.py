@@ -6,7 +6,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mlx import nn
 from mlx_lm.models import llama
@@ -42,7 +42,6 @@ def small() -> nn.Module:
     st.permutations(range(4)),
     st.lists(st.sampled_from([LOUD, PROUD]), min_size=4, max_size=4),
 )
-@settings(deadline=None)
 def test_who_leaves_first_takes_only_its_own(order, wanted):
     one, other = Plain(), Plain()
     inside = [recast([one, one], subclass) for subclass in wanted]

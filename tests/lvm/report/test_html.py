@@ -119,7 +119,7 @@ def test_only_the_least():
     assert any("lvm evaluate --ood" in text for text in page.texts)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.one_of(
         st.text(max_size=60),
