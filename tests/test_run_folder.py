@@ -210,9 +210,7 @@ def test_the_student_belongs_to_its_codes(taught, tmp_path):
     run = RunFolder(tmp_path / "run")
     stored = read_arrays(run.student, "")
     write_arrays(run.student, stored.arrays, {"codes": "0" * 32})
-    with pytest.raises(
-        WotdError, match=r"student.safetensors doesn't belong to the codes here"
-    ):
+    with pytest.raises(WotdError, match=r"student.safetensors doesn't belong to the codes here"):
         SemanticEncoder.load(run.path, encoder="student")
     assert read_metadata(run.student, "")["codes"] == "0" * 32
 

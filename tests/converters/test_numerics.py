@@ -185,7 +185,7 @@ def test_float_pairs(packages):
 
 
 floats = st.lists(st.floats(-100, 100, width=32, allow_subnormal=False), min_size=N, max_size=N)
-examples = settings(max_examples=10, deadline=None, derandomize=True)
+examples = settings(max_examples=10, derandomize=True)
 
 
 @examples

@@ -45,7 +45,7 @@ REQUESTS = st.sampled_from(["pattern", "attributes", "like", "between"])
 
 @given(kind=REQUESTS, n=st.integers(1, 8), by=st.sampled_from(generate.CHOOSERS), seed=st.integers(0, 99),
        anywhere=st.booleans(), in_turn=st.booleans(), rerank=st.integers(1, 3))  # fmt: skip
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_every_answer_holds(generator, kind, n, by, seed, anywhere, in_turn, rerank):
     known = generator.known
     value = next(value for value in known.coder.readings[0] if value)
