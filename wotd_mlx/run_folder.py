@@ -23,6 +23,7 @@ from wotd_mlx.words.jsonl import read_jsonl
 Vectors = NDArray[np.float32]
 
 HINT = "train again into another folder"
+_RESTORE = f"restore what was changed, or {HINT}"
 
 _NOT_LENGTH_1 = 1e-3
 """By how much a vector's length may differ from 1."""
@@ -138,20 +139,13 @@ class RunFolder:
             WotdError: one was changed, or is of another training.
         """
         if self.vectors.exists() and self.corpus.exists():
-            self._same(self.vectors, {"words": self.file_digest(self.corpus)})
+            safetensors.read_metadata(self.vectors, _RESTORE, {"words": self.file_digest(self.corpus)})
         if self.model.exists() and self.vectors.exists():
             vectors = safetensors.read_metadata(self.vectors, HINT).get(safetensors.DIGEST, "")
-            self._same(self.model, {"settings": settings_digest(config), "vectors": vectors})
+            made_from = {"settings": settings_digest(config), "vectors": vectors}
             if self.semantic_ids.exists():
-                self._same(self.model, {"IDs": self.file_digest(self.semantic_ids)})
-
-    def _same(self, path: Path, made_from: Mapping[str, str]) -> None:
-        found = safetensors.read_metadata(path, HINT)
-        for key, value in made_from.items():
-            if found.get(key) != value:
-                raise WotdError(
-                    f"{path} was made from other {key} than those here; restore what was changed, or {HINT}"
-                )
+                made_from["IDs"] = self.file_digest(self.semantic_ids)
+            safetensors.read_metadata(self.model, _RESTORE, made_from)
 
     def model_metadata(self) -> dict[str, str]:
         """The digests in the codes' file."""

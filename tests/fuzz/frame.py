@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import importlib
+import logging
 import multiprocessing
 import random
 import resource
@@ -144,6 +145,7 @@ def _watch(process: Any, state: Any, faults: Any, tally: Tally, patience: float)
 
 def _work(name: str, start: int, stop: int, state: Any, faults: Any) -> None:
     faulthandler.enable()
+    logging.getLogger("wotd_mlx").setLevel(logging.ERROR)
     part: Any = importlib.import_module(name)
     for number in range(start, stop):
         state[0], state[3] = number, 1
