@@ -145,3 +145,28 @@ def test_a_lone_text_is_the_same_before_and_after_compiling(checkpoint):
     runs = [embedder.embed(["abc"]) for _ in range(module._LONE_TEXTS + 2)]
     for vectors in runs[1:]:
         close(vectors, runs[0], "batch")
+
+
+def test_a_text_of_megabytes_is_cut_before_it_is_tokenised(checkpoint, monkeypatch):
+    embedder = BertEmbedder(str(checkpoint))
+    seen = list[int]()
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(tokenizer, name)
+
+        def encode(self, text: str) -> object:
+            seen.append(len(text))
+            return tokenizer.encode(text)
+
+        def encode_batch_fast(self, texts: list[str]) -> object:
+            seen.extend(map(len, texts))
+            return tokenizer.encode_batch_fast(texts)
+
+    tokenizer = embedder.tokenizer
+    monkeypatch.setattr(embedder, "tokenizer", Watched())
+    long = ["word " * 400_000, "x" * 2_000_000, "日" * 100_000]
+    vectors = embedder.embed([*long, "word " * 400])
+    assert embedder.truncated([*long, "word"]) == [True, True, True, False]
+    assert max(seen) == 32_768
+    close(vectors[0], vectors[3], "ids")

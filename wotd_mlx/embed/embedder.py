@@ -148,7 +148,7 @@ class BertEmbedder:
         ]
 
     def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Vectors:
-        encoded = self._encode([_readable(text) for text in texts])
+        encoded = self._encode(texts)
         if len(texts) == 1:
             vector = np.asarray(self._lone(encoded[0]))
             done(texts)
@@ -163,8 +163,10 @@ class BertEmbedder:
                 done([texts[row] for row in rows])
         return out
 
-    def _encode(self, texts: list[str]) -> list[TokenIds]:
-        """Token ids of each text; the tokenizer's threads pay for long texts only, words take half as long without."""
+    def _encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Token ids of what is read of each text; the tokenizer's threads pay for long texts only, words take half as
+        long without."""
+        texts = [_readable(text) for text in texts]
         if sum(map(len, texts)) < _SHORT_TEXT * len(texts):
             return [self.tokenizer.encode(text).ids for text in texts]
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
