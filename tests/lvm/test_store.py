@@ -209,6 +209,7 @@ def test_where_the_data_lie_is_no_other_setting(folder):
         (lambda raw: {**raw, "valid": 1}, "valid is 1, expected float"),
         (lambda raw: {**raw, "architecture": {"dims": 8, "wings": 2}}, "architecture: unknown keys 'wings'"),
         (lambda raw: {**raw, "architecture": {"dims": "8"}}, "architecture: dims is '8', expected int"),
+        (lambda raw: {**raw, "architecture": {}}, "architecture lacks dims"),
         (lambda raw: {**raw, "architecture": []}, r"architecture is \[\], expected keys and values"),
     ],
 )

@@ -65,6 +65,8 @@ class Settings:
                     f"the name of the {what}, {shown(getattr(self, what))}, is not UTF-8; rename it"
                 ) from error
         checked(architecture(self.name).Config, self.architecture, "architecture")
+        if "dims" not in self.architecture:
+            raise WotdError("architecture lacks dims, the width of the vectors")
 
     @property
     def made_from(self) -> dict[str, str]:
