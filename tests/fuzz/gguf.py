@@ -30,8 +30,12 @@ logging.getLogger("transformers").setLevel(logging.ERROR)
 
 
 @cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fuzz-gguf-")
+
+
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-gguf-"))
+    return Path(_temporary().name)
 
 
 @cache

@@ -30,8 +30,12 @@ TOGETHER = 13
 
 
 @cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fuzz-package-")
+
+
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-package-"))
+    return Path(_temporary().name)
 
 
 @cache
