@@ -16,7 +16,7 @@ import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it come
 
 # isort: split
 from converters.coreml.capture import Example, Function, capture
-from converters.coreml.errors import ConversionError, GateError, UnsupportedOpsError
+from converters.coreml.errors import ConversionError, GateError, PackageError, UnsupportedOpsError
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
 from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
@@ -26,6 +26,7 @@ __all__ = [
     "ConversionError",
     "Deviation",
     "GateError",
+    "PackageError",
     "Report",
     "UnsupportedOpsError",
     "convert",
