@@ -62,7 +62,7 @@ def test_what_settings_cannot_be_is_one_line(tmp_path, text, message):
         ("seed: 99999999999999999999999", "expected int <= 4294967295"),
         ("codes: {epochs: -1}", "codes.epochs is -1, expected int >= 1"),
         ("codes: {learning_rate: .inf}", "codes.learning_rate is inf, expected float <= 1000000000.0"),
-        ("codes: {learning_rate: .nan}", "codes.learning_rate is nan, expected float > 0.0"),
+        ("codes: {learning_rate: .nan}", "codes.learning_rate is nan, expected float >= 0.0"),
         ("held_out: .nan", "held_out is nan, expected float"),
         ("codes: {levels: [8, 8, 8, 99999999999]}", "codes.levels[3] is 99999999999, expected int <= 16777216"),
         ("memory_limit: -8", "memory_limit is -8, expected int >= 1"),

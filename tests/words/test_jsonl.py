@@ -66,13 +66,13 @@ def test_repeats_are_dropped_and_counted(tmp_path, caplog):
         (b'{"word": "a", "zipf": 1e999}', "too large a number"),
         (b'{"word": "a", "labels": {"era": ""}}', "the label 'era' is empty"),
         (b'{"word": "\\ud800"}', "surrogate"),
-        (b'{"word": "a", "labels": ["x"]}', "labels is ['x'], expected object"),
+        (b'{"word": "a", "labels": ["x"]}', "labels is ['x'], expected keys and values"),
         (b'{"word": "a", "labels": {"era": 3}}', "labels.era is 3, expected str"),
         (b'{"word": "a", "corpus": 3}', "corpus is 3, expected str"),
         (b'{"word": "a", "zipf": "high"}', "zipf is 'high', expected float"),
         (b'{"word": "a", "zipf": NaN}', "NaN is no number"),
         (b'{"word": "a", "zipf": true}', "zipf is True, expected float"),
-        (b'{"word": "a", "evidence": [1]}', "evidence is [1], expected object"),
+        (b'{"word": "a", "evidence": [1]}', "evidence is [1], expected keys and values"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, text):

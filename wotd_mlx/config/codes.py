@@ -81,7 +81,7 @@ class CodesConfig:
     hidden: Count = 256
     epochs: Count = 30
     batch: Count = 512
-    learning_rate: Positive = 2e-3
+    learning_rate: Weight = 2e-3
     weight_decay: Weight = 1e-2
     warmup: Share = 0.1
     clip: Positive = 1.0
