@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.options import TEXT, Float, NumbersCommand, as_json, device, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, Float, NumbersCommand, as_json, device, one_line, print_json, run_folder
 from wotd_mlx.config.language import MOST_WORDS
 from wotd_mlx.config.ranges import MAX_SEED
 
@@ -91,7 +91,7 @@ def command(
             given += [word for word, _ in found.words]
         else:
             for word, number in generator.stream(wanted, options):
-                click.echo(f"{word}\t{number}")
+                click.echo(f"{one_line(word)}\t{number}")
                 given.append(word)
     finally:
         # Interrupted or not: these were seen.
