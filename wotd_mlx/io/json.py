@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -22,9 +23,7 @@ def parse_json(raw: bytes, where: str) -> Any:
         WotdError: not JSON, NaN or an infinity, a key twice in one object, half a surrogate pair, or nested too deep.
     """
     try:
-        value = json.loads(
-            raw.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite
-        )
+        value = _DECODER.decode(raw.removeprefix(codecs.BOM_UTF8).decode())
         if b"\\ud" in raw or b"\\uD" in raw:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -54,6 +53,10 @@ def _finite(text: str) -> float:
     if math.isinf(value := float(text)):
         raise ValueError(f"{text} is too large a number")
     return value
+
+
+# Made once: a file of lines has tens of thousands.
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
 
 
 def read_json(path: Path, kind: type[T], hint: str) -> T:

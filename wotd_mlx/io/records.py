@@ -101,11 +101,19 @@ def _unknown(kind: Any, raw: Any, at: str) -> str:
     bare = _bare(kind, raw)
     if _is_record(bare, raw):
         known = _types(bare)
-        unknown = sorted(str(key) for key in raw if key not in known)
-        if unknown and not getattr(bare, "further_keys", False):
+        if not raw.keys() <= known.keys() and not getattr(bare, "further_keys", False):
             place = f"{at.removeprefix('.')} has " if at else ""
+            unknown = sorted(str(key) for key in raw if key not in known)
             return f"{place}unknown keys {', '.join(map(shown, unknown))}; known are {', '.join(known)}"
+        if not _nests_records(bare):
+            return ""
     return next((told for name, part, value in _parts(kind, raw) if (told := _unknown(part, value, at + name))), "")
+
+
+@cache
+def _nests_records(kind: Any) -> bool:
+    """Whether a record has others in it: most lines of most files are flat."""
+    return any(map(_holds_records, _types(kind).values()))
 
 
 @cache
