@@ -73,6 +73,8 @@ def places(tmp_path, monkeypatch):
     (tmp_path / "site/maker_name/__init__.py").write_text("raise RuntimeError('the package is not to be imported')")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home"))
+    (tmp_path / "home" / "models--maker--name").mkdir(parents=True)
     return found
 
 

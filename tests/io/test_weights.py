@@ -42,6 +42,9 @@ def places(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("raise RuntimeError('the package is not to be imported')")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    # The client's own layout: a folder a model, whole or not.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home"))
+    (tmp_path / "home" / "models--maker--name").mkdir(parents=True)
     return tmp_path, package, asked
 
 
@@ -97,3 +100,12 @@ def test_what_only_a_package_has_is_not_asked_for_on_the_hub(places):
     (package / "weights.gguf").write_text("")
     assert find_weights(only, download=True) == package / "weights.gguf"
     assert asked == []
+
+
+def test_the_hubs_client_is_not_loaded_where_nothing_is_cached(places, monkeypatch):
+    root, package, _ = places
+    fill(root / "cache")
+    fill(package / "model")
+    (root / "home" / "models--maker--name").rmdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("the client was asked"))
+    assert find_weights(SOURCE, download=True) == package / "model"

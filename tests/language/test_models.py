@@ -184,6 +184,7 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, found: Path | None) -> list[tuple[
         return str(found)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr("wotd_mlx.io.weights._may_be_cached", lambda _: True)
     return asked
 
 

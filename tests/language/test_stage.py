@@ -194,6 +194,7 @@ def test_no_hub_is_asked_for_what_a_run_names(copy, monkeypatch):
         raise FileNotFoundError(name)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.setattr("wotd_mlx.io.weights._may_be_cached", lambda _: True)
     folder = copy / "language"
     config = read_config(folder)
     elsewhere = replace(config, wotd=replace(config.wotd, model="somebody/model"))

@@ -45,7 +45,8 @@ def find_weights(source: Source, download: bool) -> Path:
     Raises:
         MissingError: nowhere; the text lists what was tried and the commands that help.
     """
-    found = (_hub(source, cached=True) or _package(source)) if source.on_hub else _package(source)
+    cached = _hub(source, cached=True) if source.on_hub and _may_be_cached(source.id) else None
+    found = cached or _package(source)
     if found is None and download and source.on_hub:
         log.info("%s: not whole on this machine, asking the Hugging Face hub", source.id)
         found = _hub(source, cached=False)
@@ -58,6 +59,14 @@ def find_weights(source: Source, download: bool) -> Path:
         raise MissingError(f"no weights for {source.id}: {', '.join(tried)}; fetch them with {', or '.join(helps)}")
     log.info("%s: weights from %s", source.id, found)
     return found
+
+
+def _may_be_cached(name: str) -> bool:
+    """Whether the hub's cache has a folder for it: the hub's client takes a fifth of a second to load, which most calls
+    need not spend."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE, f"models--{name.replace('/', '--')}").is_dir()
 
 
 def _package(source: Source) -> Path | None:
