@@ -143,4 +143,8 @@ def test_arrays_are_held_to_a_models(tmp_path):
     ):
         with pytest.raises(WotdError, match=message):
             check_arrays(wrong, want, tmp_path, "")
-    check_finite({"i": mx.array([1]), "none": mx.zeros((0,))}, tmp_path, "")
+    large = mx.full((4,), 6e4, mx.float16)  # whose sum is infinite
+    check_finite({"i": mx.array([1]), "none": mx.zeros((0,)), "large": large}, tmp_path, "")
+    for bad in (float("inf"), -float("inf"), float("nan")):
+        with pytest.raises(WotdError, match="large holds numbers"):
+            check_finite({"large": mx.array([1.0, bad, -bad])}, tmp_path, "")
