@@ -111,7 +111,6 @@ class RunFolder:
         Raises:
             WotdError: one that isn't of these levels, or a file that the codes weren't written with.
         """
-        self._there(self.semantic_ids)
         read = self.read_json(self.semantic_ids, dict[str, dict[str, list[int]]])
         if "words" not in read:
             raise WotdError(f"{self.semantic_ids} lacks words; {HINT}")

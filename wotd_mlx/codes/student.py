@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from wotd_mlx.config.ranges import Count, Part, Positive, Share, Weight, check
 from wotd_mlx.embed.embedder import without_surrogates
 from wotd_mlx.io.json import parse_json
-from wotd_mlx.io.records import checked
+from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.schemas import WotdError
 
 MAX_BYTES = 5_000_000
@@ -169,7 +169,7 @@ class Student(nn.Module):
             student = cls(Tokenizer.from_str(about.tokenizer), about.levels, about.config)
             student.load_weights([(n, mx.array(v.astype(np.float32))) for n, v in arrays.items() if n != "about"])
         except Exception as error:  # tokenizers raises no narrower class
-            raise WotdError(f"not a student's weights: {' '.join(str(error).split())}; train it again") from error
+            raise WotdError(f"not a student's weights: {line_of(error)}; train it again") from error
         student.eval()
         mx.eval(student.parameters())
         return student

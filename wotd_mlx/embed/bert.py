@@ -14,7 +14,7 @@ from mlx import nn
 from wotd_mlx.config.ranges import Count, Positive, check
 from wotd_mlx.embed.forms import Forms, fastest
 from wotd_mlx.io.json import read_json
-from wotd_mlx.io.records import checked
+from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.io.safetensors import check_finite, read_arrays
 from wotd_mlx.schemas import WotdError
 
@@ -198,14 +198,10 @@ def load_bert(folder: Path, pooling: str, forms: Forms | None = None) -> tuple[B
         weights = _rename(published, cfg)
         model.load_weights([(name, value.astype(mx.float32)) for name, value in weights.items()])
     except ValueError as error:
-        raise WotdError(f"{file} doesn't hold the weights its config.json describes: {_line(error)}") from error
+        raise WotdError(f"{file} doesn't hold the weights its config.json describes: {line_of(error)}") from error
     model.eval()
     mx.eval(model.parameters())
     return cfg, model
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _rename(published: dict[str, mx.array], cfg: BertConfig) -> dict[str, mx.array]:

@@ -41,7 +41,7 @@ def checked(kind: type[T], raw: Any, where: str = "settings") -> T:
     except RecursionError as error:
         raise WotdError(f"{where}: nested too deep") from error
     except ValueError as error:
-        raise WotdError(f"{where}: {_first_fault(kind, raw, '') or _line(error)}") from error
+        raise WotdError(f"{where}: {_first_fault(kind, raw, '') or line_of(error)}") from error
 
 
 def shown(value: object) -> str:
@@ -51,6 +51,11 @@ def shown(value: object) -> str:
     except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
         return f"a {type(value).__name__}"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def line_of(error: BaseException) -> str:
+    """What another library says of an error, on one line."""
+    return " ".join(str(error).split())
 
 
 def fault(kind: Any, value: Any) -> str:
@@ -132,7 +137,7 @@ def _first_fault(kind: Any, raw: Any, at: str) -> str:
     except ValueError as error:
         if isinstance(error.__cause__, WotdError):
             return f"{at.removeprefix('.')}: {error.__cause__}" if at else str(error.__cause__)
-        found = re.sub(r"`(.*?)`", r"\1", re.sub(r" - at `[^`]*`$", "", _line(error)))
+        found = re.sub(r"`(.*?)`", r"\1", re.sub(r" - at `[^`]*`$", "", line_of(error)))
         if found.startswith("Invalid enum value"):
             found = f"Expected {' or '.join(map(repr, typing.get_args(_bare(kind, raw))))}"
         if found.startswith("Object missing"):
@@ -143,7 +148,3 @@ def _first_fault(kind: Any, raw: Any, at: str) -> str:
         expected = re.sub(r"\bobject\b", "keys and values", re.sub(r"\barray\b", "a list", expected))
         return f"{at.removeprefix('.') or 'it'} is {shown(raw)}, expected {expected}"
     return ""
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

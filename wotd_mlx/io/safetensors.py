@@ -20,6 +20,7 @@ from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
 from wotd_mlx.io.files import open_file, write_atomically
+from wotd_mlx.io.records import line_of
 from wotd_mlx.schemas import WotdError
 
 DIGEST = "digest"
@@ -107,7 +108,7 @@ def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = Non
         assert isinstance(arrays, dict)
         mx.eval(arrays)
     except (OSError, RuntimeError, ValueError) as error:
-        raise WotdError(f"{path} can't be read as safetensors ({_line(error)}); {hint}") from error
+        raise WotdError(f"{path} can't be read as safetensors ({line_of(error)}); {hint}") from error
     if (made_from is not None or DIGEST in metadata) and metadata.get(DIGEST) != _digest(arrays):
         raise WotdError(f"{path} was changed or damaged after it was written; {hint}")
     return Stored(arrays, metadata)
@@ -170,8 +171,4 @@ def _opened(path: Path, hint: str) -> Iterator[Any]:
         with safe_open(path, framework="np") as file:
             yield file
     except (OSError, SafetensorError) as error:
-        raise WotdError(f"{path} can't be read as safetensors ({_line(error)}); {hint}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise WotdError(f"{path} can't be read as safetensors ({line_of(error)}); {hint}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wotd_mlx.io.files import read_text
-from wotd_mlx.io.records import shown
+from wotd_mlx.io.records import line_of, shown
 from wotd_mlx.schemas import WotdError
 
 MAX_BYTES = 1 << 20
@@ -31,20 +31,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise WotdError(f"{where}: not YAML: {getattr(error, 'problem', None) or _line(error)}; {hint}") from error
+        raise WotdError(f"{where}: not YAML: {getattr(error, 'problem', None) or line_of(error)}; {hint}") from error
     except RecursionError as error:
         raise WotdError(f"{path}: nested too deep for settings; {hint}") from error
     except (ValueError, OverflowError) as error:  # a number of thousands of digits, a date that is none
-        raise WotdError(f"{path}: a value that can't be read ({_line(error)}); {hint}") from error
+        raise WotdError(f"{path}: a value that can't be read ({line_of(error)}); {hint}") from error
     if raw is None:
         return {}
     if not isinstance(raw, dict):
         raise WotdError(f"{path} holds {shown(raw)}; expected keys and values such as `seed: 7`")
     return raw
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _loader() -> Any:

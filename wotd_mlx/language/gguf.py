@@ -13,6 +13,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx import backend
+from wotd_mlx.io.records import line_of
 from wotd_mlx.language.gguf_header import SIZES, Header, Tensor, read_header, short
 from wotd_mlx.schemas import WotdError
 
@@ -310,7 +311,7 @@ def read_tokenizer(header: Header) -> TokenizerWrapper:
             tokenizer_object=tokenizer, model_max_length=header.need("llama.context_length"), **special
         )
     except Exception as error:  # tokenizers raises no narrower class
-        told = " ".join(str(error).split())
+        told = line_of(error)
         raise WotdError(f"{path}: its merges or special tokens don't fit its tokens: {told}; fetch it again") from error
     if (template := header.get("tokenizer.chat_template")) is not None:
         fast.chat_template = template

@@ -18,6 +18,7 @@ from wotd_mlx.config.ranges import Natural
 from wotd_mlx.io.files import open_file
 from wotd_mlx.io.json import read_json, write_json
 from wotd_mlx.io.lock import locked
+from wotd_mlx.io.records import line_of
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
@@ -135,7 +136,7 @@ def _map(path: Path) -> Vectors:
         with np.errstate(all="ignore"):
             return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # NumPy reads the head of a file as Python, and fails as Python may
-        told = " ".join(str(error).split())
+        told = line_of(error)
         raise WotdError(f"{path} can't be read as .npy ({told}); remove it, or embed the sentences again") from error
 
 
