@@ -42,11 +42,11 @@ def measure(name: str) -> dict[str, Any]:
     """Parameters, seconds and bytes of one model; to be called in a fresh process."""
     import mlx.core as mx
 
+    from wotd_mlx.config.lvm import RECIPES
     from wotd_mlx.lvm import preset
     from wotd_mlx.lvm.data.sentences import Sentences
     from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer
     from wotd_mlx.lvm.training.loop import Loop
-    from wotd_mlx.lvm.training.recipe import RECIPES
     from wotd_mlx.lvm.training.train import settings_for, trainer_for
     from wotd_mlx.lvm.training.windows import batches
 

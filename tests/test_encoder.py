@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import rewrite_config, small_config, write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
-from wotd_mlx.codes.student import Student, StudentConfig
+from wotd_mlx.codes.student import Student
+from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.run_folder import RunFolder
 
 

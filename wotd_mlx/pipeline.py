@@ -22,7 +22,7 @@ from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.levels import USUAL, Trial, choose_levels, proposals
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
-from wotd_mlx.codes.student import Student, StudentConfig, fitting
+from wotd_mlx.codes.student import Student, fitting
 from wotd_mlx.codes.train import (
     Indices,
     Split,
@@ -37,6 +37,7 @@ from wotd_mlx.codes.train import (
 )
 from wotd_mlx.codes.unique import make_unique
 from wotd_mlx.config import TrainingConfig
+from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model

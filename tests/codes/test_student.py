@@ -15,8 +15,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.tolerances import close
 from wotd_mlx.codes.distil import agreement, distil, phrases, soft_ids, student_metrics
-from wotd_mlx.codes.student import MAX_BYTES, Student, StudentConfig, fitting, pad
+from wotd_mlx.codes.student import MAX_BYTES, Student, fitting, pad
 from wotd_mlx.codes.train import Split
+from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute, WotdError
 
 LETTERS = "abcdefghijkl"

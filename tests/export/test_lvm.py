@@ -16,12 +16,12 @@ from mlx.utils import tree_map
 from converters import coreml
 from tests.tolerances import close
 from wotd_mlx.cli import main
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.export import predictor
 from wotd_mlx.export.box import ExportConfig
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import NAMES, preset
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import WotdError
 
 DIMS, CONTEXT = 24, 5

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import named, read_arrays, write_arrays
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.store import ModelFolder, Settings, trained_models, untrained
 from wotd_mlx.lvm.training.plateau import Plateau
 from wotd_mlx.lvm.training.progressed import Epoch, Progressed
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import MissingError, WotdError
 
 DIMS = 8

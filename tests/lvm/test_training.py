@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
@@ -22,7 +23,6 @@ from wotd_mlx.lvm.training import train as training
 from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer
 from wotd_mlx.lvm.training.loop import Trainer
 from wotd_mlx.lvm.training.memory import fit_into
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import batches, cut
 from wotd_mlx.schemas import BusyError, MissingError, TooLargeError, WotdError
 

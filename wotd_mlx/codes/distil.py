@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import balanced_accuracy
-from wotd_mlx.codes.student import Student, StudentConfig, pad
+from wotd_mlx.codes.student import Student, pad
 from wotd_mlx.codes.train import Split, warmup_cosine
+from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute
 
 Vectors = NDArray[np.float32]

@@ -10,10 +10,10 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from wotd_mlx.config.codes import ReaderConfig
+
 Vectors = NDArray[np.float32]
 Indices = NDArray[np.int64]
-
-EPOCHS, BATCH, HIDDEN = 14, 512, 256
 
 
 class Reader(nn.Module):
@@ -28,16 +28,17 @@ class Reader(nn.Module):
         sizes: how many values each attribute has.
     """
 
-    def __init__(self, width: int, sizes: Sequence[int]):
+    def __init__(self, width: int, sizes: Sequence[int], cfg: ReaderConfig | None = None):
         super().__init__()
+        self._cfg = cfg = cfg or ReaderConfig()
         self.sizes = tuple(sizes)
-        self.up = nn.Linear(width, HIDDEN)
-        self.down = nn.Linear(HIDDEN, sum(sizes))
+        self.up = nn.Linear(width, cfg.hidden)
+        self.down = nn.Linear(cfg.hidden, sum(sizes))
         # Share of each value among the labelled training words, zero for an attribute without any; and a mean weight.
         self.prior = mx.zeros((sum(sizes),))
         self.weight = mx.ones((len(sizes),))
         self.freeze(recurse=False)
-        self._dropout = (nn.Dropout(0.3), nn.Dropout(0.5))
+        self._dropout = (nn.Dropout(cfg.input_dropout), nn.Dropout(cfg.hidden_dropout))
 
     def logits(self, z: mx.array) -> list[mx.array]:
         """z (B, W) -> for each attribute (B, V)."""
@@ -71,9 +72,8 @@ class Reader(nn.Module):
         self, z: Vectors, labels: Indices, weights: Vectors, seed: int, progress: Callable[[int], None], *, fuse: bool
     ) -> None:
         """Learn from z (N, W) with labels (N, A), −1 where unknown, and balancing weights (N, A)."""
-        known = (labels >= 0).any(axis=1)
-        rows, steps = np.flatnonzero(known), fit_steps(int(known.sum()))
-        if not steps:
+        cfg, rows = self._cfg, np.flatnonzero((labels >= 0).any(axis=1))
+        if not len(rows):
             return
         pairs = zip(labels.T, self.sizes, strict=True)
         priors = [np.bincount(column[column >= 0], minlength=size) for column, size in pairs]
@@ -81,7 +81,9 @@ class Reader(nn.Module):
         mx.random.seed(seed)
         rng = np.random.default_rng(seed)
         data = (mx.array(z), mx.array(np.maximum(labels, 0)), mx.array(weights))
-        optimizer = optim.AdamW(learning_rate=optim.cosine_decay(1e-3, steps), weight_decay=0.1)
+        optimizer = optim.AdamW(
+            optim.cosine_decay(cfg.learning_rate, cfg.steps(len(rows))), weight_decay=cfg.weight_decay
+        )
         optimizer.init(self.trainable_parameters())
 
         def loss(z: mx.array, labels: mx.array, weights: mx.array) -> mx.array:
@@ -101,17 +103,12 @@ class Reader(nn.Module):
 
         state = [self.state, optimizer.state, mx.random.state]
         run = mx.compile(step, inputs=state, outputs=state) if fuse else step
-        batch = min(BATCH, len(rows))
+        batch = min(cfg.batch, len(rows))
         self.train()
-        for _ in range(EPOCHS):
+        for _ in range(cfg.epochs):
             order = mx.array(rng.permutation(rows))
             for n in range(len(rows) // batch):
                 mx.eval(run(order[n * batch : (n + 1) * batch]), state)
                 progress(1)
         self.eval()
         self.weight = mx.stack([w.mean() for _, w in self._weighted(data[0])])
-
-
-def fit_steps(rows: int) -> int:
-    """How many steps :meth:`Reader.fit` takes with so many labelled rows."""
-    return EPOCHS * (rows // min(BATCH, rows)) if rows else 0

@@ -15,7 +15,8 @@ from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from wotd_mlx.config.ranges import Count, Part, Positive, Share, Weight, check
+from wotd_mlx.config.ranges import Count
+from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.embedder import without_surrogates
 from wotd_mlx.io.json import parse_json
 from wotd_mlx.io.records import checked, line_of
@@ -25,41 +26,6 @@ MAX_BYTES = 5_000_000
 """What a student may weigh on disk, its tokenizer included."""
 _MAX_ABOUT = 1 << 26
 """Of what is packed beside the weights."""
-
-
-@dataclass(frozen=True)
-class StudentConfig:
-    """The student's shape and training.
-
-    Args:
-        width: numbers a word piece, E.
-        trunk: width T of the residual stream; ``depth`` blocks with ``hidden`` units each stand in it.
-        ids_weight: weight of the IDs' cross-entropy, mean over coordinates, beside the embedding's relative error.
-        noise: how far the teacher's soft answers look around an embedding, in its standard deviations.
-        draws: how often they look.
-        longest: pieces of a text that training reads; in use a text may have more.
-        phrases: texts of several words that train it too, made of training words, a word.
-        warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
-    """
-
-    width: Count = 64
-    trunk: Count = 216
-    hidden: Count = 256
-    depth: Count = 2
-    epochs: Count = 10
-    batch: Count = 512
-    learning_rate: Positive = 2e-3
-    weight_decay: Weight = 1e-2
-    dropout: Part = 0.05
-    ids_weight: Weight = 0.5
-    noise: Weight = 0.3
-    draws: Count = 8
-    longest: Count = 8
-    phrases: Weight = 0.15
-    warmup: Share = 0.1
-
-    def __post_init__(self) -> None:
-        check(self, "student")
 
 
 @dataclass(frozen=True)

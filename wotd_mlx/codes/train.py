@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.metrics import balanced_accuracy, usage_and_perplexity
-from wotd_mlx.codes.reader import fit_steps
 from wotd_mlx.config import CodesConfig, TrainingConfig
+from wotd_mlx.config.codes import ReaderConfig
 from wotd_mlx.schemas import Attribute, Word, WotdError
 from wotd_mlx.words.families import family
 
@@ -105,7 +105,7 @@ def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
     detail = build_detail(cfg, 1)
     beyond = detail.fit_steps if detail else 0
     if cfg.kind == "hvq":
-        return beyond + fit_steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
+        return beyond + ReaderConfig().steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
     return beyond + cfg.epochs * (rows // min(cfg.batch, rows))
 
 

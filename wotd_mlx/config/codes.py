@@ -112,3 +112,29 @@ class CodesConfig:
     def made_bits(self) -> float:
         """log2 of the number of different IDs that ``levels`` make."""
         return math.log2(math.prod(self.levels))
+
+
+@dataclass(frozen=True)
+class ReaderConfig:
+    """The classifier that tells HVQ what a vector says of each attribute: its shape and its training.
+
+    Args:
+        hidden: width of its hidden layer.
+        input_dropout, hidden_dropout: share of its inputs and of its hidden units left out in a step.
+        learning_rate, weight_decay: AdamW's rate, which falls along a cosine, and its decay.
+    """
+
+    hidden: Count = 256
+    epochs: Count = 14
+    batch: Count = 512
+    learning_rate: Positive = 1e-3
+    weight_decay: Weight = 0.1
+    input_dropout: Part = 0.3
+    hidden_dropout: Part = 0.5
+
+    def __post_init__(self) -> None:
+        check(self, "reader")
+
+    def steps(self, rows: int) -> int:
+        """How many steps a training on so many labelled rows takes."""
+        return self.epochs * (rows // min(self.batch, rows)) if rows else 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.config.ranges import Part, check
 from wotd_mlx.io import safetensors
 from wotd_mlx.io.json import json_line, parse_json, read_json, write_json
@@ -22,7 +23,6 @@ from wotd_mlx.io.safetensors import digest_of, named
 from wotd_mlx.lvm import NAMES, architecture, build
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.progressed import Epoch, Progressed, digest_of_history, in_order
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")

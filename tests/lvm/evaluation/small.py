@@ -9,12 +9,12 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
 from wotd_mlx.lvm.training.progressed import Epoch
-from wotd_mlx.lvm.training.recipe import Recipe
 
 D = 16
 

@@ -11,12 +11,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import NAMES, preset
 from wotd_mlx.lvm.evaluation.results import Files
 from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.lvm.training.progressed import Epoch
-from wotd_mlx.lvm.training.recipe import Recipe
 
 BASELINES = ("copy-last", "mean of context", "five scalars", "ridge", "scalars")
 

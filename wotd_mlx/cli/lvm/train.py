@@ -13,6 +13,7 @@ from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT, GIB
 from wotd_mlx.cli.lvm.options import COUNT, out
 from wotd_mlx.cli.options import Float, as_json, device, print_json
 from wotd_mlx.config import TrainingConfig
+from wotd_mlx.config.lvm import BASES, PRECISIONS, RECIPES
 from wotd_mlx.config.ranges import MAX_SEED
 
 log = logging.getLogger("wotd_mlx")
@@ -28,7 +29,7 @@ log = logging.getLogger("wotd_mlx")
     metavar="ID|DIR|FILE.npy",
     help="Embedding model, or its vectors.",
 )
-@click.option("--preset", "size", type=click.Choice(["tiny", "paper"]), default="tiny", show_default=True, help="Size.")
+@click.option("--preset", "size", type=click.Choice(tuple(RECIPES)), default="tiny", show_default=True, help="Size.")
 @out
 @click.option("--context", type=COUNT, help="Vectors that a model reads at most.")
 @click.option("--epochs", type=COUNT, help="Most passes over the training articles.")
@@ -39,13 +40,11 @@ log = logging.getLogger("wotd_mlx")
     help="Of the optimiser; falls where the loss stays on a plateau.",
 )
 @click.option("--contrastive", type=Float(0, 1e9), help="Weight of the contrastive loss beside the squared error.")
-@click.option(
-    "--base", type=click.Choice(["none", "added", "gates"]), help="How a model uses fitted weights of its context."
-)
+@click.option("--base", type=click.Choice(BASES), help="How a model uses fitted weights of its context.")
 @click.option("--context-dropout", type=Float(0, 1, max_open=True), help="Share of vectors hidden in training.")
 @click.option("--noise", type=Float(0, 1e9), help="Deviation of noise on the vectors read in training.")
 @click.option("--ema", type=Float(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Of what is computed.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="Of what is computed.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of weights, order and dropout.")
 @click.option("--memory-limit", type=Float(0.1, 1e6), metavar="GB", help="Picks micro-batches. [default: 8]")
 @click.option("--fresh", is_flag=True, help="Start over where a training lies already.")
@@ -78,7 +77,6 @@ def command(
     from wotd_mlx.lvm import NAMES, architecture
     from wotd_mlx.lvm.data.sentences import read_sentences
     from wotd_mlx.lvm.data.vectors import sentence_vectors
-    from wotd_mlx.lvm.training.recipe import RECIPES
     from wotd_mlx.lvm.training.train import settings_for, train
 
     names = NAMES if name == "all" else (name,)

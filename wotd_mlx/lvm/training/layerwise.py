@@ -25,12 +25,12 @@ from mlx import nn
 from mlx.optimizers import Optimizer
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
 from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.loop import Loop, Vectors, figures_of, make_optimizer
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch
 from wotd_mlx.schemas import WotdError
 

@@ -17,11 +17,11 @@ from mlx.utils import tree_map, tree_map_with_path
 from numpy.typing import NDArray
 
 from wotd_mlx.backend import on_cpu
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.data.sentences import Sentences, Split
 from wotd_mlx.lvm.training.loss import cosines, losses
 from wotd_mlx.lvm.training.progressed import FIGURES, LARGEST, Epoch, Progressed
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch, batches, cut
 from wotd_mlx.schemas import WotdError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 
-from wotd_mlx.lvm.training.recipe import Recipe
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.lvm.training.windows import Batch
 
 _NEVER = -1e9

@@ -7,12 +7,12 @@ import logging
 import mlx.core as mx
 
 from wotd_mlx.backend import GIB
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.training.layerwise import WORK_BYTES, LayerwiseTrainer, blocks_of, size_of
 from wotd_mlx.lvm.training.loop import Loop, Trainer
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.lvm.training.windows import Batch
 from wotd_mlx.schemas import TooLargeError, WotdError
 

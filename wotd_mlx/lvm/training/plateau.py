@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.config.ranges import Natural, Share
-from wotd_mlx.lvm.training.recipe import Recipe
 
 
 @dataclass

@@ -14,6 +14,7 @@ import numpy as np
 from mlx.utils import tree_map
 from numpy.typing import NDArray
 
+from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
@@ -25,7 +26,6 @@ from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer, materialise
 from wotd_mlx.lvm.training.loop import Loop, Trainer
 from wotd_mlx.lvm.training.memory import fit_into, goes_by_blocks, see_batch_fits
 from wotd_mlx.lvm.training.progressed import Epoch
-from wotd_mlx.lvm.training.recipe import Recipe
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
 

@@ -1,4 +1,4 @@
-"""How a predictor is trained: the matrix's hyperparameters, and the recipe that all thirteen share at the tiny size."""
+"""How a predictor is trained: the recipe of each preset, and the choices that a recipe has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training. The defaults are the matrix's: windows of five, AdamW, plain MSE.
+    """A training. The defaults are those of the reference table (docs/lvm.md): windows of five, AdamW, plain MSE.
 
     Args:
         context: vectors in a window; a model is evaluated on as many.
