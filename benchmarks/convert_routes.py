@@ -44,9 +44,9 @@ def mlx_source(job: Job) -> Callable[..., Any]:
 
     from wotd_mlx import SemanticEncoder
     from wotd_mlx.embed.bert import Bert, load_bert
-    from wotd_mlx.embed.forms import EXACT
     from wotd_mlx.embed.models import find_model, resolve
     from wotd_mlx.export.targets import VectorEncoder
+    from wotd_mlx.kernels.attention import EXACT
 
     class Text(nn.Module):
         def __init__(self, bert: Bert):

@@ -15,7 +15,7 @@ from converters.coreml.passes import PASSES, run_passes
 from tests.conftest import write_checkpoint
 from tests.tolerances import close
 from wotd_mlx.embed.bert import load_bert
-from wotd_mlx.embed.forms import EXACT
+from wotd_mlx.kernels.attention import EXACT
 
 
 def evaluated(module: nn.Module) -> nn.Module:

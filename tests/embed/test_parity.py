@@ -12,8 +12,8 @@ import pytest
 from tests.tolerances import close
 from wotd_mlx.embed.bert import load_bert
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.forms import EXACT
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
+from wotd_mlx.kernels.attention import EXACT
 from wotd_mlx.schemas import WotdError
 
 pytestmark = pytest.mark.parity

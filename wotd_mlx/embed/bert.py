@@ -12,10 +12,10 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.config.ranges import Count, Positive, check
-from wotd_mlx.embed.forms import Forms, fastest
 from wotd_mlx.io.json import read_json
 from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.io.safetensors import check_finite, read_arrays
+from wotd_mlx.kernels.attention import Forms, fastest
 from wotd_mlx.schemas import WotdError
 
 POOLINGS = ("mean", "cls")

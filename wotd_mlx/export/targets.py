@@ -14,9 +14,9 @@ from tokenizers import Tokenizer
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.embed.bert import Bert, load_bert
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
-from wotd_mlx.embed.forms import EXACT
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.kernels.attention import EXACT
 from wotd_mlx.schemas import WotdError
 
 Example = dict[str, mx.array]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.activations import Function
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.rotary import rotate

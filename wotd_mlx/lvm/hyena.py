@@ -22,8 +22,8 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.activations import Function
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.convolution import convolve
 from wotd_mlx.lvm.parts.short_conv import ShortConv

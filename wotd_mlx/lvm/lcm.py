@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.activations import Function
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts import base, diffusion
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.blocks import Block, Stage

@@ -9,8 +9,8 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.activations import Function, choose
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Function, choose
 from wotd_mlx.lvm.parts import base
 
 

@@ -10,8 +10,8 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.activations import Activations
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Activations
 from wotd_mlx.lvm.parts import base
 
 EPS = 1e-6

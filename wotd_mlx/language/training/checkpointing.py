@@ -12,7 +12,7 @@ from mlx import nn
 from mlx_lm.tuner.trainer import grad_checkpoint
 
 from wotd_mlx.dropout import Dropout, drawn_from
-from wotd_mlx.language.training.recast import recast
+from wotd_mlx.kernels.recast import recast
 
 
 @contextmanager

@@ -21,12 +21,13 @@ from wotd_mlx.backend import jit_available, on_cpu
 from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.config.ranges import Count, Natural, Weight
 from wotd_mlx.io.safetensors import named
+from wotd_mlx.kernels.cross_entropy import cross_entropy
+from wotd_mlx.kernels.swiglu import fast_swiglu
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.training.batches import Batch, Rows
 from wotd_mlx.language.training.checkpointing import checkpointed, repeatable_dropout
 from wotd_mlx.language.training.prefix import hidden_behind, may_share
-from wotd_mlx.language.training.quick import cross_entropy, quick_swiglu
 from wotd_mlx.schemas import WotdError
 
 Numbers = NDArray[np.int64]
@@ -233,7 +234,7 @@ class LanguageTrainer:
         self.model.train()
         total = mx.array(float(rows.weights[numbers].sum()))
         loss, gradients = 0.0, None
-        with checkpointed(self.model, self.checkpointing), quick_swiglu(self.model, self.quick):
+        with checkpointed(self.model, self.checkpointing), fast_swiglu(self.model, self.quick):
             for start in range(0, len(numbers), self.micro):
                 part = numbers[start : start + self.micro]
                 found, more = self._gradients(self.parameters, self._batch(rows, part), total)
@@ -250,7 +251,7 @@ class LanguageTrainer:
         self.model.eval()
         self.model.update(self.parameters)
         loss = 0.0
-        with quick_swiglu(self.model, self.quick):
+        with fast_swiglu(self.model, self.quick):
             for numbers in self.valid.in_turn(self.micro):
                 loss += float(self._validation(self.parameters, self._batch(self.valid, numbers), mx.array(1.0)))
         self.model.update(self.parameters)

@@ -9,9 +9,9 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.activations import Activations, choose
 from wotd_mlx.dropout import drawn_from
 from wotd_mlx.io.safetensors import named
+from wotd_mlx.kernels.activations import Activations, choose
 
 State = Any
 """A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""

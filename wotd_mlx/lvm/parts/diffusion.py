@@ -21,8 +21,8 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.activations import Function, choose
 from wotd_mlx.dropout import Dropout
+from wotd_mlx.kernels.activations import Function, choose
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 

@@ -7,7 +7,7 @@ import math
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.activations import Function
+from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts.short_conv import ShortConv
 
 SSDState = tuple[mx.array, mx.array]

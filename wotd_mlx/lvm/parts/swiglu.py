@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.activations import Function, choose
+from wotd_mlx.kernels.activations import Function, choose
 
 
 class SwiGLU(nn.Module):

@@ -14,7 +14,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.backend import on_cpu
-from wotd_mlx.fusing import fused
+from wotd_mlx.kernels.compile import compiled
 
 # p(a) with erfc(a/√2) ≈ p(a)^-16 for a ≥ 0: least squares, reweighted until GELU's largest error is least.
 _GELU_SERIES = (1.0, 0.0498891951, 0.0210345859, 0.00345558319, -9.36261888e-05, 9.28528641e-05)
@@ -72,8 +72,8 @@ def exp_below(x: mx.array, top: mx.array, scale: mx.array) -> mx.array:
 
 
 # Lengths of texts vary: tracing another takes 1 to 5 ms, a GELU loop for one shape saves half a millisecond of 1.3.
-_fused_gelu = fused(power_gelu, any_shape=True)
-_fused_exp = fused(exp_below, any_shape=True)
+_fused_gelu = compiled(power_gelu, any_shape=True)
+_fused_exp = compiled(exp_below, any_shape=True)
 
 
 def _cpu_attention(qkv: mx.array, scale: float, bias: mx.array | None) -> mx.array:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.activations import EXACT, FAST, QUOTIENTS, TRAINED, Activations, choose
+from wotd_mlx.kernels.activations import EXACT, FAST, QUOTIENTS, TRAINED, Activations, choose
 from wotd_mlx.lvm import build, preset
 
 FAR = [-1e6, -3e4, -300, 0, 1e-8, 300, 3e4, 1e6]

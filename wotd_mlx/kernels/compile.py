@@ -13,7 +13,7 @@ from wotd_mlx.backend import jit_available
 Function = Callable[..., mx.array]
 
 
-def fused(function: Function, any_shape: bool = False) -> Function:
+def compiled(function: Function, any_shape: bool = False) -> Function:
     """Compile ``function`` once a thread and stream, since a compiled one runs where it was traced.
 
     Without a compiler it stays as it is; inside another compiled function it becomes part of that.
@@ -22,14 +22,14 @@ def fused(function: Function, any_shape: bool = False) -> Function:
         any_shape: trace once for all shapes, for callers whose lengths vary; each new one else costs milliseconds. But
             MLX then spreads constants over an array each, which may take several times as long as the loop.
     """
-    compiled = threading.local()
+    streams = threading.local()
 
     def call(*args: mx.array) -> mx.array:
         if not jit_available():
             return function(*args)
         stream = mx.default_stream(mx.default_device())
         # A list, since equal streams have different hashes.
-        known: list[tuple[mx.Stream, Function]] = compiled.__dict__.setdefault("known", [])
+        known: list[tuple[mx.Stream, Function]] = streams.__dict__.setdefault("known", [])
         for its_stream, its_function in known:
             if its_stream == stream:
                 return its_function(*args)

@@ -23,7 +23,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.backend import on_cpu
-from wotd_mlx.fusing import fused
+from wotd_mlx.kernels.compile import compiled
 
 Function = Callable[[mx.array], mx.array]
 
@@ -192,16 +192,16 @@ def _for_float32(fast: Function, exact: Function) -> Function:
 
 def _differentiable(fast: Function, slope: Slope) -> Function:
     """With a derivative of its own, as a custom function, which MLX can't export."""
-    in_one_loop = fused(slope)
+    in_one_loop = compiled(slope)
     custom: Any = mx.custom_function(fast)
     custom.vjp(lambda primal, cotangent, output: in_one_loop(cotangent, primal, output))
     function: Function = custom
     return function
 
 
-_FUSED = [fused(function) for function in QUOTIENTS]
-FAST = Activations(*map(_for_float32, _FUSED, EXACT))
-TRAINED = Activations(*map(_for_float32, map(_differentiable, _FUSED, _SLOPES), EXACT))
+_COMPILED = [compiled(function) for function in QUOTIENTS]
+FAST = Activations(*map(_for_float32, _COMPILED, EXACT))
+TRAINED = Activations(*map(_for_float32, map(_differentiable, _COMPILED, _SLOPES), EXACT))
 
 
 def choose(exact: bool, training: bool) -> Activations:

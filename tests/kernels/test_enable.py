@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import python
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings its own fast BLAS"),

@@ -12,9 +12,9 @@ from mlx import nn
 from mlx_lm.models import llama
 
 from tests.language.conftest import SHAPE
+from wotd_mlx.kernels.recast import recast
+from wotd_mlx.kernels.swiglu import fast_swiglu
 from wotd_mlx.language.training.checkpointing import checkpointed
-from wotd_mlx.language.training.quick import quick_swiglu
-from wotd_mlx.language.training.recast import recast
 
 
 class Plain(nn.Module):
@@ -64,7 +64,7 @@ def test_a_model_with_both_has_its_own_classes_again(first_out):
     kinds = [type(module) for module in model.modules()]
     calls = [kind.__call__ for kind in kinds]
     quick, again = ExitStack(), ExitStack()
-    quick.enter_context(quick_swiglu(model))
+    quick.enter_context(fast_swiglu(model))
     again.enter_context(checkpointed(model))
     assert sum(type(module) is not kind for module, kind in zip(model.modules(), kinds, strict=True)) == 4
     for stack in (again, quick) if first_out == "checkpointed" else (quick, again):
@@ -73,7 +73,7 @@ def test_a_model_with_both_has_its_own_classes_again(first_out):
     assert [kind.__call__ for kind in kinds] == calls
 
 
-@pytest.mark.parametrize("context", [quick_swiglu, checkpointed])
+@pytest.mark.parametrize("context", [fast_swiglu, checkpointed])
 def test_an_error_inside_leaves_the_classes_as_they_were(context):
     model = small()
     kinds = [type(module) for module in model.modules()]
@@ -88,7 +88,7 @@ def test_two_threads_share_a_model():
 
     def turns(found: list[bool]) -> None:
         for _ in range(200):
-            with quick_swiglu(model), checkpointed(model):
+            with fast_swiglu(model), checkpointed(model):
                 found.append(all(type(layer) is not llama.TransformerBlock for layer in model.layers))
 
     found: list[bool] = []

@@ -1,36 +1,17 @@
-"""What a training on a CPU computes in vector loops, against MLX's own and float64."""
+"""mlx-lm's SwiGLU in a vector loop, for one model alone."""
 
 from __future__ import annotations
 
 import io
 
 import mlx.core as mx
-import numpy as np
 import pytest
 from mlx import nn
 from mlx_lm.models import activations, gemma3_text, llama, olmo2, phi3
 
 from tests.language.conftest import SHAPE
 from tests.tolerances import close
-from wotd_mlx.language.training.quick import cross_entropy, quick_swiglu
-
-
-@pytest.mark.parametrize("scale", [0.1, 3.0, 60.0])
-def test_cross_entropy_and_its_slope(scale):
-    rng = np.random.default_rng(0)
-    logits, targets = rng.normal(0, scale, (40, 700)), rng.integers(700, size=40)
-    weights = rng.normal(size=40)
-
-    def loss(logits: mx.array) -> mx.array:
-        return (cross_entropy(logits, mx.array(targets)) * mx.array(weights.astype(np.float32))).sum()
-
-    x = mx.array(logits.astype(np.float32))
-    far = np.exp(logits - logits.max(axis=1, keepdims=True))
-    want = np.log(far.sum(axis=1)) + logits.max(axis=1) - logits[np.arange(40), targets]
-    close(cross_entropy(x, mx.array(targets)), want, "quick_loss")
-    want = (far / far.sum(axis=1, keepdims=True) - np.eye(700)[targets]) * weights[:, None]
-    for gradient in (mx.grad(loss), mx.compile(mx.grad(loss))):
-        close(gradient(x), want, "quick_loss")
+from wotd_mlx.kernels.swiglu import fast_swiglu
 
 
 def small(module=llama):
@@ -58,7 +39,7 @@ def test_swiglu_inside_and_afterwards():
         return nn.losses.cross_entropy(model(tokens)[0], tokens[0], reduction="sum")
 
     want, slopes = mx.value_and_grad(loss)(weights)
-    with quick_swiglu(model):
+    with fast_swiglu(model):
         got, others = mx.compile(mx.value_and_grad(loss))(weights)
     close(got, want, "language")
     for layer, other in zip(slopes["model"]["layers"], others["model"]["layers"], strict=True):
@@ -69,7 +50,7 @@ def test_swiglu_inside_and_afterwards():
 @pytest.mark.parametrize("architecture", [llama, olmo2, phi3], ids=lambda module: module.__name__)
 def test_only_the_models_own_layers_compute_another_swiglu(architecture):
     model, other = small(architecture), small(architecture)
-    with quick_swiglu(model):
+    with fast_swiglu(model):
         assert "Sigmoid" not in primitives(model)
         assert "Sigmoid" in primitives(other)
         assert architecture.swiglu is activations.swiglu
@@ -80,16 +61,16 @@ def test_only_the_models_own_layers_compute_another_swiglu(architecture):
 
 def test_swiglu_is_mlx_lms_again_after_an_error():
     model = small()
-    with pytest.raises(KeyError), quick_swiglu(model):
+    with pytest.raises(KeyError), fast_swiglu(model):
         raise KeyError
     assert "Sigmoid" in primitives(model)
 
 
 def test_other_gates_and_whoever_doesnt_want_it_stay_as_they_are():
     model = small()
-    with quick_swiglu(model, wanted=False):
+    with fast_swiglu(model, wanted=False):
         assert "Sigmoid" in primitives(model)
     other = gemma3_text.Model(gemma3_text.ModelArgs(model_type="gemma3_text", num_hidden_layers=1, vocab_size=64))
     kinds = [type(module) for module in other.modules()]
-    with quick_swiglu(other):
+    with fast_swiglu(other):
         assert [type(module) for module in other.modules()] == kinds
