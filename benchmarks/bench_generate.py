@@ -4,9 +4,8 @@
 
 First ``wotd-mlx train`` as a user runs it where nothing is cached: seconds and peak memory of each stage. Then five
 words by ID, p50 and p95 over so many requests by each way to choose, the model loaded, prompts cached as in use. Then
-``wotd-mlx language evaluate``: perplexity tuned and untuned, form, meaning beside the nearest and random words. Then
-the same training and evaluation with learned tokens for codes instead of digits. Each in a process of its own, on
-otherwise idle cores. Written: ``results/generate.json``; about an hour on two cores.
+``wotd-mlx language evaluate``: perplexity tuned and untuned, form, meaning beside the nearest and random words. Each in
+a process of its own, on otherwise idle cores. Written: ``results/generate.json``; about half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,7 +61,7 @@ def latencies(run: Path, answers: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train, evaluate, time, train with code tokens."""
+    """Train, time, evaluate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=500, help="answered for each figure of the evaluation")
     parser.add_argument("--answers", type=int, default=40, help="timed for each way to choose")
@@ -75,7 +73,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder, cache = args.out or Path(temporary) / "runs", Path(temporary) / "cache"
-        run, tokens = folder / "digits", folder / "tokens"
+        run = folder / "digits"
         trained = call("train", "--out", run, "--no-cache", cache=cache)
         figures = {"seconds": trained["metrics"]["seconds"], "peak_bytes": trained["metrics"]["peak_bytes"]}
         figures["seconds_total"] = trained["seconds"]
@@ -94,13 +92,6 @@ def main() -> None:
         print(json.dumps(figures["latency_ms"]), flush=True)
         figures["digits"] = call("language", "evaluate", "--run", run, "--requests", args.requests, cache=cache)
         figures["digits_history"] = json.loads((run / "language" / "history.json").read_text())
-        write_results("generate", figures)
-        shutil.copytree(run, tokens)
-        call("language", "train", "--run", tokens, "--code-tokens", "--fresh", cache=cache)
-        figures["code_tokens"] = call(
-            "language", "evaluate", "--run", tokens, "--requests", args.requests // 5, cache=cache
-        )
-        figures["code_tokens_history"] = json.loads((tokens / "language" / "history.json").read_text())
         write_results("generate", figures)
 
 

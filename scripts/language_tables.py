@@ -27,8 +27,8 @@ def stages() -> str:
 
 
 def perplexity() -> str:
-    """Tuned and untuned, digits and code tokens."""
-    found = results("generate")
+    """Tuned and untuned."""
+    found = results("generate")["digits"]
     rows = []
     for name, key in (
         ("what the request determines", ""),
@@ -36,17 +36,16 @@ def perplexity() -> str:
         ("IDs of words", "_codes"),
         ("all", "_all"),
     ):
-        cells = [found["digits"].get(f"perplexity{key}_base"), found["digits"].get(f"perplexity{key}")]
-        cells += [found.get("code_tokens", {}).get(f"perplexity{key}")]
+        cells = [found.get(f"perplexity{key}_base"), found.get(f"perplexity{key}")]
         rows.append((name, *("not yet measured" if cell is None else f"{cell:,.2f}" for cell in cells)))
-    return table(("tokens of answers", "untuned", "tuned", "tuned, a token a code"), rows)
+    return table(("tokens of answers", "untuned", "tuned"), rows)
 
 
 def form() -> str:
     """Answers in the right form, and words that fit."""
-    found = results("generate")
+    found = results("generate")["digits"]
     rows = [
-        (name, *(f"{found[kind][key]:.1%}" for kind in ("digits", "code_tokens") if kind in found))
+        (name, f"{found[key]:.1%}")
         for name, key in (
             ("answers in the right form, free", "format_adherence"),
             ("and all their words different", "correct_free"),
@@ -54,9 +53,7 @@ def form() -> str:
             ("words that fit (default way to choose)", "semantic_consistency"),
         )
     ]
-    names = (("digits", "digits"), ("code_tokens", "a token a code"))
-    head = ("", *(f"{name}, {found[kind]['requests']} requests" for kind, name in names if kind in found))
-    return table(head, rows)
+    return table(("", f"{found['requests']} requests"), rows)
 
 
 def meaning() -> str:

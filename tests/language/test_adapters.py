@@ -126,7 +126,7 @@ def test_no_wrong_value_is_taken_for_a_setting(folder: Path, written: Path) -> N
         (("wotd", "mode"), "x", "wotd has unknown keys 'mode'; known are model, rows"),
         (("wotd", "recipe", "batch"), 0, "wotd.recipe.batch is 0, expected int >= 1"),
         (("wotd", "recipe", "seed"), 2**40, "wotd.recipe.seed is 1099511627776, expected int <="),
-        (("wotd", "recipe", "code_tokens"), [8, -1], "wotd.recipe.code_tokens[1] is -1, expected int >= 1"),
+        (("wotd", "recipe", "lora", "keys"), ["a", 1], "wotd.recipe.lora.keys[1] is 1, expected str"),
         (("wotd", "recipe", "lora", "rank"), [], "wotd.recipe.lora.rank is [], expected int"),
     ],
 )
@@ -226,7 +226,7 @@ def test_weights_without_a_digest_are_other_programs(folder: Path, tiny_folder: 
 
 def test_settings_come_back_and_keep_their_digest(tmp_path: Path) -> None:
     """As Python has them, whole numbers for real ones too, and as JSON does."""
-    recipe = LanguageRecipe(LoraConfig(scale=2, keys=("a",)), minutes=3, code_tokens=(8, 5))
+    recipe = LanguageRecipe(LoraConfig(scale=2, keys=("a",)), minutes=3)
     config = AdapterConfig.of(LoraConfig("dora", 4, 2, 0, 3, ("mlp.up_proj",)), origin(recipe, "abc"))
     write_config(tmp_path, config)
     assert read_config(tmp_path) == config

@@ -14,9 +14,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from tests.tolerances import close
-from wotd_mlx.language.chat import Language
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.tokens import CodeTokens, extend
 
 SMALL: dict[str, Any] = {
     "hidden_size": 64,
@@ -149,14 +147,3 @@ def test_an_adapter_on_the_output_matrix(name: str, layer: str, quantised: bool)
     model.train()
     assert Head(model).apart, "dropout is off while the parts are compared"
     assert model.training
-
-
-@pytest.mark.parametrize("name", ["llama", "phi3"])
-def test_code_tokens_are_rows_like_others(name: str, tiny_language: Language) -> None:
-    model = small(name, {**APART[name], "vocab_size": 384})
-    language = extend(Language(model, tiny_language.tokenizer, "small"), CodeTokens((8, 8, 8, 5)))
-    head = Head(language.model)
-    assert head.vocabulary == 384 + 29
-    rows = mx.array([0, 383, 384, 412])
-    whole = language.model(TOKENS)
-    close(head.logits(head.hidden(TOKENS), rows), whole[..., rows], "parts")

@@ -259,14 +259,3 @@ def test_measured_again_and_fused(run, tmp_path):
 
     model, _ = load(made["model"])
     assert model.layers
-
-
-def test_trained_by_itself_with_code_tokens(run, tmp_path, tiny_folder):
-    copy = tmp_path / "copy"
-    shutil.copytree(run.run, copy)
-    (made,) = ask("language", "train", "--run", copy, "--code-tokens", "--steps", 2, "--rank", 2, "--fresh", "--json")
-    assert made["model"] == str(tiny_folder)
-    (row,) = ask("generate", "--run", copy, "[*,*,*,*]", "--json")
-    assert len(row["words"]) == 5
-    (found,) = ask("language", "evaluate", "--run", copy, "--requests", 4, "--json")
-    assert found["format_adherence_constrained"] == 1.0

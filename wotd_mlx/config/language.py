@@ -133,7 +133,6 @@ class LanguageRecipe:
         patience: evaluations without a better loss after which it ends.
         checkpointing: compute activations again on the way back rather than keep them: memory for time (Chen et al.
             2016, arXiv 1604.06174).
-        code_tokens: levels of the codes that get a learned token each; empty for plain digits.
         compile: fuse a step with ``mx.compile``; None where that can be done: on a GPU, or with a C++ compiler.
         seed: of adapters, order and dropout.
     """
@@ -155,7 +154,6 @@ class LanguageRecipe:
     evaluations: Count = 10
     patience: Count = 5
     checkpointing: bool = False
-    code_tokens: tuple[Count, ...] = ()
     compile: bool | None = None
     seed: Seed = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from wotd_mlx.schemas import WotdError
 
@@ -15,37 +15,16 @@ if TYPE_CHECKING:
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 
-class Spelling(Protocol):
-    """How a model spells what the DSL writes otherwise, such as codes as tokens of their own."""
-
-    def write(self, text: str) -> str:
-        """A text as the model reads it."""
-        ...
-
-    def read(self, text: str) -> str:
-        """A text as the model wrote it, in the DSL's own form."""
-        ...
-
-
 @dataclass(frozen=True)
 class Language:
-    """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie, the
-    tokens that it learnt for codes, if it did, and its ``config.json`` as mlx-lm read it, if it has one."""
+    """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie,
+    and its ``config.json`` as mlx-lm read it, if it has one."""
 
     model: nn.Module
     tokenizer: TokenizerWrapper
     name: str
     path: Path | None = None
-    codes: Spelling | None = None
     config: Mapping[str, Any] | None = None
-
-    def write(self, text: str) -> str:
-        """A text as the model reads it."""
-        return self.codes.write(text) if self.codes else text
-
-    def read(self, text: str) -> str:
-        """A text as the model wrote it, in the DSL's own form."""
-        return self.codes.read(text) if self.codes else text
 
     def prompt(self, request: str) -> list[int]:
         """The tokens of a request up to where the answer begins.
@@ -53,7 +32,7 @@ class Language:
         Raises:
             WotdError: more than the model reads.
         """
-        tokens = chat(self.tokenizer, self.write(request))
+        tokens = chat(self.tokenizer, request)
         if (most := self.context) and len(tokens) >= most:
             raise WotdError(f"the request takes {len(tokens)} tokens, {self.name} reads {most}; ask with fewer words")
         return tokens

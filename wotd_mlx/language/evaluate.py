@@ -69,7 +69,7 @@ def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: in
     .. math:: \exp\Bigl(-\frac{1}{|A|} \sum_{t \in A} \log p(a_t | \text{request}, a_{<t})\Bigr)
     """
     exchanges = [Exchange(str(one.request), one.answer) for one in asked]
-    rows = prepare(exchanges, language.tokenizer, _NO_LIMIT, language.write)
+    rows = prepare(exchanges, language.tokenizer, _NO_LIMIT)
     sums, counts = dict.fromkeys(KINDS, 0.0), dict.fromkeys(KINDS, 0)
     for chosen in rows.in_turn(batch):
         found = rows.batch(chosen)
@@ -109,7 +109,7 @@ def free_answers(
             max_tokens=_MOST_TOKENS,
             sampler=sampler,
         )
-        texts += [language.read(text.strip()) for text in response.texts]
+        texts += [text.strip() for text in response.texts]
         advance(len(prompts))
     return texts
 

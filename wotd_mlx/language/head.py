@@ -114,15 +114,6 @@ def _all_rows(matrix: Any, hidden: mx.array) -> mx.array:
 
 def _some_rows(matrix: Any, hidden: mx.array, rows: mx.array) -> mx.array:
     """hidden (…, D) and rows (R,) -> (…, R), reading only those rows of the matrix where its kind is known."""
-    from wotd_mlx.language.tokens import CodeEmbedding, CodeLinear
-
-    if isinstance(matrix, (CodeEmbedding, CodeLinear)):
-        table = matrix if isinstance(matrix, CodeEmbedding) else matrix._embedding[0]
-        last = len(table.codes) - 1
-        is_code = (rows >= table.first) & (rows <= table.first + last)
-        plain = _some_rows(matrix.base, hidden, mx.where(is_code, 0, rows))
-        codes = table.codes[mx.clip(rows - table.first, 0, last)].astype(hidden.dtype)
-        return mx.where(is_code, hidden @ codes.T, plain)
     if isinstance(matrix, (nn.QuantizedLinear, nn.QuantizedEmbedding)):
         biases = matrix.get("biases")
         found = mx.quantized_matmul(

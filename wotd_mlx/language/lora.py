@@ -87,10 +87,7 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 def trained(model: nn.Module) -> dict[str, mx.array]:
     """Name -> weight of all that is trained in a model, under the names of an adapter file."""
-    from wotd_mlx.language.tokens import NAME, TABLE
-
-    flat = named(model.trainable_parameters())
-    return {TABLE if name.rsplit(".", 1)[-1] == NAME else name: weight for name, weight in flat.items()}
+    return named(model.trainable_parameters())
 
 
 def read_adapters(language: Language, folder: Path) -> Language:
@@ -106,10 +103,6 @@ def read_adapters(language: Language, folder: Path) -> Language:
     hint = f"give the model that they were trained on{f', {origin.model}' if origin else ''}"
     try:
         apply(model, config.lora)
-        if origin and origin.recipe.code_tokens:
-            from wotd_mlx.language.tokens import CodeTokens, extend
-
-            language = extend(language, CodeTokens(origin.recipe.code_tokens))
     except WotdError as error:
         raise WotdError(f"the adapters {folder} don't fit {language.name}: {error}; {hint}") from error
     # They may be kept in half precision, or be of a model that is, whatever this one computes in.
@@ -129,16 +122,13 @@ def _alike(weight: mx.array, found: mx.array | None) -> mx.array:
 
 def put_in(model: nn.Module, weights: Mapping[str, mx.array]) -> None:
     """Give a model the weights of an adapter file; the adapters are on it already."""
-    from wotd_mlx.language.tokens import NAME, TABLE
-
-    table = next((name for name in named(model.parameters()) if name.rsplit(".", 1)[-1] == NAME), TABLE)
-    model.load_weights([(table if name == TABLE else name, w) for name, w in weights.items()], strict=False)
+    model.load_weights(list(weights.items()), strict=False)
 
 
 def fuse(language: Language, folder: Path) -> Path:
     """Write a model folder that ``mlx_lm.load`` reads, with the adapters in its weights; the language stays as it is.
 
-    Each adapted weight becomes W + scale · B A, quantised again where it was. Code tokens become rows of the embedding.
+    Each adapted weight becomes W + scale · B A, quantised again where it was.
 
     Raises:
         WotdError: there is a file of that name, or a folder with something in it.
@@ -153,8 +143,6 @@ def fuse(language: Language, folder: Path) -> Path:
     for name, module in modules.items():
         weights |= {f"{name}.{part}": weight for part, weight in named(module.fuse().parameters()).items()}
     config = _model_config(language)
-    rows = [w.shape[0] for n, w in weights.items() if n.endswith("embed_tokens.weight")]
-    config["vocab_size"] = max([config.get("vocab_size", 0), *rows])
     with appearing(folder) as made:
         made.mkdir()
         shards = make_shards(weights)

@@ -89,11 +89,6 @@ def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pyt
         prepare(EXCHANGES, tiny_language.tokenizer, 10)
 
 
-def test_texts_may_be_rewritten(tiny_language: Language) -> None:
-    changed = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512, write=str.upper)
-    assert tiny_language.tokenizer.decode(changed.tokens[0][changed.starts[0] : -1].tolist()) == "CALM"
-
-
 def test_form_may_count_more_than_words(tiny_language: Language) -> None:
     tokenizer = tiny_language.tokenizer
     rows = prepare(EXCHANGES, tokenizer, 512, form=form_tokens(tokenizer), form_weight=3.0)

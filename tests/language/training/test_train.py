@@ -179,16 +179,6 @@ def test_training_learns_and_says_what_it_did(tiny_folder: Path, folder: Path) -
     assert next(train_language(folder, load_folder(tiny_folder), recipe, fresh=True)).step == 0
 
 
-def test_code_tokens_are_trained_and_read_again(tiny_folder: Path, folder: Path) -> None:
-    recipe = replace(RECIPE, steps=30, learning_rate=1e-2, code_tokens=(8, 8, 8, 5))
-    lines, language = trained(train_language(folder, load_folder(tiny_folder), recipe))
-    assert lines[-1].valid_loss < 0.7 * lines[0].valid_loss
-    again = lora.read_adapters(load_folder(tiny_folder), folder)
-    tokens = mx.array([again.tokenizer.encode("[<a2>,<b1>,*,*]")])
-    assert int(tokens.max()) >= 384
-    close(again.model(tokens), language.model(tokens), "exact")
-
-
 def test_a_loss_that_is_no_number(tiny_folder: Path, folder: Path) -> None:
     recipe = replace(RECIPE, learning_rate=1e9, warmup=0.0)
     with pytest.raises(WotdError, match=r"the (validation )?loss is .* lower the learning rate"):

@@ -36,7 +36,6 @@ COUNT, POSITIVE = click.IntRange(1, MAX_COUNT), Float(0, 1e9, min_open=True)
 @click.option("--minutes", type=Float(0.1, 1e9), help="Instead of steps: as many as fit.")
 @click.option("--batch", type=COUNT, help="Rows a step. [default: 8]")
 @click.option("--learning-rate", type=POSITIVE, help="The highest; up at first, then down a cosine. [default: 1.5e-3]")
-@click.option("--code-tokens", is_flag=True, help="Learn a token for each code instead of writing digits.")
 @click.option("--checkpointing", is_flag=True, help="Compute activations twice to save memory.")
 @click.option("--memory-limit", type=Float(0.5, 1e6), metavar="GB", help="Fit batches into this. [default: 8]")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of adapters and order.")
@@ -47,7 +46,6 @@ def command(
     run: str,
     model: str | None,
     keys: str | None,
-    code_tokens: bool,
     checkpointing: bool,
     memory_limit: float | None,
     fresh: bool,
@@ -64,7 +62,6 @@ def command(
       wotd-mlx language train
       wotd-mlx language train --minutes 30 --rank 16 --fresh
       wotd-mlx language train --model mlx-community/Phi-3.5-mini-instruct-4bit --layers 16 --fresh
-      wotd-mlx language train --code-tokens --fresh
     """
     from dataclasses import replace
 
@@ -86,7 +83,6 @@ def command(
     with locked(folder.path):
         known = Known.of(SemanticEncoder.load(run))
         config = known.coder.config.language
-        settings |= {"code_tokens": tuple(known.levels)} if code_tokens else {}
         tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
         config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))
         config = config if model is None else replace(config, model=model)

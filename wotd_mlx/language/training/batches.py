@@ -8,7 +8,7 @@ sorted by their tokens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -165,7 +165,6 @@ def prepare(
     exchanges: Sequence[Exchange],
     tokenizer: Any,
     longest: int,
-    write: Callable[[str], str] | None = None,
     name: str = "rows",
     form: NDArray[np.bool_] | None = None,
     form_weight: float = 1.0,
@@ -174,17 +173,15 @@ def prepare(
 
     Args:
         longest: rows of more tokens are left out, and how many is said in one line.
-        write: changes texts first, such as :meth:`wotd_mlx.language.tokens.CodeTokens.write`.
         form, form_weight: see :class:`Rows`.
 
     Raises:
         WotdError: no row is left.
     """
-    write = write or (lambda text: text)
     kept, starts, lists, left_out = list[NDArray[np.int32]](), list[int](), set[int](), 0
     for exchange in exchanges:
-        request, answer = write(exchange.request), write(exchange.answer)
-        prompt, row = chat(tokenizer, request), chat(tokenizer, request, answer)
+        prompt = chat(tokenizer, exchange.request)
+        row = chat(tokenizer, exchange.request, exchange.answer)
         if len(row) > longest:
             left_out += 1
             continue

@@ -280,8 +280,7 @@ class LanguageTrainer:
             part = slice(start, start + _CHUNK)
             about = (batch.targets[part], batch.weights[part], batch.repeats[part])
             chunk = partial(self._answers_loss, targets=about[0], weights=about[1], repeats=about[2])
-            # What is trained has to be an argument of what is computed again, and a table of code tokens isn't.
-            sums = sums + (chunk if self.recipe.code_tokens else mx.checkpoint(chunk))(hidden[part])
+            sums = sums + mx.checkpoint(chunk)(hidden[part])
         return sums / total
 
     def _answers_loss(self, hidden: mx.array, targets: mx.array, weights: mx.array, repeats: mx.array) -> mx.array:

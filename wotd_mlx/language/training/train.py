@@ -39,7 +39,6 @@ from wotd_mlx.language.adapters import (
 )
 from wotd_mlx.language.chat import Language
 from wotd_mlx.language.rows import read_exchanges
-from wotd_mlx.language.tokens import CodeTokens, extend
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
 from wotd_mlx.language.training.memory import fit_into
@@ -174,12 +173,9 @@ def _train(
 def _trainer(folder: Path, language: Language, asked: Origin) -> tuple[LanguageTrainer, AdapterConfig]:
     """What trains, at its beginning, and the settings that go with what it makes."""
     recipe = asked.recipe
-    codes = CodeTokens(recipe.code_tokens) if recipe.code_tokens else None
     # Adapters begin with random numbers, the same whatever was drawn before.
     mx.random.seed(recipe.seed)
     config = AdapterConfig.of(lora.apply(language.model, recipe.lora), asked)
-    if codes:
-        language = extend(language, codes, recipe.seed)
     sets: dict[str, Rows] = {}
     form = form_tokens(language.tokenizer)
     for name in ("train", "valid"):
@@ -187,10 +183,7 @@ def _trainer(folder: Path, language: Language, asked: Origin) -> tuple[LanguageT
         if name == "valid" and 0 < recipe.valid_rows < len(exchanges):
             chosen = np.random.default_rng([recipe.seed, 1]).permutation(len(exchanges))[: recipe.valid_rows]
             exchanges = [exchanges[i] for i in np.sort(chosen)]
-        write = codes.write if codes else None
-        sets[name] = prepare(
-            exchanges, language.tokenizer, recipe.longest, write, f"{name}.jsonl", form, recipe.form_weight
-        )
+        sets[name] = prepare(exchanges, language.tokenizer, recipe.longest, f"{name}.jsonl", form, recipe.form_weight)
     trainer = LanguageTrainer(language, sets["train"], sets["valid"], recipe)
     return trainer, config
 
