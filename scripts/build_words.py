@@ -4,7 +4,7 @@
 
 DIR holds text files and ``manifest.tsv``; the word list says which spellings are words and not names (SCOWL,
 Debian package ``scowl`` 2020.12.07). The same inputs give the same bytes.
-``docs/words.md`` explains the rules.
+``docs/explanation/words.md`` explains the rules.
 """
 
 from __future__ import annotations

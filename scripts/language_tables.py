@@ -1,4 +1,4 @@
-"""The tables of docs/language.md, from what the benchmarks measured.
+"""The tables of docs/explanation/language.md, from what the benchmarks measured.
 
     python -m scripts.language_tables
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from scripts.lvm_tables import ROOT, filled, results, share, table
 
-PAGE = ROOT / "docs" / "language.md"
+PAGE = ROOT / "docs" / "explanation" / "language.md"
 WAYS = ("model, free text", "model, any word", "model", "blend", "encoder", "random, fitting", "random")
 
 

@@ -1,4 +1,4 @@
-"""The tables of docs/lvm.md, from what the benchmarks measured and what the predictors say of themselves.
+"""The tables of docs/explanation/lvm.md, from what the benchmarks measured and what the predictors say of themselves.
 
     python -m scripts.lvm_tables
 
@@ -15,7 +15,7 @@ from typing import Any
 from wotd_mlx.lvm import NAMES, architecture, build, preset
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "lvm.md"
+PAGE = ROOT / "docs" / "explanation" / "lvm.md"
 RESULTS = ROOT / "benchmarks" / "results"
 BASELINES = ("copy-last", "mean of context", "five scalars", "ridge", "scalars")
 QUALITY = ("cosine", "margin", "top1", "top5", "top20")

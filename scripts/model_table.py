@@ -1,4 +1,4 @@
-"""Every architecture of mlx-lm, small and with random weights, through the Core ML converter: writes docs/models.md.
+"""Write docs/reference/coreml_models.md: every architecture of mlx-lm, small, through the Core ML converter.
 
     python scripts/model_table.py            all, two at a time
     python scripts/model_table.py --only llama mamba2
@@ -31,7 +31,7 @@ import mlx.core as mx
 from mlx import nn
 from mlx.utils import tree_map
 
-OUT = Path(__file__).parents[1] / "docs" / "models.md"
+OUT = Path(__file__).parents[1] / "docs" / "reference" / "coreml_models.md"
 TOKENS = 8
 TIMEOUT = 300
 VERDICTS = {
@@ -335,7 +335,7 @@ def attempt(name: str) -> dict[str, Any]:
 def _short(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = text if isinstance(error, ValueError | RuntimeError | UnbuiltError) else f"{type(error).__name__}: {text}"
-    return textwrap.shorten(text.split(". docs/ops.md")[0].split("; shapes and")[0], 200, placeholder=" …")
+    return textwrap.shorten(text.split(". docs/reference/ops.md")[0].split("; shapes and")[0], 200, placeholder=" …")
 
 
 def _tried(names: list[str]) -> list[dict[str, Any]]:
@@ -365,7 +365,7 @@ def _work(names: list[str]) -> None:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """docs/models.md."""
+    """docs/reference/coreml_models.md."""
     groups = {verdict: [row for row in rows if row["verdict"] == verdict] for verdict in VERDICTS}
     counts = ". ".join(f"{title}: {len(groups[v])}" for v, title in VERDICTS.items() if groups[v])
     lines = [

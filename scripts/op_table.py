@@ -1,4 +1,4 @@
-"""Write docs/ops.md from the converter's op table: ``python -m scripts.op_table``."""
+"""Write docs/reference/ops.md from the converter's op table: ``python -m scripts.op_table``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from converters.coreml.lower import lower
 from converters.coreml.ops import OPS, Op
 from converters.coreml.passes import run_passes
 
-FILE = Path(__file__).parents[1] / "docs" / "ops.md"
+FILE = Path(__file__).parents[1] / "docs" / "reference" / "ops.md"
 HEAD = """\
 # What converts
 
@@ -23,7 +23,7 @@ EDGES = {"const", "identity", "cast"}
 
 
 def table() -> str:
-    """The whole of docs/ops.md."""
+    """The whole of docs/reference/ops.md."""
     rows = [
         f"| `{op.name}` | {op.family} | {_emitted(op)} | {_cases(op)} | {op.note} |" for _, op in sorted(OPS.items())
     ]

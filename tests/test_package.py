@@ -11,34 +11,18 @@ from pathlib import Path
 import pytest
 
 import wotd_mlx
+from scripts import layout
 
 ROOT = Path(__file__).parents[1]
 
 
-def tree_in(text: str) -> set[str]:
-    """The files of the tree in README: its folders open with a name and a slash, two blanks a depth."""
-    block = re.search(r"```text\n(wotd_mlx/.*?)```", text, re.DOTALL)
-    assert block is not None
-    found, folders = set(), []
-    for line in block.group(1).splitlines():
-        name = line.split("#")[0].rstrip()
-        if not name.strip():
-            continue
-        depth = (len(name) - len(name.lstrip())) // 2
-        folders[depth:] = [name.strip().rstrip("/")]
-        if not name.strip().endswith("/"):
-            found.add("/".join(folders))
-    return found
+def test_the_layout_page_is_what_the_files_say():
+    assert layout.FILE.read_text(encoding="utf-8") == layout.page()
 
 
-def test_the_tree_in_the_readme_is_true():
-    there = {
-        str(f.relative_to(ROOT))
-        for pattern in ("wotd_mlx/**/*", "converters/**/*", "scripts/*.py", "benchmarks/*.py")
-        for f in ROOT.glob(pattern)
-        if f.suffix in (".py", ".tsv") and f.name not in ("__init__.py", "__main__.py")
-    }
-    assert tree_in((ROOT / "README.md").read_text()) == there
+def test_every_file_says_what_it_is_for():
+    files = [file for file in layout.source() if file.suffix == ".py" and file.read_text(encoding="utf-8").strip()]
+    assert [str(file) for file in files if not layout.first_sentence(file)] == []
 
 
 def test_no_file_is_over_500_lines():
@@ -116,3 +100,14 @@ def test_the_wheel_installs_and_its_command_runs_from_another_folder(finished, t
     command = [binaries / "wotd-mlx", "export", "encoder", "--run", finished.run, "--out", "box", "--json"]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     assert (tmp_path / "box" / "Encoder.mlpackage").is_dir()
+
+
+def test_links_between_pages_lead_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "LICENSES-DATA.md", *(ROOT / "docs").rglob("*.md")]
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not re.match(r"[a-z]+:", link)
+    ]
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []

@@ -116,7 +116,8 @@ def check_supported(graph: Graph) -> Graph:
         rows.append(f"{name} ×{count} (in {places})")
     raise UnsupportedOpsError(
         f"no lowering for {len(rows)} of the {len(graph.counts())} primitives: {'; '.join(rows)}. "
-        "docs/ops.md lists what converts; write that part with other operations, or add the op to converters/coreml/ops"
+        "docs/reference/ops.md lists what converts; write that part with other operations, or add the op to "
+        "converters/coreml/ops"
     )
 
 

@@ -238,7 +238,7 @@ def test_ops_without_lowering_are_all_listed(stack):
     assert "no lowering for 2 of the" in text
     assert "Warp ×2 (in layers.0.norm, layers.1.norm)" in text
     assert "Weft ×2 (in layers.0.down, layers.1.down)" in text
-    assert "docs/ops.md" in text
+    assert "docs/reference/ops.md" in text
 
 
 @pytest.mark.parametrize(

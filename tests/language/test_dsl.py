@@ -30,7 +30,7 @@ from wotd_mlx.language.dsl import (
 )
 from wotd_mlx.schemas import SemanticID, WotdError
 
-PAGE = Path(__file__).parents[2] / "docs" / "dsl.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dsl.md"
 LEVELS = (8, 8, 8, 5)
 
 CODES = st.integers(0, 12) | st.integers(0, 10**9 - 1)

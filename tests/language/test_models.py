@@ -337,7 +337,7 @@ def test_chat_of_phi(phi_tokenizer: Any) -> None:
 
 
 def test_the_documentation_lists_every_size() -> None:
-    text = (Path(__file__).parents[2] / "docs/language_models.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/reference/language_models.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     bits = {model.id: 5 if model.package else 4.5 for model in MODELS.values()}
     assert rows == [

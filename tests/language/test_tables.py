@@ -1,4 +1,4 @@
-"""The tables of docs/language.md are those that the results make."""
+"""The tables of docs/explanation/language.md are those that the results make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/lvm.md are those that the results make."""
+"""The tables of docs/explanation/lvm.md are those that the results make."""
 
 from __future__ import annotations
 

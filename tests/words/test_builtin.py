@@ -4,14 +4,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
-from wotd_mlx.words import choose, labels, load_corpus, screen
+from wotd_mlx.words import choose, labels, screen
 from wotd_mlx.words.assign import NEUTRAL_COUNT_MIN, NEUTRAL_DELTA_MAX
 from wotd_mlx.words.builtin import BUILTIN, LEXICON, load_builtin, load_lexicon
 from wotd_mlx.words.evidence import WORKS_MIN
@@ -119,20 +118,13 @@ def test_a_reader_finds_what_they_expect(corpus, words):
     assert set(words.split()) <= {word.text for word in load_builtin().groups[corpus]}
 
 
-def test_loads_fast_and_without_mlx():
+def test_loads_without_mlx_and_without_what_built_it():
     code = (
-        "import sys, time; import wotd_mlx.words as w; t = time.perf_counter(); w.load_corpus('builtin'); "
-        "s = time.perf_counter() - t; "
-        "heavy = {'mlx.core', 'wordfreq', 'cefrpy', 'lemminflect'} & set(sys.modules); "
-        "sys.exit(f'{s:.2f} s, {heavy}' if s > 1 or heavy else 0)"
+        "import sys; import wotd_mlx.words as w; w.load_corpus('builtin'); "
+        "sys.exit(str({'mlx.core', 'wordfreq', 'cefrpy', 'lemminflect'} & set(sys.modules) or 0))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    start = time.perf_counter()
-    load_builtin.cache_clear()
-    load_lexicon.cache_clear()
-    assert load_corpus("builtin").name == "builtin"
-    assert time.perf_counter() - start < 1.0  # 0.15 s on two quiet cores
 
 
 def test_rebuilding_gives_the_same_bytes(tmp_path):
@@ -155,6 +147,6 @@ def test_rebuilding_gives_the_same_bytes(tmp_path):
 
 
 def test_docs_show_the_first_ten_of_each_corpus_and_the_counts():
-    page = (ROOT / "docs" / "words.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "words.md").read_text(encoding="utf-8")
     assert choose.corpora_table(load_builtin()) in page
     assert choose.counts_table(load_builtin()) in page

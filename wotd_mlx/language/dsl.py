@@ -1,6 +1,6 @@
 """What is asked of the language model and what it answers: one grammar, its parser and its printer.
 
-``docs/dsl.md`` is its reference. A request or an answer that exists can be printed, and ``parse`` of what is printed
+``docs/reference/dsl.md`` is its reference. A request or an answer that exists can be printed, and ``parse`` of what is printed
 gives it back; a request's ID or pattern stands last, so that what is before it can stay in a prompt cache.
 """
 
