@@ -94,7 +94,7 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
 
     from wotd_mlx.backend import peak_bytes
     from wotd_mlx.config.language import LanguageRecipe, LoraConfig
-    from wotd_mlx.language.chat import Language
+    from wotd_mlx.language.chat import LoadedModel
     from wotd_mlx.language.lora import apply
     from wotd_mlx.language.training.batches import Rows
     from wotd_mlx.language.training.loop import LanguageTrainer
@@ -109,7 +109,7 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     row = np.random.default_rng(1).integers(0, SHAPE["vocab_size"], tokens + 1).astype(np.int32)
     rows = Rows((row,), np.array([tokens + 1 - (answers or tokens)]))
     recipe = LanguageRecipe(steps=10, batch=1, checkpointing=checkpointing, longest=tokens + 1, compile=False)
-    language: Any = Language(model, None, "phi3")  # nothing is said to it in words
+    language: Any = LoadedModel(model, None, "phi3")  # nothing is said to it in words
     trainer = LanguageTrainer(language, rows, rows, recipe)
     trainer.shared = trainer.shared[:0]
     trainer.plan(10)

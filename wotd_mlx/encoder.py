@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.interpolate import monotone, slerp
 from wotd_mlx.codes.metrics import unit
@@ -21,8 +21,6 @@ from wotd_mlx.embed.embedder import BertEmbedder, Embedder
 from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
-
-Vectors = NDArray[np.float32]
 
 ENCODERS = ("teacher", "student")
 
@@ -35,7 +33,7 @@ class Neighbour(NamedTuple):
 
 
 class Waypoint(NamedTuple):
-    """One step between two texts: how far along, the ID there, and the words nearest to that place."""
+    """One step between two texts: how far along, the ID there, and the words nearest to that point."""
 
     alpha: float
     id: SemanticID
@@ -128,7 +126,7 @@ class SemanticEncoder:
             )
         return embedder
 
-    def embed(self, texts: Sequence[str]) -> Vectors:
+    def embed(self, texts: Sequence[str]) -> Embeddings:
         """texts (N,) -> their embeddings (N, D), unit length."""
         return self.embedder.embed(texts)
 
@@ -161,7 +159,7 @@ class SemanticEncoder:
             return [False] * len(texts)
         return self.embedder.truncated(texts)
 
-    def encode_vectors(self, vectors: Vectors) -> list[SemanticID]:
+    def encode_vectors(self, vectors: Embeddings) -> list[SemanticID]:
         """Embeddings (N, D) -> N semantic IDs.
 
         Raises:
@@ -171,7 +169,7 @@ class SemanticEncoder:
         run = self._encode_row if len(vectors) == 1 else self.model.encode
         return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
 
-    def _check_vectors(self, vectors: Vectors) -> None:
+    def _check_vectors(self, vectors: Embeddings) -> None:
         """Nothing is near to NaN or to zero, and a search would answer all the same."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dims:
             raise WotdError(f"got vectors of shape {vectors.shape}; this run's are (N, {self.dims})")
@@ -180,7 +178,7 @@ class SemanticEncoder:
             told = "zero" if lengths[wrong[0]] == 0 else "not finite"
             raise WotdError(f"vector {wrong[0]} of {len(vectors)} is {told}; expected numbers, not all of them 0")
 
-    def decode(self, ids: Sequence[Sequence[int]], detail: Sequence[Sequence[int]] | None = None) -> Vectors:
+    def decode(self, ids: Sequence[Sequence[int]], detail: Sequence[Sequence[int]] | None = None) -> Embeddings:
         """N semantic IDs -> the vectors (N, D) that they stand for; not of unit length: an ID knows a part only.
 
         With ``detail``, the numbers that :meth:`encode_whole` gave beside each ID, more of the vectors comes back.
@@ -232,7 +230,7 @@ class SemanticEncoder:
         return name_codes(self.model, words, vectors, ids, self.config.attributes)
 
     @cached_property
-    def words(self) -> tuple[tuple[Word, ...], Vectors]:
+    def words(self) -> tuple[tuple[Word, ...], Embeddings]:
         """The run's words and their embeddings (N, D)."""
         return self.run.read_words()
 
@@ -246,8 +244,8 @@ class SemanticEncoder:
         index.add(vectors)
         return [word.text for word in words], index
 
-    def nearest(self, vectors: Vectors, n: int = 5) -> list[list[Neighbour]]:
-        """Vectors (N, D) -> for each the ``n`` nearest words of the run, nearest first.
+    def nearest(self, vectors: Embeddings, n: int = 5) -> list[list[Neighbour]]:
+        """Embeddings (N, D) -> for each the ``n`` nearest words of the run, nearest first.
 
         Raises:
             WotdError: another shape, or a row that is zero or not finite.
@@ -260,8 +258,8 @@ class SemanticEncoder:
             for pair in zip(rows, cosines, strict=True)
         ]
 
-    def interpolate(self, a: Vectors, b: Vectors, steps: int = 5) -> list[Waypoint]:
-        """The way from embedding a (D,) to b (D,) in ``steps`` places, both ends among them: the words nearest to the
+    def interpolate(self, a: Embeddings, b: Embeddings, steps: int = 5) -> list[Waypoint]:
+        """The way from embedding a (D,) to b (D,) in ``steps`` points, both ends among them: the words nearest to the
         arc between the two, and the IDs along the arc between the vectors that their own IDs stand for.
 
         What an ID on the way stands for is nearer to the last and farther from the first, in cosine, than those before
@@ -290,9 +288,9 @@ class SemanticEncoder:
         if radius < 0:
             raise WotdError(f"radius is {radius}; expected 0 or more")
         rows, spent = np.zeros((1, 0), np.int64), np.zeros(1, np.int64)
-        for place, k in zip(centre, self.levels, strict=True):
-            reach = np.arange(max(0, place - radius), min(k, place + radius + 1))
-            total = (spent[:, None] + np.abs(reach - place)).ravel()
+        for start, k in zip(centre, self.levels, strict=True):
+            reach = np.arange(max(0, start - radius), min(k, start + radius + 1))
+            total = (spent[:, None] + np.abs(reach - start)).ravel()
             rows = np.concatenate([np.repeat(rows, len(reach), axis=0), np.tile(reach, len(rows))[:, None]], axis=1)
             rows, spent = rows[total <= radius], total[total <= radius]
             if len(rows) > 1_000_000:

@@ -18,15 +18,14 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx import backend
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.levels import USUAL, Trial, choose_levels, proposals
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
 from wotd_mlx.codes.student import Student, fitting
 from wotd_mlx.codes.train import (
-    Indices,
     Split,
-    Vectors,
     fit,
     history_rows,
     label_matrix,
@@ -44,7 +43,7 @@ from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder, load_model
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import DIGEST, named, read_metadata
-from wotd_mlx.language.known import Known
+from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, Word, WotdError
@@ -231,7 +230,7 @@ class WOTDTrainer:
             "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
         }
 
-    def _levels(self, x: Vectors, labels: Indices, split: Split) -> list[Trial]:
+    def _levels(self, x: Embeddings, labels: Indices, split: Split) -> list[Trial]:
         """Where only bits are given, choose the levels, and write them among the settings."""
         codes = self.config.codes
         if codes.levels:
@@ -283,7 +282,7 @@ class WOTDTrainer:
         from wotd_mlx.language.stage import DSLTrainer
 
         config = self.config.language
-        trainer = DSLTrainer(Known.of(SemanticEncoder.load(self.run.path)), config)
+        trainer = DSLTrainer(WordIndex.of(SemanticEncoder.load(self.run.path)), config)
         trainer.make_dataset()
         self.run.write_json(self.run.config, {**self.run.read_json(self.run.config), "language": asdict(config)})
         language = trainer.train()

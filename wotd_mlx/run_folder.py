@@ -10,8 +10,8 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.io import json, safetensors
 from wotd_mlx.io.files import read_bytes
@@ -19,8 +19,6 @@ from wotd_mlx.io.records import checked, shown
 from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.jsonl import read_jsonl
-
-Vectors = NDArray[np.float32]
 
 HINT = "train again into another folder"
 _RESTORE = f"restore what was changed, or {HINT}"
@@ -89,7 +87,7 @@ class RunFolder:
             raise WotdError(f"{self.config}: dims is {shown(dims)}, expected the embedding's width; {HINT}")
         return checked(TrainingConfig, raw, str(self.config)), dims
 
-    def read_words(self) -> tuple[tuple[Word, ...], Vectors]:
+    def read_words(self) -> tuple[tuple[Word, ...], Embeddings]:
         """The N words of the run, and their embeddings (N, D) of unit length.
 
         Raises:

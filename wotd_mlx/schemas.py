@@ -121,7 +121,7 @@ class SemanticID(tuple[int, ...]):
 class Codes(NamedTuple):
     """What every quantiser returns for latents (B, W), where W is its own width."""
 
-    vectors: mx.array
+    quantized: mx.array
     """(B, W) quantised latents; the gradient passes straight through to the latents."""
     ids: mx.array
     """(B, Q) int32, 0 <= ids[:, q] < levels[q]."""

@@ -31,7 +31,7 @@ def test_gradient_passes_straight_through_a_quantiser(kind):
     quantizer = small(kind)
     z, weights = normal(50, quantizer.width, seed=2), normal(50, quantizer.width, seed=3)
     want = gradient(lambda z: quantizer.bound(z) / quantizer._unit, z, weights) if kind == "fsq" else weights
-    close(gradient(lambda z: quantizer(z).vectors, z, weights), want, "sum_order")
+    close(gradient(lambda z: quantizer(z).quantized, z, weights), want, "sum_order")
 
 
 def test_rotation_is_the_code_and_turns_gradients_without_changing_their_lengths_beyond_its_scale():
@@ -100,7 +100,7 @@ def test_a_cold_soft_quantiser_gives_the_hard_codes(kind):
     errors = []
     for temperature in (1.0, 0.1, 0.01, 0.001):
         quantizer._temperature = mx.array(temperature)
-        errors.append(np.square(np.array(quantizer(z).vectors) - hard).mean())
+        errors.append(np.square(np.array(quantizer(z).quantized) - hard).mean())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.01 * errors[0]
 
@@ -140,7 +140,7 @@ def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
     training = quantizer(z)
     quantizer.eval()
     want, got = reference(z), quantizer(z)
-    close(got.vectors, want.vectors, "exact")
+    close(got.quantized, want.quantized, "exact")
     for ids in (training.ids, got.ids):
         close(ids, want.ids, "ids")
     assert differs(quantizer, z) == (name in ("soft", "noise"))
@@ -148,6 +148,6 @@ def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
 
 def differs(quantizer: Quantizer, z: mx.array) -> bool:
     """Whether the decoder sees something else than the hard code in training."""
-    hard = np.array(quantizer.eval()(z).vectors)
-    seen = np.array(quantizer.train()(z).vectors)
+    hard = np.array(quantizer.eval()(z).quantized)
+    seen = np.array(quantizer.train()(z).quantized)
     return not np.allclose(seen, hard, atol=1e-5)

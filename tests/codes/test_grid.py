@@ -38,8 +38,8 @@ def test_no_cell_holds_more_entries_than_its_last_number_can_tell_apart(levels):
     rng = np.random.default_rng(0)
     sizes = [3, 2][: len(levels) - 1]
     shares = [allocate(np.arange(1, v + 1) * 10, k) for v, k in zip(sizes, levels, strict=False)]
-    stakes = rng.normal(size=(int(np.prod(levels)), sum(sizes)))
-    values = match(stakes, sizes, shares, levels)
+    gains = rng.normal(size=(int(np.prod(levels)), sum(sizes)))
+    values = match(gains, sizes, shares, levels)
     grid = lay_out(levels, values, rng.normal(size=(len(values), len(levels) - 1)), shares)
     assert grid.shape == (len(values), len(levels) - 1)
     assert (grid >= 0).all()
@@ -52,17 +52,17 @@ def test_no_cell_holds_more_entries_than_its_last_number_can_tell_apart(levels):
 
 
 def test_with_room_enough_every_entry_is_read_as_what_it_is_worth_most():
-    stakes = np.random.default_rng(0).normal(size=(50, 5))
+    gains = np.random.default_rng(0).normal(size=(50, 5))
     shares = [np.array([20, 20, 24]), np.array([32, 32])]
-    values = match(stakes, [3, 2], shares, (64, 64, 64))
-    assert (values[:, 0] == stakes[:, :3].argmax(axis=1)).all()
-    assert (values[:, 1] == stakes[:, 3:].argmax(axis=1)).all()
+    values = match(gains, [3, 2], shares, (64, 64, 64))
+    assert (values[:, 0] == gains[:, :3].argmax(axis=1)).all()
+    assert (values[:, 1] == gains[:, 3:].argmax(axis=1)).all()
 
 
 def test_where_room_is_short_those_give_way_that_lose_least():
     # Six of eight like value 0, which has room for four; two of them hardly mind.
-    stakes = np.array([[9, 0]] * 4 + [[1.1, 1]] * 2 + [[0, 9]] * 2, float)
-    values = match(stakes, [2], [np.array([1, 1])], (2, 4))
+    gains = np.array([[9, 0]] * 4 + [[1.1, 1]] * 2 + [[0, 9]] * 2, float)
+    values = match(gains, [2], [np.array([1, 1])], (2, 4))
     assert values[:, 0].tolist() == [0] * 4 + [1] * 4
 
 
@@ -80,8 +80,8 @@ def test_an_empty_cell_takes_after_one_of_its_nearest_filled_ones(levels, seed):
     filled = np.where(rng.random(int(np.prod(levels))) < 0.4, np.arange(np.prod(levels)), -1)
     filled[rng.integers(len(filled))] = 0
     home = nearest_filled(filled, levels)
-    places = np.stack(np.unravel_index(np.arange(len(filled)), levels), axis=1)
+    positions = np.stack(np.unravel_index(np.arange(len(filled)), levels), axis=1)
     there = np.flatnonzero(filled >= 0)
     for cell in range(len(filled)):
-        distances = np.abs(places[there] - places[cell]).sum(axis=1)
+        distances = np.abs(positions[there] - positions[cell]).sum(axis=1)
         assert home[cell] in filled[there[distances == distances.min()]]

@@ -9,7 +9,7 @@ import pytest
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.hvq import HVQ, MIX, MOST_CHILDREN
+from wotd_mlx.codes.hvq import HVQ, MAX_CHILDREN, MIX
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
 from wotd_mlx.codes.train import fit, read_labels_off_codes
 from wotd_mlx.config import CodesConfig
@@ -66,8 +66,8 @@ def test_the_search_finds_the_best_of_all_ids(levels, labelled):
     vectors = np.stack([vector for _, vector in known.values()])
     z = np.array(model.latents(mx.array(x[-100:])))
     cost = ((z[:, None] - vectors) ** 2).sum(axis=2)
-    for a, stakes in enumerate(q.reader.stakes(mx.array(z)) if labelled else []):
-        cost -= float(q.pull[a]) * np.array(stakes)[:, np.array(q.readings)[entries, a]]
+    for a, label_gain in enumerate(q.reader.label_gain(mx.array(z)) if labelled else []):
+        cost -= float(q.pull[a]) * np.array(label_gain)[:, np.array(q.readings)[entries, a]]
     ids = np.array(q(mx.array(z)).ids)
     rows = {number: row for row, number in enumerate(known)}
     found = np.array([cost[n, rows[tuple(i.tolist())]] for n, i in enumerate(ids)])
@@ -172,7 +172,7 @@ def test_many_rows_are_searched_as_each_alone(model):
 def test_a_coordinate_of_thousands_of_codes_has_a_few_dozen_children_a_word():
     model, x, _ = trained((4, 6, 4, 2048))
     q = model.quantizer
-    assert q.graph.shape == (len(q.atoms), MOST_CHILDREN - 1)
+    assert q.graph.shape == (len(q.atoms), MAX_CHILDREN - 1)
     assert 8 < np.array(model.encode(mx.array(x)))[:, 3].max() < 2048
     first = int(q.home[0])
     count = int(q.place[first, 1])
@@ -182,6 +182,6 @@ def test_a_coordinate_of_thousands_of_codes_has_a_few_dozen_children_a_word():
         return np.array(q.ids_to_codes(mx.array(row)))
 
     # Numbers past the last child stand for it.
-    assert (child(MOST_CHILDREN - 2) != child(MOST_CHILDREN - 1)).any()
-    close(child(MOST_CHILDREN - 1), child(MOST_CHILDREN), "ids")
-    close(child(MOST_CHILDREN - 1), child(MOST_CHILDREN + 3), "ids")
+    assert (child(MAX_CHILDREN - 2) != child(MAX_CHILDREN - 1)).any()
+    close(child(MAX_CHILDREN - 1), child(MAX_CHILDREN), "ids")
+    close(child(MAX_CHILDREN - 1), child(MAX_CHILDREN + 3), "ids")

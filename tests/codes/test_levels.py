@@ -13,7 +13,7 @@ from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.conftest import small_config
 from wotd_mlx import WotdError, train_wotd_pipeline
 from wotd_mlx.codes.levels import USUAL, choose_levels, proposals
-from wotd_mlx.config import MOST_CODES, CodesConfig, TrainingConfig
+from wotd_mlx.config import MAX_CODES, CodesConfig, TrainingConfig
 
 
 @given(st.integers(5, 24), st.integers(0, 2))
@@ -22,7 +22,7 @@ def test_proposals_have_the_bits_asked_for_and_room_for_every_value(bits, attrib
         assert bits - 1.2 <= math.log2(math.prod(levels)) <= bits + 1e-6
         assert len(levels) > attributes
         assert min(levels) >= 2
-        assert max(levels) <= MOST_CODES
+        assert max(levels) <= MAX_CODES
         assert all(len(a.values) <= k for a, k in zip(ATTRIBUTES[:attributes], levels, strict=False))
 
 

@@ -52,15 +52,15 @@ def test_any_fsq_levels_give_ids_in_range_that_round_trip(levels, seed):
     ids = np.array(codes.ids)
     assert (ids >= 0).all()
     assert (ids < np.array(levels)).all()
-    close(fsq.ids_to_codes(codes.ids), codes.vectors, "exact")
+    close(fsq.ids_to_codes(codes.ids), codes.quantized, "exact")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_vectors_are_what_the_ids_stand_for(kind):
     quantizer = small(kind)
     codes = quantizer(mx.array(normal(300, quantizer.width, seed=1)))
-    close(quantizer.ids_to_codes(codes.ids), codes.vectors, "sum_order")
-    close(quantizer.codes_to_ids(codes.vectors) if kind == "fsq" else codes.ids, codes.ids, "ids")
+    close(quantizer.ids_to_codes(codes.ids), codes.quantized, "sum_order")
+    close(quantizer.codes_to_ids(codes.quantized) if kind == "fsq" else codes.ids, codes.ids, "ids")
 
 
 def test_each_level_takes_the_nearest_code_and_lowers_the_error():
@@ -97,9 +97,9 @@ def test_dead_codes_come_back_to_life():
     book[3:] = 1e3
     q.books[0] = mx.array(book)
     assert len(np.unique(np.array(q(mx.array(z)).ids))) <= 3
-    assert q.revive(z, seed=1) == 5
+    assert q.restart_dead_codes(z, seed=1) == 5
     assert len(np.unique(np.array(q(mx.array(z)).ids))) == 8
-    assert q.revive(z, seed=2) == 0
+    assert q.restart_dead_codes(z, seed=2) == 0
 
 
 def test_start_with_fewer_vectors_than_codes_and_with_constant_ones():
@@ -107,8 +107,8 @@ def test_start_with_fewer_vectors_than_codes_and_with_constant_ones():
         quantizer = RVQ((4, 4), 8)
         quantizer.start(z, seed=0)
         codes = quantizer(mx.array(z))
-        assert np.isfinite(np.array(codes.vectors)).all()
-        close(codes.vectors, z, "sum_order")
+        assert np.isfinite(np.array(codes.quantized)).all()
+        close(codes.quantized, z, "sum_order")
 
 
 @pytest.mark.parity
@@ -124,8 +124,8 @@ def test_fsq_matches_vector_quantize_pytorch(levels):
     got = fsq(ours)
     basis = np.concatenate([[1], np.cumprod(levels[:-1])])  # theirs is one number, the first coordinate fastest
     close((np.array(got.ids) * basis).sum(axis=1), want_ids.numpy().ravel(), "ids")
-    close(got.vectors, want.detach().numpy().reshape(400, -1), "torch")
-    gradient = mx.grad(lambda z: (fsq(z).vectors * mx.array(weights)).sum())(ours)
+    close(got.quantized, want.detach().numpy().reshape(400, -1), "torch")
+    gradient = mx.grad(lambda z: (fsq(z).quantized * mx.array(weights)).sum())(ours)
     close(gradient, theirs.grad.numpy().reshape(400, -1), "torch")
 
 
@@ -152,12 +152,12 @@ def test_rvq_matches_vector_quantize_pytorch(levels):
     want, want_ids, losses = reference.train()(theirs, freeze_codebook=True)
     got = rvq(mx.array(z))
     close(got.ids, want_ids[0].numpy(), "ids")
-    close(got.vectors, want[0].detach().numpy(), "torch")
+    close(got.quantized, want[0].detach().numpy(), "torch")
     # Theirs is a mean over the width and per level; ours a sum over the width, mean over levels.
     close(got.loss / width, losses.mean().item(), "torch")
 
     (want[0] * torch.from_numpy(weights)).sum().backward(retain_graph=True)
-    gradient = mx.grad(lambda z: (rvq(z).vectors * mx.array(weights)).sum())(mx.array(z))
+    gradient = mx.grad(lambda z: (rvq(z).quantized * mx.array(weights)).sum())(mx.array(z))
     # Theirs passes the gradient once for each of Q levels, ours once: the identity that both stand for.
     close(np.array(gradient), theirs.grad[0].numpy() / len(levels), "torch")
 

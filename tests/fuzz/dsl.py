@@ -85,7 +85,7 @@ def _code(rng: random.Random) -> int:
     return rng.randrange(8) if rng.random() < 0.9 else rng.randrange(5000)
 
 
-def _place(rng: random.Random, deep: bool = True) -> str:
+def _field(rng: random.Random, deep: bool = True) -> str:
     match rng.randrange(4 if deep else 2):
         case 0:
             return str(_code(rng))
@@ -94,11 +94,11 @@ def _place(rng: random.Random, deep: bool = True) -> str:
         case 2:
             return "*"
         case _:
-            return "{" + ",".join(_place(rng, False) for _ in range(rng.randrange(1, 5))) + "}"
+            return "{" + ",".join(_field(rng, False) for _ in range(rng.randrange(1, 5))) + "}"
 
 
 def _pattern(rng: random.Random) -> str:
-    return "[" + ",".join(_place(rng) for _ in range(rng.choice([4, 4, 4, 1, 6, 70]))) + "]"
+    return "[" + ",".join(_field(rng) for _ in range(rng.choice([4, 4, 4, 1, 6, 70]))) + "]"
 
 
 def _id(rng: random.Random) -> str:

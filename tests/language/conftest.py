@@ -12,7 +12,7 @@ from mlx.utils import tree_flatten
 
 from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.language.adapters import Origin
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.words.builtin import load_builtin
 
 VOCABULARY = 384
@@ -76,12 +76,12 @@ def write_folder(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def load_folder(folder: Path) -> Language:
-    """The folder's model as a :class:`Language`, by mlx-lm's own loaders."""
+def load_folder(folder: Path) -> LoadedModel:
+    """The folder's model as a :class:`LoadedModel`, by mlx-lm's own loaders."""
     from mlx_lm.utils import load
 
     model, tokenizer = load(str(folder))
-    return Language(model, tokenizer, folder.name, folder)
+    return LoadedModel(model, tokenizer, folder.name, folder)
 
 
 def origin(recipe: LanguageRecipe | None = None, codes: str | None = None) -> Origin:
@@ -96,13 +96,13 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_language(tiny_folder: Path) -> Language:
+def tiny_language(tiny_folder: Path) -> LoadedModel:
     """The tiny Llama; tests only read it. One that trains or changes its layers takes ``fresh_language``."""
     return load_folder(tiny_folder)
 
 
 @pytest.fixture
-def fresh_language(tiny_folder: Path) -> Language:
+def fresh_language(tiny_folder: Path) -> LoadedModel:
     """The tiny Llama, loaded anew for a test that changes it."""
     return load_folder(tiny_folder)
 

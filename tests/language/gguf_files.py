@@ -13,7 +13,7 @@ import numpy as np
 from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.gguf import _LAYER, _TOP, _mlx_name
 from wotd_mlx.language.gguf_header import _SCALARS
 
@@ -128,7 +128,7 @@ def llama_metadata(folder: Path) -> dict[str, Any]:
     }
 
 
-def llama_tensors(language: Language, kind: str) -> dict[str, tuple[str, Floats]]:
+def llama_tensors(language: LoadedModel, kind: str) -> dict[str, tuple[str, Floats]]:
     """The model's weights by llama.cpp's names, the rows of q and k in its order."""
     names = {f"blk.{i}.{part}.weight" for i in range(2) for part in _LAYER} | {f"{part}.weight" for part in _TOP}
     flat: Any = dict(tree_flatten(language.model.parameters()))

@@ -55,12 +55,12 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
-def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def paths(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every value in a JSON content."""
     items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in items:
         yield (*at, key)
-        yield from places(value, (*at, key))
+        yield from paths(value, (*at, key))
 
 
 GONE = object()
@@ -85,7 +85,7 @@ def test_no_wrong_value_is_taken_for_a_setting(folder: Path, written: Path) -> N
     whole = json.loads((written / CONFIG).read_text())
     ours = read_config(written)
     refused: dict[Any, str] = {}
-    for at in places(whole):
+    for at in paths(whole):
         for value in VALUES:
             (folder / CONFIG).write_text(json.dumps(put(whole, at, value)))
             try:

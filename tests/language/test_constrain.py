@@ -15,7 +15,7 @@ from mlx_lm.generate import stream_generate
 from mlx_lm.sample_utils import make_sampler
 
 from tests.tolerances import close
-from wotd_mlx.language.chat import Language, chat, end_token
+from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor
 from wotd_mlx.language.dsl import ByPattern, Pattern, parse_answer
 from wotd_mlx.language.trie import Trie, WordTries, word_tries
@@ -197,7 +197,7 @@ def test_one_bias_for_all_words_changes_nothing(words, bias, temperature):
     close(potentials, np.full(len(potentials), bias), "sum_order")
 
 
-def ask(language: Language) -> list[int]:
+def ask(language: LoadedModel) -> list[int]:
     return chat(language.tokenizer, "Generate 5 words for [1,2,*]")
 
 
@@ -212,7 +212,7 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_in_mlx_lm_s_own_loop(tiny_language: Language, sampler):
+def test_in_mlx_lm_s_own_loop(tiny_language: LoadedModel, sampler):
     tokenizer = tiny_language.tokenizer
     tries = word_tries(tokenizer, WORDS[:300])
     for seed in range(3):

@@ -108,10 +108,10 @@ def check_row(w: World, row: Exchange, held: set[SemanticID], near: int) -> tupl
         case Encode(word):
             assert answer == id_of[word]
         case PatternOf(values):
-            for q, place in enumerate(answer.places):
+            for q, field in enumerate(answer.fields):
                 wanted = dict(values).get(ATTRIBUTES[q].name) if q < len(w.rest["attributes"]) else None
                 codes = {code for code, v in enumerate(w.rest["readings"][q]) if v == wanted} if wanted else None
-                assert place == codes
+                assert field == codes
         case Define(word):
             assert answer == w.rest["glosses"][word].definition
         case Use(word):

@@ -15,7 +15,7 @@ from mlx_lm.models.cache import KVCache
 from tests.language.test_constrain import BIAS, END, PROMPT, TINY, WORDS, V, ask, letters, logits_after, probabilities
 from tests.tolerances import close
 from wotd_mlx.language import decode as module
-from wotd_mlx.language.chat import Language, chat, end_token
+from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.constrain import AnswerGrammar, AnswerProcessor
 from wotd_mlx.language.decode import PromptCache, decode, decode_together
 from wotd_mlx.language.head import Head
@@ -140,7 +140,7 @@ def test_almost_no_temperature_is_none(way):
     assert [*way(head, PROMPT, grammar, temperature=1e-9)] == [*way(head, PROMPT, grammar, temperature=0)]
 
 
-def grammar_of(language: Language, words, n: int, cls=AnswerGrammar, **options) -> AnswerGrammar:
+def grammar_of(language: LoadedModel, words, n: int, cls=AnswerGrammar, **options) -> AnswerGrammar:
     return cls(word_tries(language.tokenizer, words), n, end_token(language.tokenizer), **options)
 
 
@@ -152,7 +152,7 @@ class Unforced(AnswerGrammar):
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 3.0])
-def test_forced_runs_change_no_answer(tiny_language: Language, temperature):
+def test_forced_runs_change_no_answer(tiny_language: LoadedModel, temperature):
     head = Head(tiny_language.model)
     for seed in range(4):
         got, want = (
@@ -171,7 +171,7 @@ def test_forced_runs_change_no_answer(tiny_language: Language, temperature):
         assert len(set(got)) == 4
 
 
-def test_greedy_answers_are_mlx_lm_s(tiny_language: Language):
+def test_greedy_answers_are_mlx_lm_s(tiny_language: LoadedModel):
     prompt, end = ask(tiny_language), end_token(tiny_language.tokenizer)
     for start in range(0, 300, 100):
         grammar = grammar_of(tiny_language, WORDS[start : start + 100], 5)
@@ -183,7 +183,7 @@ def test_greedy_answers_are_mlx_lm_s(tiny_language: Language):
 
 
 @BOTH
-def test_a_key_gives_the_same_words(tiny_language: Language, way):
+def test_a_key_gives_the_same_words(tiny_language: LoadedModel, way):
     head, grammar = Head(tiny_language.model), grammar_of(tiny_language, WORDS, 5)
     one, again, other = (
         list(way(head, ask(tiny_language), grammar, key=mx.random.key(seed), temperature=2)) for seed in (1, 1, 2)
@@ -194,7 +194,7 @@ def test_a_key_gives_the_same_words(tiny_language: Language, way):
 
 
 @BOTH
-def test_excluded_words_do_not_come(tiny_language: Language, way):
+def test_excluded_words_do_not_come(tiny_language: LoadedModel, way):
     head = Head(tiny_language.model)
     grammar = grammar_of(tiny_language, WORDS[:8], 4, exclude=WORDS[:4])
     assert set(way(head, ask(tiny_language), grammar)) == set(WORDS[4:8])
@@ -202,7 +202,7 @@ def test_excluded_words_do_not_come(tiny_language: Language, way):
 
 
 @BOTH
-def test_words_that_begin_others(tiny_language: Language, way):
+def test_words_that_begin_others(tiny_language: LoadedModel, way):
     words = ["art", "artist", "artistic", "artistically"]
     for seed in range(5):
         key = mx.random.key(seed)
@@ -228,7 +228,7 @@ def test_together_calls_once_for_words_told_by_a_token():
     assert head.calls == [len(PROMPT)]
 
 
-def test_branches_share_the_prompt_s_cache(tiny_language: Language):
+def test_branches_share_the_prompt_s_cache(tiny_language: LoadedModel):
     head = Head(tiny_language.model)
     base, runs = ask(tiny_language), [[5], [6, 7, 8], [9, 10]]
     shared = PromptCache(head)
@@ -245,7 +245,7 @@ def test_branches_share_the_prompt_s_cache(tiny_language: Language):
     close(module._branch(alone, base, runs), want, "sum_order")
 
 
-def test_the_cache_reads_what_is_new(tiny_language: Language):
+def test_the_cache_reads_what_is_new(tiny_language: LoadedModel):
     head = Head(tiny_language.model)
     cache, grammar = PromptCache(head), grammar_of(tiny_language, WORDS, 3)
     prompts = [
@@ -266,7 +266,7 @@ def test_the_cache_reads_what_is_new(tiny_language: Language):
     assert calls == [1, len(prompts[1]) - same]
 
 
-def test_two_answers_may_be_read_in_turn(tiny_language: Language):
+def test_two_answers_may_be_read_in_turn(tiny_language: LoadedModel):
     head, grammar = Head(tiny_language.model), grammar_of(tiny_language, WORDS, 4)
     prompts = [chat(tiny_language.tokenizer, text) for text in ("Generate 4 words for [1,2,*]", "Define art")]
     want = [list(decode(head, prompt, grammar, key=mx.random.key(0))) for prompt in prompts]
@@ -276,7 +276,7 @@ def test_two_answers_may_be_read_in_turn(tiny_language: Language):
 
 
 @BOTH
-def test_an_exception_leaves_the_cache_right(tiny_language: Language, way):
+def test_an_exception_leaves_the_cache_right(tiny_language: LoadedModel, way):
     head = Head(tiny_language.model)
     cache, grammar, prompt = PromptCache(head), grammar_of(tiny_language, WORDS, 3), ask(tiny_language)
     want = list(way(head, prompt, grammar, key=mx.random.key(0)))
@@ -301,7 +301,7 @@ def test_an_exception_leaves_the_cache_right(tiny_language: Language, way):
     assert list(way(head, prompt, grammar, cache=cache, key=mx.random.key(0))) == want
 
 
-def test_a_cache_that_can_not_go_back_is_made_anew(tiny_language: Language):
+def test_a_cache_that_can_not_go_back_is_made_anew(tiny_language: LoadedModel):
     class Onward(KVCache):
         """Like a recurrent state: no token can be taken back."""
 
@@ -320,7 +320,7 @@ def test_a_cache_that_can_not_go_back_is_made_anew(tiny_language: Language):
 
 
 @BOTH
-def test_what_can_not_be_decoded_is_said(tiny_language: Language, way):
+def test_what_can_not_be_decoded_is_said(tiny_language: LoadedModel, way):
     head, grammar = Head(tiny_language.model), grammar_of(tiny_language, WORDS, 3)
     with pytest.raises(WotdError, match="the temperature is -1"):
         next(iter(way(head, ask(tiny_language), grammar, temperature=-1)))

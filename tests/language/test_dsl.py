@@ -96,9 +96,9 @@ def test_an_answer_comes_back(numbers, pattern, words, text):
 
 @given(pattern=PATTERNS, seed=st.integers(0, 99))
 def test_fits_and_matches_agree(pattern, seed):
-    rng, q = random.Random(seed), len(pattern.places)
+    rng, q = random.Random(seed), len(pattern.fields)
     drawn = [
-        [rng.choice([*(place or ()), rng.randrange(14)]) for place in pattern.places] for _ in range(rng.randrange(20))
+        [rng.choice([*(field or ()), rng.randrange(14)]) for field in pattern.fields] for _ in range(rng.randrange(20))
     ]
     ids = np.array(drawn, np.int32).reshape(len(drawn), q)
     assert pattern.matches(ids).tolist() == [pattern.fits(number) for number in drawn]
@@ -182,7 +182,7 @@ def test_garbage_is_refused_in_one_line_or_read(text):
         ("[2,-1,3,*]", "column 4: got '-1'"),
         ("[2,1.5,3,*]", "column 5: got '.'"),
         ("[2,٣,3,*]", "column 4: got '٣'"),
-        ("[2,1,3]", "column 2: 3 places; this run's IDs have 4"),
+        ("[2,1,3]", "column 2: 3 fields; this run's IDs have 4"),
         ("[9,1,3,*]", "column 2: got 9; this run allows 0 to 7 there"),
         ("[0-3,1,{4,6-8},*]", "column 13: got 8; this run allows 0 to 7 there"),
         ("[{1,*},1,3,*]", "column 5: got '*', expected a number or a range"),

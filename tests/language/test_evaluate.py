@@ -11,38 +11,38 @@ from mlx import nn
 
 from tests.tolerances import close
 from wotd_mlx.encoder import SemanticEncoder
-from wotd_mlx.language.chat import Language, chat
+from wotd_mlx.language.chat import LoadedModel, chat
 from wotd_mlx.language.dsl import ByPattern, Define, Encode, PatternOf, Words
 from wotd_mlx.language.evaluate import (
     Asked,
     adherence,
     correct,
-    meaning,
     perplexity,
     random_words,
     read_asked,
+    relevance,
     token_kinds,
 )
 from wotd_mlx.language.generate import goal_of
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.known import Known
 from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
 
 
 @pytest.fixture(scope="module")
-def known(finished: RunInfo) -> Known:
-    return Known.of(SemanticEncoder.load(finished.run))
+def known(finished: RunInfo) -> WordIndex:
+    return WordIndex.of(SemanticEncoder.load(finished.run))
 
 
 @pytest.fixture(scope="module")
-def pairs(known: Known) -> list[tuple[ByPattern, tuple[str, ...]]]:
+def pairs(known: WordIndex) -> list[tuple[ByPattern, tuple[str, ...]]]:
     """Requests by pattern, and some of the words that fit."""
     found = []
     for row in range(0, 60, 6):
-        places = [None] * len(known.levels)
-        places[0] = frozenset([int(known.ids[row, 0])])
-        pattern = Pattern(tuple(places))
+        fields = [None] * len(known.levels)
+        fields[0] = frozenset([int(known.ids[row, 0])])
+        pattern = Pattern(tuple(fields))
         found.append((ByPattern(pattern, 3), tuple(known.words[r] for r in known.fitting(pattern)[:3])))
     return found
 
@@ -57,7 +57,7 @@ def test_what_tokens_belong_to():
     assert token_kinds(Define("locket"), ["A", " case", "<end>"]) == ["text", "text", "structure"]
 
 
-def test_perplexity_is_that_of_the_models_own_probabilities(tiny_language: Language, known, pairs):
+def test_perplexity_is_that_of_the_models_own_probabilities(tiny_language: LoadedModel, known, pairs):
     asked = [Asked(request, str(Words(words)), False) for request, words in pairs]
     found = perplexity(Head(tiny_language.model), tiny_language, asked, batch=4)
     losses = []
@@ -89,7 +89,7 @@ def test_form_and_meaning(known, pairs):
     assert [correct(known, request, answer) for answer in answers] == [True, False, False]
     number = SemanticID(known.ids[0])
     assert adherence(known, [Asked(Encode("x"), "", False)] * 2, [str(number), "[99,99,99,99]"]) == 0.5
-    found = meaning(known, [goal_of(known, request)] * 2, [words, ["unheardof", words[0], words[1]]])
+    found = relevance(known, [goal_of(known, request)] * 2, [words, ["unheardof", words[0], words[1]]])
     assert found.fits == found.known == 5 / 6
     assert found.different == 4 / 6
     cosines = known.vectors[[known.row[w] for w in (*words, *words[:2])]] @ known.target(request.pattern)

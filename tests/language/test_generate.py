@@ -11,31 +11,31 @@ from hypothesis import strategies as st
 
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.language import generate
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
 from wotd_mlx.language.generate import Generator, Options, add_shown, goal_of, read_shown, words_wanted
-from wotd_mlx.language.known import Known
 from wotd_mlx.language.pattern import Pattern
+from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
 
 
 @pytest.fixture(scope="module")
-def known(finished: RunInfo) -> Known:
-    return Known.of(SemanticEncoder.load(finished.run))
+def known(finished: RunInfo) -> WordIndex:
+    return WordIndex.of(SemanticEncoder.load(finished.run))
 
 
 @pytest.fixture(scope="module")
-def generator(known: Known, tiny_language: Language) -> Generator:
+def generator(known: WordIndex, tiny_language: LoadedModel) -> Generator:
     return Generator(known, tiny_language)
 
 
-def crowded(known: Known) -> SemanticID:
+def crowded(known: WordIndex) -> SemanticID:
     """The ID that most words share."""
     ids, counts = np.unique(known.ids, axis=0, return_counts=True)
     return SemanticID(ids[counts.argmax()])
 
 
-def wide(known: Known) -> Pattern:
+def wide(known: WordIndex) -> Pattern:
     """The most crowded style, anything else."""
     return Pattern((frozenset([int(crowded(known)[0])]), *[None] * (len(known.levels) - 1)))
 

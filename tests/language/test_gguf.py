@@ -19,7 +19,7 @@ from tests.language.conftest import SHAPE
 from tests.language.gguf_files import File, gguf_file, llama_metadata, llama_tensors, text, write_gguf
 from tests.tolerances import close
 from wotd_mlx import backend
-from wotd_mlx.language.chat import Language, chat, end_token
+from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.gguf import _mlx_name, load_gguf, read_header, read_tokenizer
 from wotd_mlx.schemas import WotdError
 
@@ -28,7 +28,7 @@ TOKENS = mx.array([[1, 50, 7, 8, 95, 300]])
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q4_0", "Q4_1", "Q8_0"])
 def test_weights_are_what_the_format_says(
-    kind: str, tiny_folder: Path, tiny_language: Language, tmp_path: Path
+    kind: str, tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path
 ) -> None:
     file = tmp_path / "tiny.gguf"
     means = write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, kind))
@@ -49,7 +49,7 @@ def test_weights_are_what_the_format_says(
     assert tokenizer.decode(tokenizer.encode("naïve 日本")) == "naïve 日本"
 
 
-def test_a_matrix_of_its_own_and_kinds_mixed(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_a_matrix_of_its_own_and_kinds_mixed(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "mixed.gguf"
     tensors = llama_tensors(tiny_language, "Q4_1")
     tensors["token_embd.weight"] = ("Q8_0", tensors["token_embd.weight"][1])
@@ -64,7 +64,7 @@ def test_a_matrix_of_its_own_and_kinds_mixed(tiny_folder: Path, tiny_language: L
 
 
 def test_a_cpu_dequantises_and_a_gpu_does_not(
-    tiny_folder: Path, tiny_language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q8_0"))
@@ -74,7 +74,7 @@ def test_a_cpu_dequantises_and_a_gpu_does_not(
         assert {value.dtype for _, value in tree_flatten(model.parameters())} == types
 
 
-def test_stretched_positions(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_stretched_positions(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     scaling = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
     want = Llama3RoPE(16, 512, True, 10000.0, scaling)
     plain = 10000.0 ** (mx.arange(0, 16, 2) / 16)
@@ -130,7 +130,7 @@ def test_stretched_positions(tiny_folder: Path, tiny_language: Language, tmp_pat
     ],
 )
 def test_what_is_not_read_is_named(
-    change: dict[str, Any], told: str, tiny_folder: Path, tiny_language: Language, tmp_path: Path
+    change: dict[str, Any], told: str, tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path
 ) -> None:
     file = tmp_path / "other.gguf"
     write_gguf(file, llama_metadata(tiny_folder) | change, llama_tensors(tiny_language, "F16"))
@@ -188,7 +188,7 @@ def with_tensor(at: int, **changes: Any) -> Callable[[File], File]:
     ],
 )
 def test_damaged_structure_is_named(
-    damage: Callable[[File], File], told: str, tiny_folder: Path, tiny_language: Language, tmp_path: Path
+    damage: Callable[[File], File], told: str, tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path
 ) -> None:
     whole, _ = gguf_file(llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q4_0"))
     file = tmp_path / "damaged.gguf"
@@ -197,7 +197,7 @@ def test_damaged_structure_is_named(
         load_gguf(file)
 
 
-def test_quantised_norms_are_refused(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_quantised_norms_are_refused(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "norm.gguf"
     tensors = llama_tensors(tiny_language, "Q8_0")
     tensors["blk.1.ffn_norm.weight"] = ("Q4_1", np.arange(64, dtype=np.float32))
@@ -208,7 +208,7 @@ def test_quantised_norms_are_refused(tiny_folder: Path, tiny_language: Language,
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
 def test_kept_weights_are_as_mlx_reads_them(
-    kind: str, tiny_folder: Path, tiny_language: Language, tmp_path: Path
+    kind: str, tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path
 ) -> None:
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, kind))
@@ -243,7 +243,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         read_header(tmp_path / "pipe.gguf")
 
 
-def test_truncated_anywhere(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_truncated_anywhere(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q4_0"))
     data = file.read_bytes()
@@ -253,7 +253,7 @@ def test_truncated_anywhere(tiny_folder: Path, tiny_language: Language, tmp_path
             read_header(file)
 
 
-def test_infinite_scales_are_damage(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_infinite_scales_are_damage(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q8_0"))
     data = bytearray(file.read_bytes())
@@ -263,7 +263,7 @@ def test_infinite_scales_are_damage(tiny_folder: Path, tiny_language: Language, 
         load_gguf(file)
 
 
-def test_words_are_split_as_each_rule_says(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_words_are_split_as_each_rule_says(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", llama_metadata(tiny_folder), llama_tensors(tiny_language, "F16"))
     header = read_header(tmp_path / "tiny.gguf")
 

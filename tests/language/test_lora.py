@@ -21,14 +21,14 @@ from tests.tolerances import close
 from wotd_mlx.config.language import LoraConfig
 from wotd_mlx.language import lora
 from wotd_mlx.language.adapters import ADAPTERS, CONFIG, AdapterConfig, write_config, write_weights
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.models import load_language
 from wotd_mlx.schemas import WotdError
 
 TOKENS = mx.array([[5, 9, 17, 33, 2]])
 
 
-def shaken(language: Language) -> dict[str, mx.array]:
+def shaken(language: LoadedModel) -> dict[str, mx.array]:
     """Random numbers for all that is trained, so that adapters do something; their names and weights."""
     rng = np.random.default_rng(0)
     weights = {
@@ -39,7 +39,7 @@ def shaken(language: Language) -> dict[str, mx.array]:
     return weights
 
 
-def adapted(language: Language, folder: Path, **settings: Any) -> mx.array:
+def adapted(language: LoadedModel, folder: Path, **settings: Any) -> mx.array:
     """Adapters written to a folder; the logits of the model that has them."""
     cfg = lora.apply(language.model, LoraConfig(**settings))
     config = AdapterConfig.of(cfg, origin())
@@ -52,7 +52,7 @@ def adapted(language: Language, folder: Path, **settings: Any) -> mx.array:
     "settings", [{}, {"method": "dora", "layers": 1}, {"method": "full"}, {"keys": ("mlp.up_proj",)}]
 )
 def test_mlx_lm_reads_what_we_write(
-    fresh_language: Language, tiny_folder: Path, tmp_path: Path, settings: dict[str, Any]
+    fresh_language: LoadedModel, tiny_folder: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     before = fresh_language.model(TOKENS)
     want = adapted(fresh_language, tmp_path, **settings)
@@ -62,7 +62,7 @@ def test_mlx_lm_reads_what_we_write(
     close(lora.read_adapters(load_folder(tiny_folder), tmp_path).model(TOKENS), want, "exact")
 
 
-def test_mlx_lm_generate_takes_the_adapters(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+def test_mlx_lm_generate_takes_the_adapters(fresh_language: LoadedModel, tiny_folder: Path, tmp_path: Path) -> None:
     adapted(fresh_language, tmp_path)
     command = [sys.executable, "-m", "mlx_lm", "generate", "--model", str(tiny_folder), "--adapter-path", str(tmp_path)]
     command += ["--prompt", "glad", "--max-tokens", "4", "--temp", "0", "--verbose", "False"]
@@ -95,7 +95,7 @@ def test_we_read_what_mlx_lm_writes(tiny_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
-def test_fused_folder_is_a_model_of_its_own(fresh_language: Language, tmp_path: Path, method: str) -> None:
+def test_fused_folder_is_a_model_of_its_own(fresh_language: LoadedModel, tmp_path: Path, method: str) -> None:
     want = adapted(fresh_language, tmp_path / "adapters", method=method)
     folder = lora.fuse(fresh_language, tmp_path / "fused")
     model, tokenizer = load(str(folder))
@@ -126,7 +126,7 @@ def test_a_quantised_base_stays_quantised(tiny_folder: Path, tmp_path: Path) -> 
         lora.apply(load_folder(tmp_path / "base").model, LoraConfig(method="full"))
 
 
-def test_only_adapters_are_trained(fresh_language: Language) -> None:
+def test_only_adapters_are_trained(fresh_language: LoadedModel) -> None:
     cfg = lora.apply(fresh_language.model, LoraConfig(layers=1))
     assert set(cfg.keys or ()) == {f"self_attn.{k}_proj" for k in "qkvo"} | {
         f"mlp.{k}_proj" for k in ("up", "down", "gate")
@@ -152,12 +152,12 @@ def test_only_adapters_are_trained(fresh_language: Language) -> None:
         ({"keys": ()}, "empty list"),
     ],
 )
-def test_settings_that_fit_nothing(fresh_language: Language, settings: dict[str, Any], said: str) -> None:
+def test_settings_that_fit_nothing(fresh_language: LoadedModel, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(WotdError, match=said.replace(".", r"\.")):
         lora.apply(fresh_language.model, LoraConfig(**settings))
 
 
-def test_adapters_twice(fresh_language: Language, tmp_path: Path) -> None:
+def test_adapters_twice(fresh_language: LoadedModel, tmp_path: Path) -> None:
     adapted(fresh_language, tmp_path)
     with pytest.raises(WotdError, match="has adapters already"):
         lora.apply(fresh_language.model, LoraConfig())
@@ -165,7 +165,7 @@ def test_adapters_twice(fresh_language: Language, tmp_path: Path) -> None:
         lora.read_adapters(fresh_language, tmp_path)
 
 
-def test_adapters_of_another_model(fresh_language: Language, tiny_folder: Path, tmp_path: Path) -> None:
+def test_adapters_of_another_model(fresh_language: LoadedModel, tiny_folder: Path, tmp_path: Path) -> None:
     def refused(said: str, **changes: Any) -> None:
         config = AdapterConfig.of(replace(cfg, **changes), origin())
         write_weights(tmp_path, weights, config)
@@ -184,7 +184,7 @@ def test_adapters_of_another_model(fresh_language: Language, tiny_folder: Path, 
     refused("don't fit tiny: lora keys 'mlp.gate', 'mlp.up' match no layer", keys=("mlp.gate", "mlp.up"))
 
 
-def test_a_file_is_not_fused_over(fresh_language: Language, tmp_path: Path) -> None:
+def test_a_file_is_not_fused_over(fresh_language: LoadedModel, tmp_path: Path) -> None:
     adapted(fresh_language, tmp_path / "adapters")
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(WotdError, match="notes isn't a folder; give a new folder"):
@@ -195,7 +195,7 @@ def test_a_file_is_not_fused_over(fresh_language: Language, tmp_path: Path) -> N
 
 
 def test_a_failed_fusion_leaves_nothing(
-    fresh_language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh_language: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapted(fresh_language, tmp_path / "adapters")
 

@@ -21,7 +21,7 @@ from tests.tolerances import close
 from wotd_mlx import backend
 from wotd_mlx.io import weights
 from wotd_mlx.language import models
-from wotd_mlx.language.chat import Language, chat, end_token
+from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.models import DEFAULT, MODELS, SMALL, load_language
 from wotd_mlx.schemas import MissingError, TooLargeError, WotdError
 
@@ -58,7 +58,7 @@ def quantised_folder(folder: Path) -> nn.Module:
     return model
 
 
-def test_a_folder(tiny_folder: Path, tiny_language: Language, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder(tiny_folder: Path, tiny_language: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         language = load_language(str(tiny_folder))
     assert (language.name, language.path) == (str(tiny_folder), tiny_folder)
@@ -68,7 +68,7 @@ def test_a_folder(tiny_folder: Path, tiny_language: Language, caplog: pytest.Log
     assert language.tokenizer.eos_token_ids == {2}
 
 
-def test_a_gguf_file(tiny_folder: Path, tiny_language: Language, tmp_path: Path) -> None:
+def test_a_gguf_file(tiny_folder: Path, tiny_language: LoadedModel, tmp_path: Path) -> None:
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "F32"))
     language = load_language(str(file))
@@ -277,14 +277,14 @@ def whole(tokenizer: Any, system: list[dict[str, str]]) -> list[int]:
     return list(tokens[: len(tokens) - tokens[::-1].index(end_token(tokenizer))])
 
 
-def test_chat_of_the_tiny_model(tiny_language: Language) -> None:
+def test_chat_of_the_tiny_model(tiny_language: LoadedModel) -> None:
     tokenizer = tiny_language.tokenizer
     prompt = chat(tokenizer, USER)
     assert tokenizer.decode(prompt) == f"<|im_start|>user\n{USER}<|im_end|>\n<|im_start|>assistant\n"
     assert chat(tokenizer, USER, ANSWER) == [*prompt, *tokenizer.encode(ANSWER), 2] == whole(tokenizer, [])
 
 
-def test_an_empty_system_message_stands_for_a_long_one(tiny_language: Language) -> None:
+def test_an_empty_system_message_stands_for_a_long_one(tiny_language: LoadedModel) -> None:
     plain = tiny_language.tokenizer._tokenizer
     before = plain.chat_template
     try:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import SEPARATOR
 from wotd_mlx.language.trie import Node, Trie, left_of, runs_after, word_tries
 from wotd_mlx.schemas import WotdError
@@ -93,7 +93,7 @@ def sentencepiece():
     return fast
 
 
-def tokenizers(tiny_language: Language):
+def tokenizers(tiny_language: LoadedModel):
     return [tiny_language.tokenizer, sentencepiece()]
 
 
@@ -103,14 +103,14 @@ def give_their_words_back(tokenizer):
     rng = np.random.default_rng(0)
     for _ in range(50):
         words = rng.choice(WORDS, 4, replace=False).tolist()
-        runs = [(tries.later if place else tries.first) for place in range(4)]
+        runs = [(tries.later if position else tries.first) for position in range(4)]
         tokens = list(chain.from_iterable(t.run(t.rows[word]) for t, word in zip(runs, words, strict=True)))
         assert tokenizer.decode(tokens) == SEPARATOR.join(words)
         # What the model was trained on are whole texts.
         assert tokens == tokenizer.encode(SEPARATOR.join(words), add_special_tokens=False)
 
 
-def test_tokens_give_their_words_back(tiny_language: Language):
+def test_tokens_give_their_words_back(tiny_language: LoadedModel):
     for tokenizer in tokenizers(tiny_language):
         give_their_words_back(tokenizer)
 
@@ -120,11 +120,11 @@ def test_phi_gives_its_words_back(phi_tokenizer):
     assert set(word_tries(phi_tokenizer, ODD).first.words) == set(ODD)
 
 
-def test_odd_words_in_bytes(tiny_language: Language):
+def test_odd_words_in_bytes(tiny_language: LoadedModel):
     assert set(word_tries(tiny_language.tokenizer, ODD).first.words) == set(ODD)
 
 
-def test_what_can_not_be_written_is_left_out_and_said(tiny_language: Language, caplog: pytest.LogCaptureFixture):
+def test_what_can_not_be_written_is_left_out_and_said(tiny_language: LoadedModel, caplog: pytest.LogCaptureFixture):
     from tokenizers import normalizers
 
     fast = sentencepiece()
@@ -136,7 +136,7 @@ def test_what_can_not_be_written_is_left_out_and_said(tiny_language: Language, c
     assert "'Paris'" in caplog.text
 
 
-def test_a_tokenizer_without_a_fast_backend(tiny_language: Language):
+def test_a_tokenizer_without_a_fast_backend(tiny_language: LoadedModel):
     class Slow:
         def encode(self, text, add_special_tokens=True):
             assert not add_special_tokens
@@ -164,7 +164,7 @@ def test_lists_with_other_tokens_whole_are_said(caplog: pytest.LogCaptureFixture
     assert "1 of 1 lists of words have other tokens whole" in caplog.text
 
 
-def test_runs_that_change_what_is_before_them_are_absent(tiny_language: Language):
+def test_runs_that_change_what_is_before_them_are_absent(tiny_language: LoadedModel):
     class Merging:
         def encode(self, text, add_special_tokens=True):
             return [ord(c) for c in text.replace("ab", "c")]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.language.chat import Language, chat
+from wotd_mlx.language.chat import LoadedModel, chat
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.models import SMALL, load_language, resolve
 from wotd_mlx.schemas import WotdError
@@ -51,7 +51,7 @@ def file() -> Path:
 
 
 @pytest.fixture(scope="module")
-def language(file: Path) -> Language:
+def language(file: Path) -> LoadedModel:
     return load_language(str(file), quantised=False)
 
 
@@ -83,7 +83,7 @@ def theirs(file: Path) -> Any:
     return model.eval()
 
 
-def test_the_tokenizer_is_theirs(language: Language, file: Path) -> None:
+def test_the_tokenizer_is_theirs(language: LoadedModel, file: Path) -> None:
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -103,7 +103,7 @@ def test_the_tokenizer_is_theirs(language: Language, file: Path) -> None:
     assert language.tokenizer.chat_template == theirs.chat_template
 
 
-def test_logits(language: Language, theirs: Any) -> None:
+def test_logits(language: LoadedModel, theirs: Any) -> None:
     import torch
 
     tokens = chat(language.tokenizer, PROMPTS[0], ", ".join(word.text for word in load_builtin().words[:5]))
@@ -118,7 +118,7 @@ def test_logits(language: Language, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_greedy_output_token_for_token(prompt: str, language: Language, theirs: Any) -> None:
+def test_greedy_output_token_for_token(prompt: str, language: LoadedModel, theirs: Any) -> None:
     import torch
     from mlx_lm.generate import generate_step
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from wotd_mlx.cli.options import TEXT, Float, NumbersCommand, as_json, device, one_line, print_json, run_folder
-from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.config.language import MAX_WORDS
 from wotd_mlx.config.ranges import MAX_SEED
 
 BY = ("auto", "blend", "model", "encoder")
@@ -17,7 +17,7 @@ BY = ("auto", "blend", "model", "encoder")
 @run_folder
 @click.argument("request", metavar="REQUEST", type=TEXT)
 @click.option(
-    "-n", "count", type=click.IntRange(1, MOST_WORDS), help="How many words. [default: 5, or as the request says]"
+    "-n", "count", type=click.IntRange(1, MAX_WORDS), help="How many words. [default: 5, or as the request says]"
 )
 @click.option("--strict", is_flag=True, help="Only words whose ID fits; an error where there are too few.")
 @click.option("--anywhere", is_flag=True, help="Any known word: what the model itself makes of the request.")

@@ -147,16 +147,16 @@ class Autoencoder(nn.Module):
         told = self.reconstruct(mx.array(z - self.quantizer.left_over(z)))
         self.detail.fit(x - np.asarray(told), seed, progress)
 
-    def reconstruct(self, vectors: mx.array) -> mx.array:
+    def reconstruct(self, quantized: mx.array) -> mx.array:
         """Quantised latents (B, W) -> x̂ (B, D)."""
-        return self.mean + self.scale * self.decoder(vectors)
+        return self.mean + self.scale * self.decoder(quantized)
 
     def __call__(self, x: mx.array) -> tuple[mx.array, Codes, list[mx.array], mx.array]:
         """x (B, D) -> x̂ (B, D), codes, each attribute's logits (B, V), latents z (B, W)."""
         z = self.latents(x)
-        codes, parts = self.quantizer.trace(z)
+        codes, parts = self.quantizer.forward_levels(z)
         logits = [head(part) for head, part in zip(self.heads, parts, strict=False)]
-        return self.reconstruct(codes.vectors), codes, logits, z
+        return self.reconstruct(codes.quantized), codes, logits, z
 
     def start(self, x: NDArray[np.float32], seed: int) -> None:
         """Begin at the best linear code of x (N, D), principal components and back; then start the codebooks."""
@@ -169,7 +169,7 @@ class Autoencoder(nn.Module):
         # An eigenvector's sign is arbitrary and differs between LAPACKs: the largest entry is made positive.
         top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(width)])
         scale = float(np.sqrt(max(float(np.trace(covariance)) / x.shape[1], 1e-12)))
-        gain = self.quantizer.gains(variances[::-1][:width] / scale**2)
+        gain = self.quantizer.component_scales(variances[::-1][:width] / scale**2)
         self.mean, self.scale = mx.array(mean), mx.array(scale)
         into = np.zeros((self.quantizer.width, x.shape[1]), np.float32)
         into[:width] = (top * gain).T

@@ -17,7 +17,7 @@ from wotd_mlx.schemas import Codes
 class Quantizer(nn.Module, ABC):
     """Latents (B, W) to Q small integers each, and back.
 
-    ``quantizer(z) -> Codes(vectors, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
+    ``quantizer(z) -> Codes(quantized, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
 
     Args:
         gradient: the estimator that trains the encoder, one of ``config.GRADIENTS``; outside training codes are hard.
@@ -47,15 +47,15 @@ class Quantizer(nn.Module, ABC):
         return math.log2(math.prod(self.levels))
 
     @abstractmethod
-    def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         """z (B, W) -> its codes, and what each coordinate q alone carries, (B, W_q), differentiable in z."""
 
     def __call__(self, z: mx.array) -> Codes:
-        return self.trace(z)[0]
+        return self.forward_levels(z)[0]
 
     @abstractmethod
     def ids_to_codes(self, ids: mx.array) -> mx.array:
-        """ids (B, Q) -> vectors (B, W)."""
+        """ids (B, Q) -> quantized (B, W)."""
 
     @abstractmethod
     def codes_to_ids(self, vectors: mx.array) -> mx.array:
@@ -79,11 +79,11 @@ class Quantizer(nn.Module, ABC):
     def learn(self, z: mx.array, ids: mx.array) -> None:
         """Move the codebooks towards z (B, W) with its ids (B, Q); part of the (compiled) training step."""
 
-    def revive(self, z: NDArray[np.float32], seed: int) -> int:
-        """Give codes that are no longer used a new place among z (N, W); return how many."""
+    def restart_dead_codes(self, z: NDArray[np.float32], seed: int) -> int:
+        """Give codes that are no longer used new values among z (N, W); return how many."""
         return 0
 
-    def gains(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
+    def component_scales(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each principal component is multiplied with at the start, from the components' variances (W,)."""
         # Squeezed scalars start at unit variance; codebooks compare distances, so variances stay.
         return 1 / np.sqrt(np.maximum(variances, 1e-12)) if self.scalar else np.ones(len(variances))
@@ -96,5 +96,5 @@ class Quantizer(nn.Module, ABC):
 
     def left_over(self, z: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the codes leave of the training latents z (N, W), as they would of other words' latents."""
-        left: NDArray[np.float32] = z - np.asarray(self(mx.array(z)).vectors)
+        left: NDArray[np.float32] = z - np.asarray(self(mx.array(z)).quantized)
         return left

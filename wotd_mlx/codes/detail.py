@@ -10,11 +10,9 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.search import smallest
 from wotd_mlx.schemas import WotdError
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 LEVEL_BITS = 8
 MAX_BITS = 1024

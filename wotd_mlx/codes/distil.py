@@ -30,8 +30,8 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_map
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import balanced_accuracy
 from wotd_mlx.codes.student import Student, pad
@@ -39,8 +39,6 @@ from wotd_mlx.codes.train import Split, warmup_cosine
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute
 
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 Encode = Callable[[mx.array], mx.array]
 """The teacher's quantiser: x (B, D) -> ids (B, Q)."""
 
@@ -52,7 +50,7 @@ def phrases(words: Sequence[str], share: float, seed: int) -> list[str]:
     return [" ".join(words[row] for row in rng.integers(0, len(words), length)) for length in lengths]
 
 
-def soft_ids(encode: Encode, x: Vectors, levels: Sequence[int], cfg: StudentConfig, seed: int) -> Vectors:
+def soft_ids(encode: Encode, x: Embeddings, levels: Sequence[int], cfg: StudentConfig, seed: int) -> Embeddings:
     """x (N, D) -> (N, sum of levels): how often ``encode`` gives each code to x and to x with noise, as shares.
 
     A vector near a border is nearly its neighbour's code; one hard answer would hide that.
@@ -86,9 +84,9 @@ class Lesson(nn.Module):
 
 def distil(
     student: Student,
-    table: Vectors,
+    table: Embeddings,
     texts: Sequence[str],
-    x: Vectors,
+    x: Embeddings,
     encode: Encode,
     split: Split,
     cfg: StudentConfig,
@@ -154,7 +152,7 @@ def distil(
     mx.eval(student.parameters())
 
 
-def agreement(student: Student, encode: Encode, texts: Sequence[str], x: Vectors) -> list[float]:
+def agreement(student: Student, encode: Encode, texts: Sequence[str], x: Embeddings) -> list[float]:
     """A coordinate: the share of texts (N,) to which the student gives the code that the teacher gives to x (N, D)."""
     return [float(share) for share in (student.encode(texts) == np.asarray(encode(mx.array(x)))).mean(axis=0)]
 
@@ -163,7 +161,7 @@ def student_metrics(
     student: Student,
     teacher: Autoencoder,
     texts: Sequence[str],
-    x: Vectors,
+    x: Embeddings,
     labels: Indices,
     attributes: Sequence[Attribute],
 ) -> dict[str, Any]:

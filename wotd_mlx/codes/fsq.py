@@ -24,7 +24,7 @@ class FSQ(Quantizer):
         levels: codes in each coordinate, 2 or more; there are ``prod(levels)`` IDs.
         gradient: ``rotation`` turns the whole vector, ``soft`` and ``noise`` take each scalar by itself.
     Shape:
-        z (B, Q) -> vectors (B, Q) in [-1, 1], ids (B, Q).
+        z (B, Q) -> quantized (B, Q) in [-1, 1], ids (B, Q).
     Reference:
         Mentzer et al. 2023, arXiv 2309.15505, appendix A.1.
     """
@@ -47,12 +47,12 @@ class FSQ(Quantizer):
         """z (B, Q) -> the same, bounded so that rounding gives exactly ``levels[q]`` values."""
         return mx.tanh(z + self._shift) * self._half - self._offset
 
-    def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         bounded = self.bound(z)
         steps = mx.round(bounded)
-        vectors = self._estimate(bounded / self._unit, steps / self._unit)
-        codes = Codes(vectors, (steps + self._unit).astype(mx.int32), mx.array(0.0))
-        return codes, [vectors[:, q : q + 1] for q in range(self.width)]
+        quantized = self._estimate(bounded / self._unit, steps / self._unit)
+        codes = Codes(quantized, (steps + self._unit).astype(mx.int32), mx.array(0.0))
+        return codes, [quantized[:, q : q + 1] for q in range(self.width)]
 
     def _estimate(self, z: mx.array, code: mx.array) -> mx.array:
         """z, code (B, Q) in [-1, 1] -> what the decoder sees."""
@@ -68,6 +68,6 @@ class FSQ(Quantizer):
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return (ids.astype(mx.float32) - self._unit) / self._unit
 
-    def codes_to_ids(self, vectors: mx.array) -> mx.array:
-        """The exact inverse of :meth:`ids_to_codes`: vectors on the grid (B, Q) -> ids (B, Q)."""
-        return mx.round((vectors + 1) * self._unit).astype(mx.int32)
+    def codes_to_ids(self, quantized: mx.array) -> mx.array:
+        """The exact inverse of :meth:`ids_to_codes`: quantized on the grid (B, Q) -> ids (B, Q)."""
+        return mx.round((quantized + 1) * self._unit).astype(mx.int32)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from wotd_mlx.arrays import Indices
 
 
 def allocate(counts: Indices, codes: int) -> Indices:
@@ -24,22 +24,22 @@ def allocate(counts: Indices, codes: int) -> Indices:
 
 
 def match(
-    stakes: NDArray[np.floating], sizes: Sequence[int], shares: Sequence[Indices | None], levels: Sequence[int]
+    gains: NDArray[np.floating], sizes: Sequence[int], shares: Sequence[Indices | None], levels: Sequence[int]
 ) -> Indices:
-    """The values (N, A) that N entries are read as: those with the highest stakes, as far as their cells have room.
+    """The values (N, A) that N entries are read as: those with the highest gains, as far as their cells have room.
 
     Entropic optimal transport (Sinkhorn's algorithm, Cuturi 2013, arXiv 1306.0895) of entries to kinds, a kind being
     one value of each attribute; then entries take their best kind with room, the surest first.
 
     Args:
-        stakes: (N, ΣV) what each value of each attribute is worth to an entry.
+        gains: (N, ΣV) what each value of each attribute is worth to an entry.
         sizes: V of each attribute.
         shares: codes a value, from :func:`allocate`; None for an attribute that has none.
         levels: Q of them; a kind's room is the IDs that its values own.
     """
     owned = {a: share for a, share in enumerate(shares) if share is not None}
     tied = list(owned)
-    values = np.zeros((len(stakes), len(sizes)), np.int64)
+    values = np.zeros((len(gains), len(sizes)), np.int64)
     if not tied:
         return values
     kinds = np.stack(np.meshgrid(*(np.flatnonzero(share) for share in owned.values()), indexing="ij"), axis=-1)
@@ -47,7 +47,7 @@ def match(
     free = math.prod(k for q, k in enumerate(levels) if q not in owned)
     room = free * np.prod([owned[a][kinds[:, n]] for n, a in enumerate(tied)], axis=0)
     ends = np.cumsum(sizes)
-    worth = np.sum([stakes[:, ends[a] - sizes[a] : ends[a]][:, kinds[:, n]] for n, a in enumerate(tied)], axis=0)
+    worth = np.sum([gains[:, ends[a] - sizes[a] : ends[a]][:, kinds[:, n]] for n, a in enumerate(tied)], axis=0)
     worth = worth / max(float(np.abs(worth).mean()), 1e-12)
     plan = np.exp((worth - worth.max(axis=1, keepdims=True)) / 0.1)
     scale = np.ones(len(room))
@@ -57,7 +57,7 @@ def match(
         factor = np.minimum(room / np.maximum(plan.sum(axis=0), 1e-12), 1 / scale)
         scale *= factor
         plan *= factor
-    left, chosen = room.copy(), np.empty(len(stakes), np.int64)
+    left, chosen = room.copy(), np.empty(len(gains), np.int64)
     for entry in np.argsort(-plan.max(axis=1), kind="stable"):
         chosen[entry] = np.argmax(np.where(left > 0, plan[entry], -1))
         left[chosen[entry]] -= 1
@@ -69,9 +69,9 @@ def cut(group: Indices, score: NDArray[np.floating], codes: Indices) -> Indices:
     """Order each group's rows by score and cut them into ``codes`` runs as equal as can be: (N,) ×3 -> codes (N,)."""
     order = np.lexsort((score, group))
     sizes = np.bincount(group)
-    place = np.empty(len(group), np.int64)
-    place[order] = np.arange(len(group)) - (np.cumsum(sizes) - sizes)[group[order]]
-    return place * codes // sizes[group]
+    position = np.empty(len(group), np.int64)
+    position[order] = np.arange(len(group)) - (np.cumsum(sizes) - sizes)[group[order]]
+    return position * codes // sizes[group]
 
 
 def lay_out(

@@ -11,6 +11,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.codes.grid import allocate, lay_out, match, nearest_filled
@@ -19,9 +20,6 @@ from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.search import smallest
 from wotd_mlx.schemas import Codes
 
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
-
 # α₀, α, β. Least squares on unseen words gives (0.83, 0.46, 0.33), 2 % less error, and 0.015 less rank correlation of
 # distances: longer vectors tell them better.
 MIX = (0.8, 0.55, 0.35)
@@ -29,7 +27,7 @@ MIX = (0.8, 0.55, 0.35)
 CANDIDATES = 8
 # Neighbours that an entry leans to, at most: a last coordinate of 2,048 codes would make a graph of gigabytes, and what
 # lies behind the first few dozens is no neighbour any more.
-MOST_CHILDREN = 32
+MAX_CHILDREN = 32
 # Steps towards settled means and label weights.
 ROUNDS = 12
 # From so many labelled words on, the share that a coordinate keeps is measured as well as expected.
@@ -70,7 +68,7 @@ class HVQ(Quantizer):
         neighbour_weight: κ. Latents are scaled by :math:`(1 + \kappa\,\sigma_w^2 / \bar\sigma^2)^{1/2}`: an error
             along a direction in which words differ much turns more of their cosines.
     Shape:
-        z (B, W) -> vectors (B, W), ids (B, Q).
+        z (B, W) -> quantized (B, W), ids (B, Q).
     Reference:
         A codebook that depends on the codes before is Huijben et al. 2024, arXiv 2401.14732; the hierarchy Razavi et
         al. 2019, arXiv 1906.00446. The dictionary, its children and its layout are this project's own.
@@ -109,7 +107,7 @@ class HVQ(Quantizer):
         if "graph" in shapes and len(shapes["graph"]) == 2:
             self._allocate(*shapes["graph"])
 
-    def gains(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
+    def component_scales(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
         mean = max(float(variances.mean()), 1e-12)
         return np.asarray(np.sqrt(1 + self._neighbour_weight * np.maximum(variances, 0) / mean))
 
@@ -136,7 +134,7 @@ class HVQ(Quantizer):
 
     def costs(self, z: mx.array, *, others: bool = False) -> tuple[mx.array, mx.array]:
         """z (B, W) -> the candidates' entries (B, M), and what each child costs above the best that can be thought of,
-        (B, M, children): ‖z − c‖² − ‖z‖² − Σ λ stakes; infinite where an entry has no such child.
+        (B, M, children): ‖z − c‖² − ‖z‖² − Σ λ label_gain; infinite where an entry has no such child.
 
         With ``others``, no word stands for itself: entries that equal z are passed over.
         """
@@ -144,8 +142,8 @@ class HVQ(Quantizer):
         along = z @ ready["atoms"].T
         score = ready["alone"] - 2 * alone * along
         if self.reader.sizes:
-            stakes = mx.concatenate([s * self.pull[a] for a, s in enumerate(self.reader.stakes(z))], axis=-1)
-            reading = stakes @ ready["hots"].T
+            label_gain = mx.concatenate([s * self.pull[a] for a, s in enumerate(self.reader.label_gain(z))], axis=-1)
+            reading = label_gain @ ready["hots"].T
             score = score - reading
         if others:
             own_length = (z * z).sum(axis=-1, keepdims=True)
@@ -208,19 +206,19 @@ class HVQ(Quantizer):
         cell = (ids[:, :-1] * mx.array(strides, mx.int32)).sum(axis=-1) if len(self.levels) > 1 else ids[:, 0] * 0
         first = self.home[cell]
         count = self.place[first, 1]
-        place = (ids[:, -1] - first) % self.levels[-1]
-        entry = first + place % count
-        child = mx.minimum(place // count, self._ready["children"][entry] - 1)
+        offset = (ids[:, -1] - first) % self.levels[-1]
+        entry = first + offset % count
+        child = mx.minimum(offset // count, self._ready["children"][entry] - 1)
         atoms, (alone, own, other) = self._ready["atoms"], MIX
         if not self.graph.size:
             return alone * atoms[entry]
         leaning = own * atoms[entry] + other * atoms[self.graph[entry, mx.maximum(child - 1, 0)]]
         return mx.where((child == 0)[:, None], alone * atoms[entry], leaning)
 
-    def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         ids = mx.stop_gradient(self.codes_to_ids(z))
-        vectors = self.ids_to_codes(ids)
-        return Codes(straight_through(z, vectors), ids, mx.array(0.0)), []
+        quantized = self.ids_to_codes(ids)
+        return Codes(straight_through(z, quantized), ids, mx.array(0.0)), []
 
     # --- training ---
 
@@ -261,11 +259,13 @@ class HVQ(Quantizer):
                 scores[:, q] = parts[q] @ np.arange(parts[q].shape[1])
             else:  # principal components come first among the latents
                 scores[:, q] = z[:, min(q - sum(labelled[:q]), z.shape[1] - 1)]
-        stakes = np.concatenate([np.zeros((len(z), 0)), *map(np.asarray, self.reader.stakes(mx.array(z)))], axis=1)
+        label_gain = np.concatenate(
+            [np.zeros((len(z), 0)), *map(np.asarray, self.reader.label_gain(mx.array(z)))], axis=1
+        )
         room = math.prod(self.levels)
         member = _nearest_means(z, room, seed) if len(z) > room else np.arange(len(z))
-        atoms, scores, stakes = (_means(part, member) for part in (z, scores, stakes))
-        values = match(stakes * np.bincount(member)[:, None], self.reader.sizes, shares, self.levels)
+        atoms, scores, label_gain = (_means(part, member) for part in (z, scores, label_gain))
+        values = match(label_gain * np.bincount(member)[:, None], self.reader.sizes, shares, self.levels)
         self._try(atoms, values)
         for _ in range(ROUNDS):
             if len(z) > room:
@@ -292,9 +292,9 @@ class HVQ(Quantizer):
             return
         values = np.asarray(self.readings)[self._nearest(valid)]
         kept = []
-        for a, part in enumerate(map(np.asarray, self.reader.stakes(mx.array(valid)))):
-            stake = np.take_along_axis(part, values[:, a : a + 1], axis=1)
-            kept.append(float(stake.sum() / max(part.max(axis=1).sum(), 1e-12)))  # as the reader itself expects
+        for a, part in enumerate(map(np.asarray, self.reader.label_gain(mx.array(valid)))):
+            gain = np.take_along_axis(part, values[:, a : a + 1], axis=1)
+            kept.append(float(gain.sum() / max(part.max(axis=1).sum(), 1e-12)))  # as the reader itself expects
             known = labels[:, a] >= 0
             if known.sum() >= ENOUGH:
                 told = balanced_accuracy(part.argmax(axis=1)[known], labels[known, a])
@@ -325,7 +325,7 @@ class HVQ(Quantizer):
 
         atoms = np.asarray(self.atoms.astype(mx.float32))
         most = -(-self.levels[-1] // int(np.asarray(self.place[:, 1]).min())) - 1
-        wanted = min(most, len(atoms) - 1, MOST_CHILDREN - 1)
+        wanted = min(most, len(atoms) - 1, MAX_CHILDREN - 1)
         if wanted < 1:
             return
         index = faiss.IndexFlatL2(self.width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from wotd_mlx.arrays import Vectors
 
 
 def slerp(a: Vectors, b: Vectors, alphas: NDArray[np.float64]) -> Vectors:
@@ -33,15 +33,15 @@ def slerp(a: Vectors, b: Vectors, alphas: NDArray[np.float64]) -> Vectors:
 
 
 def monotone(toward: NDArray[np.floating], away: NDArray[np.floating]) -> list[int]:
-    """Which steps of a way to keep, its first and last among them, so that it never turns back: the most places with
+    """Which steps of a way to keep, its first and last among them, so that it never turns back: the most positions with
     ``toward`` (N,) never falling and ``away`` (N,) never rising.
 
     Raises:
-        ValueError: the last place is itself behind the first.
+        ValueError: the last position is itself behind the first.
     """
     n = len(toward)
     if toward[-1] < toward[0] or away[-1] > away[0]:
-        raise ValueError("the last place is behind the first")
+        raise ValueError("the last position is behind the first")
     length, before = np.zeros(n, np.int64), np.full(n, -1)
     length[0] = 1
     for i in range(1, n):

@@ -9,18 +9,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import mlx.core as mx
-import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.train import Split, fit
-from wotd_mlx.config import MOST_CODES, CodesConfig
+from wotd_mlx.config import MAX_CODES, CodesConfig
 from wotd_mlx.schemas import Attribute, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 # The shapes that others stand beside.
 USUAL = ("like 8,8,8,5", "four alike")
@@ -50,11 +47,11 @@ def proposals(bits: int, attributes: Sequence[Attribute]) -> dict[str, tuple[int
         like: tuple(max(2, math.floor(k ** (bits / math.log2(2560)) + 1e-9)) for k in (8, 8, 8, 5)),
         alike: (max(2, math.floor(2 ** (bits / 4) + 1e-9)),) * 4,
     }
-    found = {name: levels for name, levels in usual.items() if max(levels) <= MOST_CODES}
+    found = {name: levels for name, levels in usual.items() if max(levels) <= MAX_CODES}
     tied, most = len(attributes), max((len(a.values) for a in attributes), default=2)
     for k in (4, 8, 16, 32, 64) if tied else (2,):
         rest = bits - tied * math.log2(k)
-        free = max(1, math.ceil(rest / math.log2(MOST_CODES) - 1e-9))
+        free = max(1, math.ceil(rest / math.log2(MAX_CODES) - 1e-9))
         if k >= most and rest >= 1:
             levels = (k,) * tied + (math.floor(2 ** (rest / free) + 1e-9),) * free
             found[f"{k} an attribute" if tied else "free"] = levels
@@ -79,7 +76,7 @@ def _fill(levels: tuple[int, ...], bits: int) -> tuple[int, ...]:
     out = list(levels)
     while True:
         for q in reversed(range(len(out))):
-            if out[q] < MOST_CODES and math.prod(out) // out[q] * (out[q] + 1) <= 2**bits:
+            if out[q] < MAX_CODES and math.prod(out) // out[q] * (out[q] + 1) <= 2**bits:
                 out[q] += 1
                 break
         else:
@@ -87,7 +84,7 @@ def _fill(levels: tuple[int, ...], bits: int) -> tuple[int, ...]:
 
 
 def choose_levels(
-    x: Vectors,
+    x: Embeddings,
     labels: Indices,
     split: Split,
     cfg: CodesConfig,

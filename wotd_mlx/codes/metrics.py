@@ -11,8 +11,7 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from wotd_mlx.arrays import Indices, Vectors
 
 _PAIRS = 200_000
 

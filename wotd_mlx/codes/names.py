@@ -9,11 +9,9 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.schemas import Attribute, Word
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 # Examples are words that a reader knows: below this many uses (log10 a billion words) only where there are no others.
 KNOWN = 3.0
@@ -38,7 +36,7 @@ def coordinate_names(levels: Sequence[int], attributes: Sequence[Attribute]) -> 
 def name_codes(
     model: Autoencoder,
     words: Sequence[Word],
-    x: Vectors,
+    x: Embeddings,
     ids: Indices,
     attributes: Sequence[Attribute],
     examples: int = 8,

@@ -31,14 +31,14 @@ def draw(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WotdError(f"the folder {folder} can't be made: {error.strerror}") from error
-    places, files = {a.name: n for n, a in enumerate(attributes)}, []
+    columns, files = {a.name: n for n, a in enumerate(attributes)}, []
     for coordinate in dict.fromkeys(name.coordinate for name in names):
         rows = [name for name in names if name.coordinate == coordinate]
         codes = np.array([row.code for row in rows])
         members = np.array([row.members for row in rows])
         figure, axes = plt.subplots(figsize=(10, 1.6 + 0.34 * len(rows)), layout="constrained")
-        if coordinate in places:
-            table, values = np.asarray(tables[places[coordinate]]), attributes[places[coordinate]].values
+        if coordinate in columns:
+            table, values = np.asarray(tables[columns[coordinate]]), attributes[columns[coordinate]].values
             left = np.zeros(len(rows))
             colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.9, len(values)))
             for v, (value, colour) in enumerate(zip(values, colours, strict=True)):

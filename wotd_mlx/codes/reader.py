@@ -8,12 +8,9 @@ import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.config.codes import ReaderConfig
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 
 class Reader(nn.Module):
@@ -56,7 +53,7 @@ class Reader(nn.Module):
         known = [prior.sum() > 0 for prior in self._split(self.prior)]
         return [mx.softmax(part, axis=-1) * k for part, k in zip(self.logits(z), known, strict=True)]
 
-    def stakes(self, z: mx.array) -> list[mx.array]:
+    def label_gain(self, z: mx.array) -> list[mx.array]:
         r"""z (B, W) -> for each attribute (B, V) what reading z as value v adds to the balanced accuracy.
 
         A word of a rare value weighs more there: :math:`p_v / (\sum_u p_u \pi_u)`, with π the shares among the words,

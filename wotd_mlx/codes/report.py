@@ -9,22 +9,19 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.names import coordinate_names, moves
 from wotd_mlx.codes.train import Split, balanced_weights
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
 
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
-
 
 def codes_metrics(
     model: Autoencoder,
     kind: str,
-    x: Vectors,
+    x: Embeddings,
     ids: Indices,
     labels: Indices,
     split: Split,
@@ -75,7 +72,7 @@ def codes_metrics(
     return {name: _nan_to_none(value) for name, value in found.items()}
 
 
-def quality(x: Vectors, decoded: Vectors, mean: Vectors) -> dict[str, float]:
+def quality(x: Embeddings, decoded: Embeddings, mean: Embeddings) -> dict[str, float]:
     """The four figures of what x̂ (N, D) keeps of x (N, D), with μ (D,) the training mean."""
     return {
         "relative_mse": metrics.relative_mse(x, decoded, mean),
@@ -92,7 +89,7 @@ def _nan_to_none(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _probe(x: Vectors, labels: Indices, train: Indices, values: int) -> nn.Linear | None:
+def _probe(x: Embeddings, labels: Indices, train: Indices, values: int) -> nn.Linear | None:
     """A linear probe on the whole vector, trained on labelled ``train`` rows; None where there are none."""
     train = train[labels[train] >= 0]
     if not len(train):
@@ -100,7 +97,7 @@ def _probe(x: Vectors, labels: Indices, train: Indices, values: int) -> nn.Linea
     return metrics.linear_probe(x[train], labels[train], balanced_weights(labels[train][:, None])[:, 0], values)
 
 
-def corpus_metrics(corpus: Corpus, vectors: Vectors) -> dict[str, Any]:
+def corpus_metrics(corpus: Corpus, vectors: Embeddings) -> dict[str, Any]:
     """``metrics.json["corpus"]``: counts; mean cosine of two words of one corpus, and mean distance (1 − cosine)
     between words of two corpora, over vectors (N, D) of ``corpus.words``, unit length."""
     names = [word.corpus for word in corpus.words]

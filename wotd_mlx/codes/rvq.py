@@ -27,7 +27,7 @@ class RVQ(Quantizer):
         ema: share of the running mean that stays at each step.
         gradient: estimator of the sum of codes, and of each level's code; ``soft`` adds up the levels' soft codes.
     Shape:
-        z (B, W) -> vectors (B, W), ids (B, Q).
+        z (B, W) -> quantized (B, W), ids (B, Q).
     Reference:
         Zeghidour et al. 2021, arXiv 2107.03312, section III-C; running means from van den Oord et al. 2017,
         arXiv 1711.00937, appendix A.1.
@@ -41,7 +41,7 @@ class RVQ(Quantizer):
         self.sums = [mx.array(book) for book in self.books]
         self.freeze(keys=["books", "counts", "sums"])
 
-    def trace(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
         estimate = BY_CODE.get(self.estimator)
         residual, total = z, mx.zeros_like(z)
         ids: list[mx.array] = []
@@ -56,15 +56,15 @@ class RVQ(Quantizer):
             else:
                 parts.append(soft(residual, book, self._temperature * gap(residual, book)))
             residual, total = residual - code, total + code
-        vectors = estimate(z, total) if estimate else mx.stack(parts).sum(axis=0)
-        return Codes(vectors, mx.stack(ids, axis=-1), mx.stack(losses).mean()), parts
+        quantized = estimate(z, total) if estimate else mx.stack(parts).sum(axis=0)
+        return Codes(quantized, mx.stack(ids, axis=-1), mx.stack(losses).mean()), parts
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return mx.stack([book[ids[:, q]] for q, book in enumerate(self.books)]).sum(axis=0)
 
-    def codes_to_ids(self, vectors: mx.array) -> mx.array:
-        """Greedy search, level after level: vectors (B, W) -> ids (B, Q)."""
-        return self.trace(vectors)[0].ids
+    def codes_to_ids(self, quantized: mx.array) -> mx.array:
+        """Greedy search, level after level: quantized (B, W) -> ids (B, Q)."""
+        return self.forward_levels(quantized)[0].ids
 
     def start(self, z: NDArray[np.float32], seed: int) -> None:
         """k-means on the residuals of z (N, W), level by level."""
@@ -84,7 +84,7 @@ class RVQ(Quantizer):
             self.books[q] = self.sums[q] / mx.maximum(self.counts[q], 1e-5)[:, None]
             residual = residual - code
 
-    def revive(self, z: NDArray[np.float32], seed: int) -> int:
+    def restart_dead_codes(self, z: NDArray[np.float32], seed: int) -> int:
         """Dead codes move to random residuals of z (N, W), unless there are too few to fill the codebook."""
         rng = np.random.default_rng(seed)
         residual, revived = mx.array(z), 0
@@ -93,9 +93,9 @@ class RVQ(Quantizer):
             dead = np.flatnonzero(np.bincount(np.asarray(ids), minlength=k) == 0)
             code = self.books[q][ids]
             if len(z) > k and len(dead):
-                rows, places = mx.array(rng.integers(0, len(z), len(dead))), mx.array(dead)
-                self.books[q][places] = self.sums[q][places] = residual[rows]
-                self.counts[q][places] = 1.0
+                rows, dead_rows = mx.array(rng.integers(0, len(z), len(dead))), mx.array(dead)
+                self.books[q][dead_rows] = self.sums[q][dead_rows] = residual[rows]
+                self.counts[q][dead_rows] = 1.0
                 revived += len(dead)
             residual = residual - code
         return revived

@@ -13,8 +13,8 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_map
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.metrics import balanced_accuracy, usage_and_perplexity
@@ -24,9 +24,6 @@ from wotd_mlx.schemas import Attribute, Word, WotdError
 from wotd_mlx.words.families import family
 
 log = logging.getLogger("wotd_mlx")
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -82,14 +79,14 @@ def split_by_family(words: Sequence[str], config: TrainingConfig) -> Split:
 
 def label_matrix(words: Sequence[Word], attributes: Sequence[Attribute]) -> Indices:
     """(N, A) the number of each word's value of each attribute; -1 where it has none that the attribute lists."""
-    places = [{value: v for v, value in enumerate(a.values)} for a in attributes]
+    numbers = [{value: v for v, value in enumerate(a.values)} for a in attributes]
     rows = [
-        [place.get(w.labels.get(a.name, ""), -1) for a, place in zip(attributes, places, strict=True)] for w in words
+        [number.get(w.labels.get(a.name, ""), -1) for a, number in zip(attributes, numbers, strict=True)] for w in words
     ]
     return np.array(rows, np.int64).reshape(len(words), len(attributes))
 
 
-def balanced_weights(labels: Indices) -> Vectors:
+def balanced_weights(labels: Indices) -> Embeddings:
     """labels (N, A) -> weights (N, A): 0 where unlabelled, else such that each value counts alike and the mean is 1."""
     weights = np.zeros(labels.shape, np.float32)
     for a in range(labels.shape[1]):
@@ -111,7 +108,7 @@ def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
 
 def fit(
     model: Autoencoder,
-    x: Vectors,
+    x: Embeddings,
     labels: Indices,
     split: Split,
     cfg: CodesConfig,
@@ -141,7 +138,7 @@ def fit(
 
 def _fit_by_gradient(
     model: Autoencoder,
-    x: Vectors,
+    x: Embeddings,
     labels: Indices,
     split: Split,
     cfg: CodesConfig,
@@ -212,7 +209,7 @@ def _fit_by_gradient(
             float(optimizer.learning_rate),
             usage,
             perplexity,
-            model.quantizer.revive(np.asarray(z), seed + number),
+            model.quantizer.restart_dead_codes(np.asarray(z), seed + number),
         )
         if valid_loss < best_loss:
             best, best_loss, waited = tree_map(mx.array, model.parameters()), valid_loss, 0
@@ -225,7 +222,7 @@ def _fit_by_gradient(
 def _fit_dictionary(
     model: Autoencoder,
     quantizer: HVQ,
-    x: Vectors,
+    x: Embeddings,
     labels: Indices,
     split: Split,
     cfg: CodesConfig,
@@ -254,7 +251,7 @@ def _fit_dictionary(
     return Epoch(1, trained, seen + lost, seen, 0.0, usage, perplexity, 0)
 
 
-def _variance(model: Autoencoder, x: Vectors) -> float:
+def _variance(model: Autoencoder, x: Embeddings) -> float:
     return max(float(((x - np.asarray(model.mean)) ** 2).sum(axis=1).mean()), 1e-12)
 
 

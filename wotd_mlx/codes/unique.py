@@ -6,13 +6,10 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import collision_rate
-
-Vectors = NDArray[np.float32]
-Indices = NDArray[np.int64]
 
 # By how much the words' mean distance to what their IDs stand for may grow.
 BUDGET = 0.02
@@ -33,7 +30,7 @@ class Unique(NamedTuple):
     cost: float
 
 
-def make_unique(model: Autoencoder, x: Vectors, ids: Indices, budget: float = BUDGET) -> Unique:
+def make_unique(model: Autoencoder, x: Embeddings, ids: Indices, budget: float = BUDGET) -> Unique:
     """Give words with embeddings x (N, D) and ids (N, Q) different IDs, as far as the budget goes.
 
     A greedy matching of words to IDs: of all pairs (word, candidate ID), the one that adds the least distance goes
@@ -62,13 +59,13 @@ def make_unique(model: Autoencoder, x: Vectors, ids: Indices, budget: float = BU
     return Unique(out, collision_rate(ids), collision_rate(out), cost)
 
 
-def _candidates(model: Autoencoder, x: Vectors, ids: Indices) -> tuple[Indices, Vectors]:
+def _candidates(model: Autoencoder, x: Embeddings, ids: Indices) -> tuple[Indices, Embeddings]:
     """Words' own IDs and others for them, (B, C, Q), and how far each is from the word, (B, C)."""
     others = np.asarray(model.candidates(mx.array(x), mx.array(ids)))
     found = np.concatenate([ids[:, None], others], axis=1).astype(np.int64)
     b, c, _ = found.shape
     decoded = np.asarray(model.decode(mx.array(found.reshape(b * c, -1), mx.int32))).reshape(b, c, -1)
-    distances: Vectors = np.sqrt(((x[:, None] - decoded) ** 2).sum(axis=-1))
+    distances: Embeddings = np.sqrt(((x[:, None] - decoded) ** 2).sum(axis=-1))
     if c <= _KEPT:
         return found, distances
     nearest = np.argsort(distances[:, 1:], axis=1, kind="stable")[:, : _KEPT - 1] + 1

@@ -2,7 +2,7 @@
 
 from wotd_mlx.config.codes import GRADIENTS as GRADIENTS
 from wotd_mlx.config.codes import KINDS as KINDS
-from wotd_mlx.config.codes import MOST_CODES as MOST_CODES
+from wotd_mlx.config.codes import MAX_CODES as MAX_CODES
 from wotd_mlx.config.codes import CodesConfig as CodesConfig
 from wotd_mlx.config.language import LanguageConfig as LanguageConfig
 from wotd_mlx.config.training import DEFAULT_ATTRIBUTES as DEFAULT_ATTRIBUTES

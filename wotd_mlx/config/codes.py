@@ -31,13 +31,13 @@ KINDS = {
 
 
 # More codes than this in one coordinate are no longer read by anyone; chosen levels stay below.
-MOST_CODES = 64
+MAX_CODES = 64
 
 # An ID of more bits would need a cell table larger than the dictionary itself.
-MOST_BITS = 24
+MAX_BITS = 24
 
 
-Level = Annotated[int, Meta(ge=2, le=2**MOST_BITS)]
+Level = Annotated[int, Meta(ge=2, le=2**MAX_BITS)]
 """Codes of one coordinate."""
 
 

@@ -11,11 +11,11 @@ from msgspec import Meta
 from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Seed, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
-MOST_WORDS = 100
+MAX_WORDS = 100
 """That a request may ask for."""
 METHODS = ("lora", "dora", "full")
 
-Words = Annotated[int, Meta(ge=1, le=MOST_WORDS)]
+Words = Annotated[int, Meta(ge=1, le=MAX_WORDS)]
 Tokens = Annotated[int, Meta(ge=8, le=2**24)]
 Requests = Annotated[int, Meta(ge=2, le=10**6)]
 

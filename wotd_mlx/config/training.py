@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
-from wotd_mlx.config.codes import MOST_BITS, CodesConfig
+from wotd_mlx.config.codes import MAX_BITS, CodesConfig
 from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.config.ranges import Part, Seed, check
 from wotd_mlx.schemas import Attribute, WotdError
@@ -63,8 +63,8 @@ class TrainingConfig:
             )
         if self.codes.kind == "hvq" and self.codes.levels:
             self._check_dictionary()
-        if self.codes.kind == "hvq" and self.codes.bits > MOST_BITS:
-            raise WotdError(f"{self.codes.bits} bits: a dictionary takes {MOST_BITS} at most, detail the rest")
+        if self.codes.kind == "hvq" and self.codes.bits > MAX_BITS:
+            raise WotdError(f"{self.codes.bits} bits: a dictionary takes {MAX_BITS} at most, detail the rest")
         if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
             raise WotdError(
                 f"held_out {self.held_out} and validation {self.validation} must be above 0 and leave words to train on"
@@ -72,9 +72,9 @@ class TrainingConfig:
 
     def _check_dictionary(self) -> None:
         levels = list(self.codes.levels)
-        if (bits := self.codes.made_bits) > MOST_BITS:
+        if (bits := self.codes.made_bits) > MAX_BITS:
             raise WotdError(
-                f"codes levels {levels} make {bits:.1f} bits; a dictionary takes {MOST_BITS} at most, detail the rest"
+                f"codes levels {levels} make {bits:.1f} bits; a dictionary takes {MAX_BITS} at most, detail the rest"
             )
         if len(self.attributes) == len(levels):
             raise WotdError(

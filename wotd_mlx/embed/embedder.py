@@ -12,9 +12,9 @@ from typing import Protocol
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.backend import lanes, on_cpu
 from wotd_mlx.embed.bert import Group, load_bert
 from wotd_mlx.embed.cache import EmbeddingCache
@@ -22,7 +22,6 @@ from wotd_mlx.embed.models import DEFAULT_MODEL, MODELS, find_model, resolve
 from wotd_mlx.kernels.threads import one_blas_thread
 from wotd_mlx.schemas import WotdError
 
-Vectors = NDArray[np.float32]
 Progress = Callable[[int], None]
 TokenIds = list[int]
 Pass = list[list[int]]
@@ -48,7 +47,7 @@ class Embedder(Protocol):
     id: str
     dims: int
 
-    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
         """texts (N,) -> (N, D); ``progress`` is called with the number of texts just done."""
         ...
 
@@ -112,7 +111,7 @@ class BertEmbedder:
         self._key = model.id if model.id in MODELS else f"{folder.resolve()}@{changed}"
         self._local = threading.local()
 
-    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:
         """texts (N,) -> (N, D) float32, unit length, in order; equal texts are computed once.
 
         A lone surrogate, which no tokenizer takes, counts as U+FFFD; a NUL is dropped, as BERT's tokenizer does.
@@ -147,7 +146,7 @@ class BertEmbedder:
             for text in texts
         ]
 
-    def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Vectors:
+    def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Embeddings:
         encoded = self._encode(texts)
         if len(texts) == 1:
             vector = np.asarray(self._lone(encoded[0]))

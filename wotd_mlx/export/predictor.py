@@ -10,11 +10,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
-from numpy.typing import NDArray
 
 from converters import coreml
 from converters.coreml.executor import Package
 from converters.coreml.neural_engine import Row
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
@@ -31,13 +31,12 @@ from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")
 
-Vectors = NDArray[np.float32]
 
 CHECKED, FIXTURES, LONG = 200, 50, 16
 """Contexts that an export is compared on, and those of them that ``fixtures.json`` holds; fewer of more vectors than
 :data:`LONG`, since each has C·D numbers."""
 LONGEST = 1 << 16
-"""Vectors of a context: far more than an article has."""
+"""Embeddings of a context: far more than an article has."""
 TOGETHER = 20
 """Contexts side by side in one article: they share most of their vectors, so that few sentences are embedded."""
 
@@ -123,7 +122,7 @@ def _licence(embedding: str) -> str:
         return "unknown"  # a file of vectors says nothing of where they come from
 
 
-def _contexts(settings: Settings, length: int) -> tuple[Vectors, str]:
+def _contexts(settings: Settings, length: int) -> tuple[Embeddings, str]:
     """(M, C, D) to compare on, and what they are."""
     dims = settings.architecture["dims"]
     try:
@@ -136,7 +135,7 @@ def _contexts(settings: Settings, length: int) -> tuple[Vectors, str]:
         return _made_up(length, dims), "made up: unit vectors, each near the one before"
 
 
-def _real(sentences: Sentences, embedding: str, length: int) -> Vectors:
+def _real(sentences: Sentences, embedding: str, length: int) -> Embeddings:
     """Contexts from articles that are spread over the data evenly."""
     lengths = np.diff(sentences.starts)
     fitting = np.flatnonzero(lengths >= length)
@@ -169,7 +168,7 @@ def _fewer(count: int, length: int) -> int:
     return max(1, count * min(LONG, length) // length)
 
 
-def _made_up(length: int, dims: int) -> Vectors:
+def _made_up(length: int, dims: int) -> Embeddings:
     """Walks over the unit sphere whose steps have a cosine of 0.4, as from sentence to sentence of an article."""
     walk = np.random.default_rng(0).standard_normal((_fewer(CHECKED, length), length, dims), np.float32)
     for place in range(1, length):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Language:
+class LoadedModel:
     """A loaded language model: mlx-lm's module and tokenizer, the name to ask for it by, where its weights lie,
     and its ``config.json`` as mlx-lm read it, if it has one."""
 

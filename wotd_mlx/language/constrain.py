@@ -24,7 +24,7 @@ _NO_ROWS: Rows = np.empty(0, np.int64)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AnswerState:
-    """A place in an answer: the words before it, the node reached in the next one, the rows that are taken there."""
+    """A state of an answer: the words before it, the node reached in the next one, the rows that are taken there."""
 
     node: Node
     words: tuple[str, ...]

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.config.language import DatasetConfig
 from wotd_mlx.language import dsl
-from wotd_mlx.language.draws import Draft, Drawer, Mask, Source, Vectors
 from wotd_mlx.language.dsl import Pattern
+from wotd_mlx.language.request_sampler import Draft, Mask, RequestSampler, Source
 from wotd_mlx.language.rows import Exchange, Gloss
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
@@ -49,8 +50,8 @@ class Dataset(NamedTuple):
 def build_dataset(
     words: Sequence[str],
     ids: NDArray[Any],
-    vectors: Vectors,
-    decode: Callable[[Sequence[Sequence[int]]], Vectors],
+    vectors: Embeddings,
+    decode: Callable[[Sequence[Sequence[int]]], Embeddings],
     config: DatasetConfig | None = None,
     *,
     levels: Sequence[int],
@@ -111,7 +112,7 @@ def build_dataset(
 class _Builder:
     """Keeps of what is drawn the rows that repeat nothing and leak nothing between splits."""
 
-    def __init__(self, source: Source, decode: Callable[[Sequence[Sequence[int]]], Vectors], cfg: DatasetConfig):
+    def __init__(self, source: Source, decode: Callable[[Sequence[Sequence[int]]], Embeddings], cfg: DatasetConfig):
         self.source, self.cfg = source, cfg
         self.rng = np.random.default_rng(cfg.seed)
         u = len(source.cells)
@@ -122,7 +123,7 @@ class _Builder:
         self.cells = {split: np.zeros(u, bool) for split in SPLITS}
         for split, part in zip(SPLITS, (order[held:], order[:valid], order[valid:held]), strict=True):
             self.cells[split][part] = True
-        self.drawer = Drawer(source, decode, cfg, self.rng)
+        self.sampler = RequestSampler(source, decode, cfg, self.rng)
         self.done: set[tuple[str, str]] = set()
         # What valid and test ask, as texts and without their count of words, and which of the two asks it.
         self.owner: dict[str, str] = {}
@@ -157,11 +158,11 @@ class _Builder:
         cells = self.cells[split if held else "train"]
         # A held-out question may be answered with any words that are near. A wider pattern is none: seen words fit too.
         near, whole = (np.ones_like(cells), 1.0) if held else (cells, self.cfg.whole)
-        drafts = itertools.islice(self.drawer.drafts(kind, cells, whole), 100 + 40 * max(rows, 0))
+        drafts = itertools.islice(self.sampler.drafts(kind, cells, whole), 100 + 40 * max(rows, 0))
         made: list[Exchange] = []
         while len(made) < rows and (some := list(itertools.islice(drafts, max(16, rows - len(made))))):
             asked = [draft for draft in some if self._may_ask(draft.request, split, held)]
-            for draft in self.drawer.answered(asked, near):
+            for draft in self.sampler.answered(asked, near):
                 row = _row(draft, held)
                 if len(made) < rows and self._is_new(row, draft):
                     made.append(row)

@@ -97,7 +97,7 @@ class Choice:
         return np.asarray(mx.random.gumbel((n,), key=key), np.float64)
 
     def among(self, scores: Scores) -> int:
-        """The place of one token, ∝ exp(score / temperature); the best at temperature 0."""
+        """The index of one token, ∝ exp(score / temperature); the best at temperature 0."""
         if self.temperature == 0 or len(scores) == 1:
             return int(scores.argmax())
         return int((scores / self.temperature + self.gumbel(len(scores))).argmax())
@@ -246,8 +246,8 @@ def _children(head: Head, grammar: AnswerGrammar, beam: _Beam, hidden: mx.array,
         score = _below(beam.score, log_p + choice.gumbel(len(tokens)))
     best = np.argsort(-score, kind="stable")[:n]
     return [
-        _Beam((*beam.tokens, token), grammar.advance(beam.state, token), float(log_p[place]), float(score[place]))
-        for place, token in zip(best, tokens[best].tolist(), strict=True)
+        _Beam((*beam.tokens, token), grammar.advance(beam.state, token), float(log_p[index]), float(score[index]))
+        for index, token in zip(best, tokens[best].tolist(), strict=True)
     ]
 
 

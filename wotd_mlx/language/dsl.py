@@ -1,7 +1,7 @@
 """What is asked of the language model and what it answers: one grammar, its parser and its printer.
 
-``docs/reference/dsl.md`` is its reference. A request or an answer that exists can be printed, and ``parse`` of what is printed
-gives it back; a request's ID or pattern stands last, so that what is before it can stay in a prompt cache.
+``docs/reference/dsl.md`` is its reference. A request or an answer that exists can be printed, and ``parse`` of what is
+printed gives it back; a request's ID or pattern stands last, so that what is before it can stay in a prompt cache.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import ClassVar, get_args
 
-from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.config.language import MAX_WORDS
 from wotd_mlx.io.records import shown
 from wotd_mlx.language.pattern import Cursor, read_id, read_pattern
 from wotd_mlx.language.pattern import Pattern as Pattern  # noqa: PLC0414  # part of this grammar: others import it from here
@@ -268,9 +268,9 @@ def print_answer(answer: Answer) -> str:
 
 def _read_generate(cursor: Cursor, levels: Sequence[int] | None, attributes: Sequence[Attribute] | None) -> Request:
     start = cursor.next()
-    digits = cursor.need(r"[0-9]+", f"how many words, 1 to {MOST_WORDS}")
-    if len(digits) > 9 or not 1 <= int(digits) <= MOST_WORDS:
-        raise cursor.fault(start, f"got {digits[:12]} words, expected 1 to {MOST_WORDS}")
+    digits = cursor.need(r"[0-9]+", f"how many words, 1 to {MAX_WORDS}")
+    if len(digits) > 9 or not 1 <= int(digits) <= MAX_WORDS:
+        raise cursor.fault(start, f"got {digits[:12]} words, expected 1 to {MAX_WORDS}")
     n = int(digits)
     cursor.need(_keyword("words?"), "'words'")
     if cursor.take(_keyword("for")):
@@ -349,8 +349,8 @@ def _read_word(cursor: Cursor, refused: re.Pattern[str], expected: str, stop: st
 
 
 def _check_count(n: int) -> None:
-    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MOST_WORDS:
-        raise WotdError(f"got {shown(n)} words, expected 1 to {MOST_WORDS}")
+    if isinstance(n, bool) or not isinstance(n, Integral) or not 1 <= n <= MAX_WORDS:
+        raise WotdError(f"got {shown(n)} words, expected 1 to {MAX_WORDS}")
 
 
 def _check_words(words: tuple[str, ...]) -> None:

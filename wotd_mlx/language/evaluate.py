@@ -10,20 +10,20 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import Define, Request, Use, WordRequest, can_write, parse_answer, parse_request
 from wotd_mlx.language.generate import Goal, Options
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.known import Known
 from wotd_mlx.language.rows import Exchange, exchanges_of
 from wotd_mlx.language.training.batches import prepare
 from wotd_mlx.language.trie import decode_each
+from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.schemas import WotdError
 
 KINDS = ("structure", "words", "codes", "text")
 """What a token of an answer belongs to: what the request alone determines, words, the ID of a word, a definition."""
 _NO_LIMIT = 1 << 20
-_MOST_TOKENS = 96
+_MAX_TOKENS = 96
 """An answer of ten words has some fifty; one that goes on longer has lost its form."""
 
 
@@ -36,7 +36,7 @@ class Asked:
     held_out: bool
 
 
-def read_asked(path: Path, known: Known) -> list[Asked]:
+def read_asked(path: Path, known: WordIndex) -> list[Asked]:
     """The rows of a dataset's file.
 
     Raises:
@@ -63,7 +63,7 @@ def token_kinds(request: Request, texts: Sequence[str]) -> list[str]:
     return [inner if any(c.isalnum() for c in text) else "structure" for text in texts[:-1]] + ["structure"]
 
 
-def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: int = 16) -> dict[str, float]:
+def perplexity(head: Head, language: LoadedModel, asked: Sequence[Asked], batch: int = 16) -> dict[str, float]:
     r"""exp of the mean negative log-likelihood a token of the answers, over all tokens and for each of :data:`KINDS`.
 
     .. math:: \exp\Bigl(-\frac{1}{|A|} \sum_{t \in A} \log p(a_t | \text{request}, a_{<t})\Bigr)
@@ -91,7 +91,7 @@ def perplexity(head: Head, language: Language, asked: Sequence[Asked], batch: in
 
 
 def free_answers(
-    language: Language, requests: Sequence[Request], batch: int = 16, advance: Callable[[int], None] = lambda n: None
+    language: LoadedModel, requests: Sequence[Request], batch: int = 16, advance: Callable[[int], None] = lambda n: None
 ) -> list[str]:
     """What the model writes without any grammar, drawn at the usual temperature by mlx-lm's own batches."""
     from mlx_lm import batch_generate
@@ -106,7 +106,7 @@ def free_answers(
             language.model,
             language.tokenizer,
             prompts,
-            max_tokens=_MOST_TOKENS,
+            max_tokens=_MAX_TOKENS,
             sampler=sampler,
         )
         texts += [text.strip() for text in response.texts]
@@ -114,20 +114,20 @@ def free_answers(
     return texts
 
 
-def adherence(known: Known, asked: Sequence[Asked], answers: Sequence[str]) -> float:
+def adherence(known: WordIndex, asked: Sequence[Asked], answers: Sequence[str]) -> float:
     """The share of answers in the form that was asked for: as many words, whatever they are, an ID or a pattern in
     range."""
     return float(np.mean([_well_formed(known, one.request, text) for one, text in zip(asked, answers, strict=True)]))
 
 
-def _well_formed(known: Known, request: Request, text: str) -> bool:
+def _well_formed(known: WordIndex, request: Request, text: str) -> bool:
     if isinstance(request, WordRequest):
         words = [word.strip() for word in text.split(",")]
         return len(words) == request.n and all(map(can_write, words))
     return correct(known, request, text)
 
 
-def correct(known: Known, request: Request, text: str) -> bool:
+def correct(known: WordIndex, request: Request, text: str) -> bool:
     """Whether a text is an answer to a request: in its form, and its words all different."""
     try:
         parse_answer(request, text, known.levels)
@@ -137,7 +137,7 @@ def correct(known: Known, request: Request, text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Relevance:
     """How well words go with what was asked for: means over requests.
 
     Args:
@@ -153,7 +153,7 @@ class Meaning:
     different: float
 
 
-def meaning(known: Known, goals: Sequence[Goal], answers: Sequence[Sequence[str]]) -> Meaning:
+def relevance(known: WordIndex, goals: Sequence[Goal], answers: Sequence[Sequence[str]]) -> Relevance:
     """The figures of some answers; a word that isn't known fits nothing, and counts 0 as cosine."""
     fits, cosines, there, words = [], [], [], []
     for goal, answer in zip(goals, answers, strict=True):
@@ -163,14 +163,14 @@ def meaning(known: Known, goals: Sequence[Goal], answers: Sequence[Sequence[str]
         cosines += [0.0 if row is None else float(known.vectors[row] @ goal.target) for row in rows]
         if goal.pattern is not None:
             fits += [row is not None and goal.pattern.fits(known.ids[row]) for row in rows]
-    return Meaning(_mean(fits), _mean(cosines), _mean(there), len(set(words)) / max(len(words), 1))
+    return Relevance(_mean(fits), _mean(cosines), _mean(there), len(set(words)) / max(len(words), 1))
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def random_words(known: Known, goal: Goal, n: int, rng: np.random.Generator, fitting: bool) -> list[str]:
+def random_words(known: WordIndex, goal: Goal, n: int, rng: np.random.Generator, fitting: bool) -> list[str]:
     """``n`` different words of the run, all as likely; of those that fit, where they are enough."""
     rows = goal.rows if fitting and len(goal.rows) >= n else np.arange(len(known.words))
     return [known.words[row] for row in rng.choice(rows, n, replace=False)]

@@ -17,23 +17,24 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
-from wotd_mlx.config.language import MOST_WORDS
+from wotd_mlx.config.language import MAX_WORDS
 from wotd_mlx.config.ranges import Seed, check
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.files import append_lines, read_text
 from wotd_mlx.io.records import shown
 from wotd_mlx.language.adapters import CONFIG, check_weights, read_config
-from wotd_mlx.language.chat import Language, end_token
+from wotd_mlx.language.chat import LoadedModel, end_token
 from wotd_mlx.language.constrain import AnswerGrammar
 from wotd_mlx.language.decode import PromptCache, decode, decode_together
 from wotd_mlx.language.dsl import ByAttributes, ByPattern, Like, WordRequest, can_write, parse_request
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.known import Known, Rows, Vectors
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.trie import word_tries
+from wotd_mlx.language.word_index import Rows, WordIndex
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError, SemanticID, WotdError
 
@@ -85,7 +86,7 @@ class Goal(NamedTuple):
     """What a request asks for: a pattern if it names one, the vector (D,) it stands for, the words to choose from."""
 
     pattern: Pattern | None
-    target: Vectors
+    target: Embeddings
     rows: Rows
 
 
@@ -100,7 +101,7 @@ class Generated:
     note: str = ""
 
 
-def words_wanted(text: str, known: Known) -> WordRequest:
+def words_wanted(text: str, known: WordIndex) -> WordRequest:
     """Read a request for words: any such of the DSL, or a bare pattern, which asks for five.
 
     Raises:
@@ -114,7 +115,7 @@ def words_wanted(text: str, known: Known) -> WordRequest:
     raise WotdError(f"{text!r} doesn't ask for words; expected a pattern, attributes, examples or two IDs")
 
 
-def goal_of(known: Known, request: WordRequest) -> Goal:
+def goal_of(known: WordIndex, request: WordRequest) -> Goal:
     """What the words of an answer should be near to, and which may be.
 
     Raises:
@@ -138,7 +139,7 @@ class Generator:
     One request at a time: callers from several threads wait for each other.
     """
 
-    def __init__(self, known: Known, language: Language | None, best: str = "encoder"):
+    def __init__(self, known: WordIndex, language: LoadedModel | None, best: str = "encoder"):
         self.known, self.language, self.best = known, language, best
         self._lock = threading.RLock()
         self._writable = np.array([can_write(word) for word in known.words])
@@ -203,7 +204,7 @@ class Generator:
             return
         if self.language is None:
             raise WotdError(f"{known.coder.run.path} has no language model; train one, or choose by the encoder")
-        wanted = min(n * options.rerank, len(goal.rows), MOST_WORDS)
+        wanted = min(n * options.rerank, len(goal.rows), MAX_WORDS)
         words = [known.words[row] for row in goal.rows]
         bias = self.biases(goal, options)
         tokenizer = self.language.tokenizer
@@ -269,7 +270,7 @@ def load_generator(run: str | Path = "runs/default") -> Generator:
 
 @lru_cache(maxsize=1)
 def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
-    known = Known.of(SemanticEncoder.load(run))
+    known = WordIndex.of(SemanticEncoder.load(run))
     folder = known.coder.run
     if not folder.adapters.exists():
         return Generator(known, None)

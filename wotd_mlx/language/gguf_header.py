@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself: its metadata, each value checked for its kind and range, and its tensors' places.
+"""What a GGUF file says of itself: its metadata, each value checked for its kind and range, and its tensors' offsets.
 
 It is read here, though MLX and llama.cpp's own Python package have readers too. Both trust the file, so that a damaged
 one ends the process or is read from the wrong bytes, and that package needs two seconds where this needs .05.
@@ -30,7 +30,7 @@ _TYPES = dict(
 _TYPES |= {15: "Q8_K", 20: "IQ4_NL", 23: "IQ4_XS", 30: "BF16", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
 # Type 12, float64, is left out: no model has it, and MLX's reader dies of it.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
-_STRING, _ARRAY, _MOST_SIDES = 8, 9, 4
+_STRING, _ARRAY, _MAX_SIDES = 8, 9, 4
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _parse(path: Path, read: _Reader, size: int) -> Header:
     for _ in range(tensors):
         if (name := read.string()) in found:
             raise ValueError(f"two tensors {short(name)}")
-        if not 1 <= (sides := read.one("I")) <= _MOST_SIDES:
+        if not 1 <= (sides := read.one("I")) <= _MAX_SIDES:
             raise ValueError(f"{short(name)} has {sides} dimensions")
         shape = tuple(reversed(read.scalars("Q", sides)))
         number, offset = read.one("I"), read.one("Q")
@@ -219,7 +219,7 @@ def _parse(path: Path, read: _Reader, size: int) -> Header:
 
 
 def _placed(path: Path, tensors: Mapping[str, Tensor], head: int, step: int, size: int) -> dict[str, Tensor]:
-    """The tensors with their places in the file: behind the header, one after the other, each at a multiple of step."""
+    """The tensors with their offsets in the file, behind the header, one after another, each at a multiple of step."""
     if step.bit_count() != 1:
         raise ValueError(f"general.alignment is {step}, no power of two")
     begin = -(-head // step) * step

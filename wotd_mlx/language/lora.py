@@ -16,7 +16,7 @@ from wotd_mlx.io.files import appearing
 from wotd_mlx.io.records import shown
 from wotd_mlx.io.safetensors import check_arrays, named, write_arrays
 from wotd_mlx.language.adapters import ADAPTERS, read_config, read_weights
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.schemas import WotdError
 
 
@@ -90,7 +90,7 @@ def trained(model: nn.Module) -> dict[str, mx.array]:
     return named(model.trainable_parameters())
 
 
-def read_adapters(language: Language, folder: Path) -> Language:
+def read_adapters(language: LoadedModel, folder: Path) -> LoadedModel:
     """The language with the adapters of a folder on it, its model changed in place, ready to generate.
 
     Raises:
@@ -125,7 +125,7 @@ def put_in(model: nn.Module, weights: Mapping[str, mx.array]) -> None:
     model.load_weights(list(weights.items()), strict=False)
 
 
-def fuse(language: Language, folder: Path) -> Path:
+def fuse(language: LoadedModel, folder: Path) -> Path:
     """Write a model folder that ``mlx_lm.load`` reads, with the adapters in its weights; the language stays as it is.
 
     Each adapted weight becomes W + scale · B A, quantised again where it was.
@@ -154,7 +154,7 @@ def fuse(language: Language, folder: Path) -> Path:
     return folder
 
 
-def _model_config(language: Language) -> dict[str, Any]:
+def _model_config(language: LoadedModel) -> dict[str, Any]:
     """The model's own settings, or where it came from a GGUF file, what its class was built with."""
     content = dict(language.config or dataclasses.asdict(language.model.args))
     quantised = [m for _, m in language.model.named_modules() if isinstance(m, nn.QuantizedLinear)]

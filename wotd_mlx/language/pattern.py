@@ -15,11 +15,11 @@ from wotd_mlx.io.records import shown
 from wotd_mlx.schemas import SemanticID, WotdError
 
 # What a text may ask for where no levels are known: a hostile one must not build a set of a billion numbers.
-MOST_PLACES = 64
-MOST_CODES = 4096
-MOST_DIGITS = 9
+MAX_FIELDS = 64
+MAX_CODES = 4096
+MAX_DIGITS = 9
 
-_PLACE = "a number, *, a range such as 0-3 or a set such as {1,4}"
+_FIELD = "a number, *, a range such as 0-3 or a set such as {1,4}"
 _BLANK = re.compile(r"\s*")
 _NUMBER = re.compile(r"[0-9]+")
 _TOKEN = re.compile(r"-?\w{1,20}|.", re.DOTALL)
@@ -69,7 +69,7 @@ class Cursor:
         return self.fault(at, f"got {token[0]!r}, expected {expected}" if token else f"ends, expected {expected}")
 
     def fault(self, at: int, reason: str) -> WotdError:
-        """The error for place ``at``; of a long text the part around it is shown."""
+        """The error for column ``at``; of a long text the part around it is shown."""
         start = 0 if len(self.text) <= _SHOWN else max(0, at - _SHOWN // 2)
         shown = self.text[start : start + _SHOWN]
         shown = "…" * (start > 0) + shown + "…" * (start + _SHOWN < len(self.text))
@@ -80,26 +80,26 @@ class Cursor:
 class Pattern:
     """What IDs may be: for each of Q coordinates a set of codes, or None for any code.
 
-    Without levels to go by, a pattern has at most 64 places, and a place at most 4,096 codes of 9 digits.
+    Without levels to go by, a pattern has at most 64 fields, and a field at most 4,096 codes of 9 digits.
 
     Raises:
-        WotdError: no place, an empty set, or more than that.
+        WotdError: no field, an empty set, or more than that.
     """
 
-    places: tuple[frozenset[int] | None, ...]
+    fields: tuple[frozenset[int] | None, ...]
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.places) <= MOST_PLACES:
-            raise WotdError(f"a pattern has 1 to {MOST_PLACES} places; got {len(self.places)}")
-        for q, place in enumerate(self.places, 1):
-            if place is None:
+        if not 1 <= len(self.fields) <= MAX_FIELDS:
+            raise WotdError(f"a pattern has 1 to {MAX_FIELDS} fields; got {len(self.fields)}")
+        for q, field in enumerate(self.fields, 1):
+            if field is None:
                 continue
-            if not isinstance(place, frozenset) or not all(isinstance(code, Integral) for code in place):
-                raise WotdError(f"place {q} of a pattern is {shown(place)}; expected a frozenset of codes, or None")
-            if not 1 <= len(place) <= MOST_CODES:
-                raise WotdError(f"place {q} of a pattern holds {len(place)} codes; expected 1 to {MOST_CODES}, or None")
-            if min(place) < 0 or max(place) >= 10**MOST_DIGITS:
-                raise WotdError(f"place {q} of a pattern holds a code below 0 or of more than {MOST_DIGITS} digits")
+            if not isinstance(field, frozenset) or not all(isinstance(code, Integral) for code in field):
+                raise WotdError(f"field {q} of a pattern is {shown(field)}; expected a frozenset of codes, or None")
+            if not 1 <= len(field) <= MAX_CODES:
+                raise WotdError(f"field {q} of a pattern holds {len(field)} codes; expected 1 to {MAX_CODES}, or None")
+            if min(field) < 0 or max(field) >= 10**MAX_DIGITS:
+                raise WotdError(f"field {q} of a pattern holds a code below 0 or of more than {MAX_DIGITS} digits")
 
     @classmethod
     def parse(cls, text: str, levels: Sequence[int] | None = None) -> Pattern:
@@ -125,81 +125,81 @@ class Pattern:
     @property
     def number(self) -> SemanticID | None:
         """The one ID that fits; None where several do."""
-        if any(place is None or len(place) > 1 for place in self.places):
+        if any(field is None or len(field) > 1 for field in self.fields):
             return None
-        return SemanticID(next(iter(place)) for place in self.places if place)
+        return SemanticID(next(iter(field)) for field in self.fields if field)
 
     def __str__(self) -> str:
-        return "[" + ",".join(map(_print_place, self.places)) + "]"
+        return "[" + ",".join(map(_print_field, self.fields)) + "]"
 
     @classmethod
     def reading_as(
-        cls, values: Mapping[str, str], readings: Sequence[tuple[str, Sequence[str]]], places: int
+        cls, values: Mapping[str, str], readings: Sequence[tuple[str, Sequence[str]]], fields: int
     ) -> Pattern:
-        """The codes that read as values of attributes, anything at the other places.
+        """The codes that read as values of attributes, anything at the other fields.
 
         Args:
             values: attribute → value.
-            readings: the first places' attributes, each with the value that every code of its place reads as.
-            places: how many there are.
+            readings: the first fields' attributes, each with the value that every code of its field reads as.
+            fields: how many there are.
         """
-        found: list[frozenset[int] | None] = [None] * places
+        found: list[frozenset[int] | None] = [None] * fields
         for q, (name, codes) in enumerate(readings):
             if name in values:
                 found[q] = frozenset(code for code, value in enumerate(codes) if value == values[name])
         return cls(tuple(found))
 
     def checked(self, levels: Sequence[int]) -> Pattern:
-        """Return self, or raise WotdError where the count of places or a code doesn't fit ``levels``."""
-        if len(self.places) != len(levels):
-            raise WotdError(f"the pattern {self} has {len(self.places)} places; this run's IDs have {len(levels)}")
-        for q, (place, k) in enumerate(zip(self.places, levels, strict=True), 1):
-            if place is not None and max(place) >= k:
-                raise WotdError(f"the pattern {self}: place {q} holds {max(place)}; this run allows 0 to {k - 1} there")
+        """Return self, or raise WotdError where the count of fields or a code doesn't fit ``levels``."""
+        if len(self.fields) != len(levels):
+            raise WotdError(f"the pattern {self} has {len(self.fields)} fields; this run's IDs have {len(levels)}")
+        for q, (field, k) in enumerate(zip(self.fields, levels, strict=True), 1):
+            if field is not None and max(field) >= k:
+                raise WotdError(f"the pattern {self}: field {q} holds {max(field)}; this run allows 0 to {k - 1} there")
         return self
 
     def fits(self, number: Sequence[int]) -> bool:
-        """Whether an ID of as many numbers as there are places fits.
+        """Whether an ID of as many numbers as there are fields fits.
 
         Raises:
             WotdError: another count of numbers.
         """
         self._counted(len(number))
-        return all(place is None or n in place for place, n in zip(self.places, number, strict=True))
+        return all(field is None or n in field for field, n in zip(self.fields, number, strict=True))
 
     def matches(self, ids: NDArray[Any]) -> NDArray[np.bool_]:
         """:meth:`fits` for many IDs at once: ids (N, Q) -> (N,)."""
         self._counted(ids.shape[1])
         out = np.ones(len(ids), bool)
-        for q, place in enumerate(self.places):
-            if place is not None:
+        for q, field in enumerate(self.fields):
+            if field is not None:
                 column = ids[:, q]
-                out &= column == next(iter(place)) if len(place) == 1 else np.isin(column, sorted(place))
+                out &= column == next(iter(field)) if len(field) == 1 else np.isin(column, sorted(field))
         return out
 
     def _counted(self, numbers: int) -> None:
-        if numbers != len(self.places):
-            raise WotdError(f"the pattern {self} has {len(self.places)} places, the ID {numbers} numbers")
+        if numbers != len(self.fields):
+            raise WotdError(f"the pattern {self} has {len(self.fields)} fields, the ID {numbers} numbers")
 
 
 def read_places(cursor: Cursor, levels: Sequence[int] | None, close: str | None) -> Pattern:
-    """Read a pattern's places up to its bracket ``close`` and over it, or up to the end of the text."""
+    """Read a pattern's fields up to its bracket ``close`` and over it, or up to the end of the text."""
     start = cursor.next()
-    places: list[frozenset[int] | None] = []
+    fields: list[frozenset[int] | None] = []
     while True:
-        k = levels[len(places)] if levels is not None and len(places) < len(levels) else None
-        places.append(_read_place(cursor, k))
-        if len(places) > MOST_PLACES:
-            raise cursor.fault(cursor.at - 1, f"a pattern has at most {MOST_PLACES} places")
+        k = levels[len(fields)] if levels is not None and len(fields) < len(levels) else None
+        fields.append(_read_field(cursor, k))
+        if len(fields) > MAX_FIELDS:
+            raise cursor.fault(cursor.at - 1, f"a pattern has at most {MAX_FIELDS} fields")
         if cursor.take(",") is None:
             break
     if close is None:
         cursor.end("',' or the end")
     else:
         cursor.need(re.escape(close), f"',' or {close!r}")
-    if levels is not None and len(places) != len(levels):
-        raise cursor.fault(start, f"{len(places)} places; this run's IDs have {len(levels)}")
-    return Pattern(tuple(places))
+    if levels is not None and len(fields) != len(levels):
+        raise cursor.fault(start, f"{len(fields)} fields; this run's IDs have {len(levels)}")
+    return Pattern(tuple(fields))
 
 
 def read_pattern(cursor: Cursor, levels: Sequence[int] | None) -> Pattern:
@@ -218,12 +218,12 @@ def read_id(cursor: Cursor, levels: Sequence[int] | None) -> SemanticID:
     return number
 
 
-def _read_place(cursor: Cursor, k: int | None) -> frozenset[int] | None:
+def _read_field(cursor: Cursor, k: int | None) -> frozenset[int] | None:
     if cursor.take(r"\*"):
         return None
     start = cursor.next()
     if cursor.take(r"\{") is None:
-        first, last = _read_range(cursor, k, _PLACE)
+        first, last = _read_range(cursor, k, _FIELD)
         return frozenset(range(first, last + 1))
     if cursor.take(r"\}"):
         raise cursor.fault(start, "an empty set, which no ID fits; write its codes, or * for any code")
@@ -237,8 +237,8 @@ def _read_place(cursor: Cursor, k: int | None) -> frozenset[int] | None:
     for first, last in sorted(spans):
         codes.update(range(max(first, reached + 1), last + 1))
         reached = max(reached, last)
-        if len(codes) > MOST_CODES:
-            raise cursor.fault(start, f"a set of more than {MOST_CODES} codes; write * for any code")
+        if len(codes) > MAX_CODES:
+            raise cursor.fault(start, f"a set of more than {MAX_CODES} codes; write * for any code")
     return frozenset(codes)
 
 
@@ -249,27 +249,27 @@ def _read_range(cursor: Cursor, k: int | None, expected: str) -> tuple[int, int]
         last = _read_code(cursor, k, "the range's last number")
     if last < first:
         raise cursor.fault(start, f"the range {first}-{last} runs backwards; write {last}-{first}")
-    if last - first >= MOST_CODES:
-        raise cursor.fault(start, f"the range {first}-{last} holds more than {MOST_CODES} codes; write * for any code")
+    if last - first >= MAX_CODES:
+        raise cursor.fault(start, f"the range {first}-{last} holds more than {MAX_CODES} codes; write * for any code")
     return first, last
 
 
 def _read_code(cursor: Cursor, k: int | None, expected: str) -> int:
     start = cursor.next()
     digits = cursor.need(_NUMBER, expected)
-    if len(digits) > MOST_DIGITS:
-        raise cursor.fault(start, f"a number of {len(digits)} digits; a code has at most {MOST_DIGITS}")
+    if len(digits) > MAX_DIGITS:
+        raise cursor.fault(start, f"a number of {len(digits)} digits; a code has at most {MAX_DIGITS}")
     code = int(digits)
     if k is not None and code >= k:
         raise cursor.fault(start, f"got {code}; this run allows 0 to {k - 1} there")
     return code
 
 
-def _print_place(place: frozenset[int] | None) -> str:
-    if place is None:
+def _print_field(field: frozenset[int] | None) -> str:
+    if field is None:
         return "*"
     runs: list[list[int]] = []
-    for code in sorted(place):
+    for code in sorted(field):
         if runs and code == runs[-1][-1] + 1:
             runs[-1].append(code)
         else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wotd_mlx.config.language import LanguageConfig
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dataset import SPLITS, build_dataset
 from wotd_mlx.language.dsl import DEFAULT_COUNT, SEPARATOR, Request, WordRequest
 from wotd_mlx.language.evaluate import (
@@ -18,17 +18,17 @@ from wotd_mlx.language.evaluate import (
     adherence,
     correct,
     free_answers,
-    meaning,
     perplexity,
     random_words,
     read_asked,
+    relevance,
 )
 from wotd_mlx.language.generate import Generator, Goal, Options, goal_of
 from wotd_mlx.language.head import Head
-from wotd_mlx.language.known import Known
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.rows import read_glosses, write_exchanges
 from wotd_mlx.language.training.train import train_language
+from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.progress import Advance, progress
 
 log = logging.getLogger("wotd_mlx")
@@ -42,7 +42,7 @@ SAMPLES = 6
 class DSLTrainer:
     """Makes a run's language model: dataset, adapters, figures.
 
-    >>> trainer = DSLTrainer(Known.of(SemanticEncoder.load("runs/default")), LanguageConfig())
+    >>> trainer = DSLTrainer(WordIndex.of(SemanticEncoder.load("runs/default")), LanguageConfig())
     >>> trainer.make_dataset()
     >>> language = trainer.train()
     >>> trainer.evaluate(language, requests=100)
@@ -52,7 +52,7 @@ class DSLTrainer:
         config: the language model, its dataset and its training.
     """
 
-    def __init__(self, known: Known, config: LanguageConfig):
+    def __init__(self, known: WordIndex, config: LanguageConfig):
         self.known, self.config = known, config
         self.folder = known.coder.run.language
 
@@ -75,7 +75,7 @@ class DSLTrainer:
         )
         write_exchanges(self.folder, {split: getattr(made, split) for split in SPLITS})
 
-    def train(self, fresh: bool = False, *, download: bool = True) -> Language:
+    def train(self, fresh: bool = False, *, download: bool = True) -> LoadedModel:
         """The language with adapters for the dataset, trained, or gone on with.
 
         Args:
@@ -91,15 +91,15 @@ class DSLTrainer:
             try:
                 log.debug("%s", next(lines))
             except StopIteration as end:
-                trained: Language = end.value
+                trained: LoadedModel = end.value
                 return trained
 
-    def evaluate(self, language: Language, requests: int) -> dict[str, Any]:
+    def evaluate(self, language: LoadedModel, requests: int) -> dict[str, Any]:
         """What :func:`evaluate` finds."""
         return evaluate(self.known, language, requests)
 
 
-def evaluate(known: Known, language: Language, requests: int) -> dict[str, Any]:
+def evaluate(known: WordIndex, language: LoadedModel, requests: int) -> dict[str, Any]:
     """The figures of ``metrics.json["language"]``, from the rows of the run's dataset that training never saw.
 
     ``perplexity`` is that of what a request determines (separators, ends, patterns); words, IDs and all tokens stand
@@ -162,7 +162,7 @@ def _perplexities(generator: Generator, asked: Sequence[Asked]) -> dict[str, flo
 def _choosers(
     generator: Generator, wanted: Sequence[Asked], free: dict[int, str], advance: Advance
 ) -> tuple[dict[str, Any], list[str], float]:
-    """Meaning by IDs (seen, held out) and way of choosing; the answers under the grammar; median milliseconds."""
+    """Relevance by IDs (seen, held out) and way of choosing; the answers under the grammar; median milliseconds."""
     known = generator.known
     ways = {
         "model, any word": Options("model", anywhere=True),
@@ -191,5 +191,5 @@ def _choosers(
                 advance(name != "encoder")
             for name, fitting in random.items():
                 answers[name].append(random_words(known, goals[-1], request.n, rng, fitting))
-        out[part] = {name: asdict(meaning(known, goals, found)) for name, found in answers.items()}
+        out[part] = {name: asdict(relevance(known, goals, found)) for name, found in answers.items()}
     return out, constrained, float(np.median(took)) if took else float("nan")

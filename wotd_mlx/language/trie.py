@@ -34,7 +34,7 @@ _ANCHOR = "word"
 
 
 class Node(NamedTuple):
-    """A place in a trie: the words in rows ``low`` … ``high - 1`` share their first ``depth`` tokens."""
+    """A node of a trie: the words in rows ``low`` … ``high - 1`` share their first ``depth`` tokens."""
 
     low: int
     high: int
@@ -103,10 +103,10 @@ class Trie:
     def child(self, node: Node, token: int) -> Node | None:
         """Where a token leads from a node; None where no word goes on with it."""
         tokens, starts, ends = self.branches(node)
-        place = int(np.searchsorted(tokens, token))
-        if place == len(tokens) or tokens[place] != token:
+        index = int(np.searchsorted(tokens, token))
+        if index == len(tokens) or tokens[index] != token:
             return None
-        return Node(int(starts[place]), int(ends[place]), node.depth + 1)
+        return Node(int(starts[index]), int(ends[index]), node.depth + 1)
 
 
 def left_of(starts: Rows, ends: Rows, taken: Rows) -> Rows:
@@ -185,7 +185,7 @@ def _check_lists(tokenizer: TokenizerWrapper, words: Sequence[str], lists: int =
     differ = 0
     for sample, tokens in zip(samples, whole, strict=True):
         runs = [known[word] for word in sample]
-        joined = [*chain.from_iterable(run[min(place, 1)] for place, run in enumerate(runs) if run)]
+        joined = [*chain.from_iterable(run[min(position, 1)] for position, run in enumerate(runs) if run)]
         differ += joined != tokens
     if differ:
         log.warning("%d of %d lists of words have other tokens whole than word by word", differ, len(samples))

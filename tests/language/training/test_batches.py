@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.language.chat import Language, chat
+from wotd_mlx.language.chat import LoadedModel, chat
 from wotd_mlx.language.rows import Exchange
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.schemas import WotdError
@@ -19,12 +19,12 @@ EXCHANGES = [
 
 
 @pytest.fixture(scope="module")
-def rows(tiny_language: Language) -> Rows:
+def rows(tiny_language: LoadedModel) -> Rows:
     """The exchanges as tokens."""
     return prepare(EXCHANGES, tiny_language.tokenizer, 512)
 
 
-def test_rows_are_the_chat(tiny_language: Language, rows: Rows) -> None:
+def test_rows_are_the_chat(tiny_language: LoadedModel, rows: Rows) -> None:
     tokenizer = tiny_language.tokenizer
     for row, start, exchange in zip(rows.tokens, rows.starts, EXCHANGES, strict=True):
         assert row.tolist() == chat(tokenizer, exchange.request, exchange.answer)
@@ -46,7 +46,7 @@ def test_places_predict_the_answers_and_nothing_else(rows: Rows, shared: bool, m
         assert len(batch.weights) % (4 * multiple) == 0
 
 
-def test_what_all_rows_begin_with(rows: Rows, tiny_language: Language) -> None:
+def test_what_all_rows_begin_with(rows: Rows, tiny_language: LoadedModel) -> None:
     shared = rows.shared
     assert "Words matching pattern [" in tiny_language.tokenizer.decode(shared.tolist())
     assert all((row[: len(shared)] == shared).all() for row in rows.tokens)
@@ -54,7 +54,7 @@ def test_what_all_rows_begin_with(rows: Rows, tiny_language: Language) -> None:
     assert len({int(row[len(shared)]) for row in rows.tokens}) > 1
 
 
-def test_one_row_shares_up_to_its_answer(tiny_language: Language) -> None:
+def test_one_row_shares_up_to_its_answer(tiny_language: LoadedModel) -> None:
     alone = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512)
     assert len(alone.shared) == alone.starts[0] - 1
     assert np.array(alone.batch([0], len(alone.shared)).places)[0] == 0
@@ -78,7 +78,7 @@ def test_batches_hold_rows_of_like_length(rows: Rows) -> None:
     assert padding(rows.order(8, 0, 0)) < 0.35 * padding(at_random)
 
 
-def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_rows_are_counted_and_left_out(tiny_language: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     longest = len(chat(tiny_language.tokenizer, EXCHANGES[0].request, EXCHANGES[0].answer))
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         kept = prepare(EXCHANGES, tiny_language.tokenizer, longest, name="train.jsonl")
@@ -89,7 +89,7 @@ def test_long_rows_are_counted_and_left_out(tiny_language: Language, caplog: pyt
         prepare(EXCHANGES, tiny_language.tokenizer, 10)
 
 
-def test_form_may_count_more_than_words(tiny_language: Language) -> None:
+def test_form_may_count_more_than_words(tiny_language: LoadedModel) -> None:
     tokenizer = tiny_language.tokenizer
     rows = prepare(EXCHANGES, tokenizer, 512, form=form_tokens(tokenizer), form_weight=3.0)
     end = chat(tokenizer, "a", "b")[-1]
@@ -103,7 +103,7 @@ def test_form_may_count_more_than_words(tiny_language: Language) -> None:
     assert (prepare(EXCHANGES, tokenizer, 512).weights == rows.answers).all()
 
 
-def test_words_before_a_word_are_not_to_be_repeated(tiny_language: Language) -> None:
+def test_words_before_a_word_are_not_to_be_repeated(tiny_language: LoadedModel) -> None:
     tokenizer = tiny_language.tokenizer
     exchange = Exchange("Words matching pattern [1,*]:", "calm, glad, serene, glad, calmer", "by_pattern")
     rows = prepare([exchange], tokenizer, 512, form=form_tokens(tokenizer))

@@ -68,9 +68,9 @@ def command(
     from wotd_mlx import backend
     from wotd_mlx.encoder import SemanticEncoder
     from wotd_mlx.io.lock import locked
-    from wotd_mlx.language.known import Known
     from wotd_mlx.language.models import AUTO
     from wotd_mlx.language.stage import DSLTrainer
+    from wotd_mlx.language.word_index import WordIndex
     from wotd_mlx.run_folder import RunFolder
 
     lora = {name: given.pop(name) for name in LORA} | {"keys": tuple(keys.split(",")) if keys else None}
@@ -81,7 +81,7 @@ def command(
     folder = RunFolder(run)
     folder.read_config()  # a folder that is no run isn't made one
     with locked(folder.path):
-        known = Known.of(SemanticEncoder.load(run))
+        known = WordIndex.of(SemanticEncoder.load(run))
         config = known.coder.config.language
         tuned = replace(config.recipe.lora, **{name: value for name, value in lora.items() if value is not None})
         config = replace(config, recipe=replace(config.recipe, lora=tuned, **settings))

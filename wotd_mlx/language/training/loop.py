@@ -23,7 +23,7 @@ from wotd_mlx.config.ranges import Count, Natural, Weight
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.kernels.cross_entropy import cross_entropy
 from wotd_mlx.kernels.swiglu import fast_swiglu
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.training.batches import Batch, Rows
 from wotd_mlx.language.training.checkpointing import checkpointed, repeatable_dropout
@@ -88,7 +88,7 @@ class LanguageTrainer:
         train, valid: rows as tokens.
     """
 
-    def __init__(self, language: Language, train: Rows, valid: Rows, recipe: LanguageRecipe):
+    def __init__(self, language: LoadedModel, train: Rows, valid: Rows, recipe: LanguageRecipe):
         self.language, self.model, self.recipe = language, language.model, recipe
         self.train, self.valid = train, valid
         self.progressed = Progressed()

@@ -37,7 +37,7 @@ from wotd_mlx.language.adapters import (
     write_config,
     write_weights,
 )
-from wotd_mlx.language.chat import Language
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
@@ -56,12 +56,12 @@ _FRESH = "give --fresh to start over"
 
 def train_language(
     folder: Path,
-    language: Language,
+    language: LoadedModel,
     recipe: LanguageRecipe,
     limit: int | None = None,
     fresh: bool = False,
     codes: str | None = None,
-) -> Generator[Line, None, Language]:
+) -> Generator[Line, None, LoadedModel]:
     """Train adapters for ``folder/train.jsonl`` on a language; yields the lines of the history that this call adds.
 
     A training that was killed goes on from its last checkpoint, at most a minute of steps earlier, with the curve of
@@ -128,8 +128,8 @@ def _found(folder: Path, asked: Origin) -> Origin | None:
 
 
 def _train(
-    folder: Path, language: Language, limit: int, asked: Origin, going_on: bool
-) -> Generator[Line, None, Language]:
+    folder: Path, language: LoadedModel, limit: int, asked: Origin, going_on: bool
+) -> Generator[Line, None, LoadedModel]:
     started = time.monotonic()
     trainer, config = _trainer(folder, language, asked)
     if going_on:
@@ -170,7 +170,7 @@ def _train(
     return trained
 
 
-def _trainer(folder: Path, language: Language, asked: Origin) -> tuple[LanguageTrainer, AdapterConfig]:
+def _trainer(folder: Path, language: LoadedModel, asked: Origin) -> tuple[LanguageTrainer, AdapterConfig]:
     """What trains, at its beginning, and the settings that go with what it makes."""
     recipe = asked.recipe
     # Adapters begin with random numbers, the same whatever was drawn before.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.language import dsl
@@ -20,7 +21,6 @@ from wotd_mlx.words.families import family
 if TYPE_CHECKING:
     from wotd_mlx.config.language import DatasetConfig
 
-Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -35,7 +35,7 @@ class Source:
         self,
         words: Sequence[str],
         ids: NDArray[Any],
-        vectors: Vectors,
+        vectors: Embeddings,
         log_weight: NDArray[np.float64],
         levels: tuple[int, ...],
         readings: Sequence[tuple[str, tuple[str, ...]]],
@@ -74,16 +74,16 @@ class Draft(NamedTuple):
     request: dsl.Request
     answer: dsl.Answer | None = None
     among: Rows | None = None
-    target: Vectors | None = None
+    target: Embeddings | None = None
 
 
-class Drawer:
+class RequestSampler:
     """Draws drafts of each kind about the words of some cells, given as a mask (U,), without end where it can."""
 
     def __init__(
         self,
         source: Source,
-        decode: Callable[[Sequence[Sequence[int]]], Vectors],
+        decode: Callable[[Sequence[Sequence[int]]], Embeddings],
         cfg: DatasetConfig,
         rng: np.random.Generator,
     ):
@@ -131,7 +131,7 @@ class Drawer:
             rows = others if len(others) >= request.n else rows
         return rows[: self.cfg.pool * request.n] if isinstance(request, dsl.Like | dsl.Between) else rows
 
-    def _nearest(self, targets: Vectors, rows: Rows) -> Iterator[Rows]:
+    def _nearest(self, targets: Embeddings, rows: Rows) -> Iterator[Rows]:
         """targets (M, D) -> for each the words nearest among ``rows``, nearest first."""
         import faiss
 
@@ -220,14 +220,14 @@ class Drawer:
             yield from map(int, self.rng.permutation(rows))
 
     def _widened(self, cell: int) -> Pattern:
-        """A pattern that a cell fits, with one place or more widened, late ones rather: a wildcard, range or set."""
+        """A pattern that a cell fits, with one field or more widened, late ones rather: a wildcard, range or set."""
         number, levels = self.source.cells[cell], self.source.levels
         q = len(levels)
         late = np.arange(1.0, q + 1)
         chosen = self.rng.choice(q, min(q, self.rng.geometric(0.5)), replace=False, p=late / late.sum())
-        places: list[frozenset[int] | None] = [frozenset((int(n),)) for n in number]
-        for place in chosen:
-            code, k, form = int(number[place]), levels[place], self.rng.random()
+        fields: list[frozenset[int] | None] = [frozenset((int(n),)) for n in number]
+        for field in chosen:
+            code, k, form = int(number[field]), levels[field], self.rng.random()
             if form < 0.6:
                 codes = set(range(k))
             elif form < 0.8:
@@ -236,8 +236,8 @@ class Drawer:
                 codes = set(range(int(first), int(last) + 1))
             else:
                 codes = {code, *self.rng.choice(k, min(k, int(self.rng.integers(1, 4))), replace=False).tolist()}
-            places[place] = None if len(codes) == k else frozenset(codes)
-        return Pattern(tuple(places))
+            fields[field] = None if len(codes) == k else frozenset(codes)
+        return Pattern(tuple(fields))
 
     def _members(self, pattern: Pattern, cells: Mask) -> Rows:
         """The words in ``cells`` whose ID fits."""

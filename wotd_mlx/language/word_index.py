@@ -9,21 +9,21 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 
-Vectors = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-_MOST_IDS = 4096
+_MAX_IDS = 4096
 """IDs whose mean stands for a pattern, at most: a free 20-bit pattern fits a million."""
 
 
 @dataclass(frozen=True)
-class Known:
+class WordIndex:
     """N words, their IDs (N, Q) and vectors (N, D) of unit length, and the encoder that gave them.
 
     The IDs are those that :meth:`SemanticEncoder.encode` answers with: the run's own words have those of
@@ -33,10 +33,10 @@ class Known:
     coder: SemanticEncoder
     words: tuple[str, ...]
     ids: NDArray[np.int64]
-    vectors: Vectors
+    vectors: Embeddings
 
     @classmethod
-    def of(cls, coder: SemanticEncoder) -> Known:
+    def of(cls, coder: SemanticEncoder) -> WordIndex:
         """All words of a run."""
         words, vectors = coder.words
         texts = tuple(word.text for word in words)
@@ -65,7 +65,7 @@ class Known:
         """Word → its row."""
         return {word: row for row, word in enumerate(self.words)}
 
-    def embed(self, words: Sequence[str]) -> Vectors:
+    def embed(self, words: Sequence[str]) -> Embeddings:
         """Words -> their vectors (N, D); those that the run doesn't know are embedded."""
         new = [word for word in words if word not in self.row]
         found = dict(zip(new, unit(self.coder.embed(new)), strict=True)) if new else {}
@@ -91,25 +91,25 @@ class Known:
         """Rows of the words whose ID fits."""
         return np.flatnonzero(pattern.matches(self.ids))
 
-    def target(self, pattern: Pattern) -> Vectors:
+    def target(self, pattern: Pattern) -> Embeddings:
         """What a pattern stands for, (D,) of unit length: the mean of what its words' IDs decode to, or, where no word
         fits, of what all IDs do that fit."""
         ids = np.unique(self.ids[self.fitting(pattern)], axis=0)
         if not len(ids):
             codes = [
-                np.array(sorted(place)) if place is not None else np.arange(k)
-                for place, k in zip(pattern.places, self.levels, strict=True)
+                np.array(sorted(field)) if field is not None else np.arange(k)
+                for field, k in zip(pattern.fields, self.levels, strict=True)
             ]
             total = int(np.prod([len(c) for c in codes]))
             # Spread evenly over all of them, without ever making the list.
             chosen = np.unravel_index(
-                np.linspace(0, total - 1, min(total, _MOST_IDS)).astype(np.int64), [len(c) for c in codes]
+                np.linspace(0, total - 1, min(total, _MAX_IDS)).astype(np.int64), [len(c) for c in codes]
             )
             ids = np.stack([c[n] for c, n in zip(codes, chosen, strict=True)], axis=1)
-        target: Vectors = unit(self.coder.decode(ids.tolist()).mean(axis=0, keepdims=True))[0]
+        target: Embeddings = unit(self.coder.decode(ids.tolist()).mean(axis=0, keepdims=True))[0]
         return target
 
-    def nearest(self, vector: Vectors, n: int, among: Rows | None = None) -> Rows:
+    def nearest(self, vector: Embeddings, n: int, among: Rows | None = None) -> Rows:
         """The ``n`` rows whose words are nearest to a vector (D,), nearest first, of all words or of some rows."""
         rows = np.arange(len(self.words)) if among is None else among
         return rows[np.argsort(-(self.vectors[rows] @ vector), kind="stable")[:n]]
