@@ -42,6 +42,7 @@ QUICK = (5, 16, 64)
 SECONDS, REPEATS = 12.0, (7, 60)
 """What alternating the four calls may take, and the fewest and most turns."""
 RATE, DECAY = 5e-4, 0.01
+EXPONENTS = ("time_exponent", "memory_exponent")
 FILE, PICTURE = RESULTS / "lvm_speed.json", RESULTS / "lvm_cost.png"
 
 
@@ -224,49 +225,31 @@ def exponent(rows: Sequence[Mapping[str, float]], figure: str) -> float | None:
 
 def draw(models: Mapping[str, Any], file: Path) -> None:
     """Both costs over the context, a line a model."""
-    from wotd_mlx.lvm.report.colours import style
-    from wotd_mlx.lvm.report.figure import canvas, log_axis
+    from matplotlib import rc_context
 
-    from matplotlib.lines import Line2D  # isort: skip  (an extra; `canvas` says how to install it)
+    from wotd_mlx.lvm.report.figures import STYLE, log_ticks, look, panels
 
-    drawn = {name: models[name]["context"] for name in NAMES if "context" in models.get(name, {})}
-    panels = (("forward_ms", 1.0, "forward, ms", "time"), ("working_bytes", 1e-6, "beyond weights, MB", "memory"))
-    with canvas(file, 13.5, 5.6) as figure:
-        for axes, (key, scale, label, what) in zip(figure.subplots(1, 2), panels, strict=True):
-            for name, found in drawn.items():
-                look, rows = style(name), found["rows"]
-                axes.plot(
-                    [r["context"] for r in rows],
-                    [r[key] * scale for r in rows],
-                    marker=look.marker,
-                    markersize=5,
-                    linewidth=1.4,
-                    **look.line,
-                )
-            contexts = sorted({r["context"] for found in drawn.values() for r in found["rows"]})
-            log_axis(axes, "y", [r[key] * scale for found in drawn.values() for r in found["rows"]], "{:,g}".format)
-            axes.set_xscale("log")
-            axes.set_xticks(contexts, [f"{c:,}" for c in contexts])
-            axes.minorticks_off()
-            axes.grid(True, which="major")
-            axes.set(
-                xlabel="context, vectors", ylabel=label, title=f"{what} of one forward, batch 1, {THREADS} threads"
-            )
-        keys = []
-        for name, found in drawn.items():
-            measured = ", ".join(
-                "–" if found[k] is None else f"{found[k]:.2f}" for k in ("time_exponent", "memory_exponent")
-            )
-            look = style(name)
-            label = f"{name}: {measured}; {found['claim']}"
-            keys.append(Line2D([], [], marker=look.marker, markersize=5, linewidth=1.4, label=label, **look.line))
-        figure.legend(
-            handles=keys,
-            loc="outside right upper",
-            handlelength=3.4,
-            title=f"exponents of time and memory\nfrom context {UPPER} on; the paper's cost",
-            alignment="left",
-        )
+    found = {name: models[name]["context"] for name in NAMES if "context" in models.get(name, {})}
+    shown = (
+        ("forward_ms", 1.0, f"time of one forward of batch 1 on {THREADS} threads, ms"),
+        ("working_bytes", 1e-6, "memory beyond weights, MB"),
+    )
+    with rc_context(STYLE):
+        figure, axes = panels(2, 2, 5, 5)
+        for at, (key, scale, label) in zip(axes, shown, strict=True):
+            for n, (name, costs) in enumerate(found.items()):
+                exponents = " / ".join("–" if (e := costs[k]) is None else f"{e:.2f}" for k in EXPONENTS)
+                at.plot([r["context"] for r in costs["rows"]], [r[key] * scale for r in costs["rows"]], **look(n),
+                        markersize=4, label=f"{name}: {exponents}, {costs['claim']}")  # fmt: skip
+            at.set(xscale="log", yscale="log", xlabel="context, embeddings", ylabel=label)
+            log_ticks(at.yaxis)
+            at.set_xticks(LENGTHS, map(str, LENGTHS))
+            at.minorticks_off()
+            at.grid(alpha=0.3)
+        keys = axes[0].get_legend_handles_labels()
+        title = f"exponents of time / memory from {UPPER} on,\nthe paper's cost"
+        figure.legend(*keys, loc="outside right upper", title=title)
+        figure.savefig(file)
 
 
 def in_a_process(part: str, name: str, quick: bool) -> dict[str, Any]:
@@ -320,7 +303,7 @@ def told(found: Mapping[str, Any]) -> str:
     pairs = (f"{kind} {fast[f'ours_{kind}_ms']:.1f} / {fast[f'twin_{kind}_ms']:.1f} ms = {fast[f'{kind}_ratio']:.2f}×"
              for kind in ("forward", "step"))  # fmt: skip
     last = costs["rows"][-1]
-    exponents = ", ".join("–" if costs[k] is None else f"{costs[k]:.2f}" for k in ("time_exponent", "memory_exponent"))
+    exponents = ", ".join("–" if costs[k] is None else f"{costs[k]:.2f}" for k in EXPONENTS)
     return (
         f"{'  '.join(pairs)}  context {last['context']:,}: {last['forward_ms']:.1f} ms, "
         f"{last['working_bytes'] / 1e6:.1f} MB, exponents {exponents} ({costs['claim']})"

@@ -85,7 +85,6 @@ def test_the_three_files(folder, data, x):
     assert gru["parameters"] == model.load()[0].predictor.size
     for key in ("by_length", "by_topic", "by_similarity"):
         assert sum(bucket["count"] for bucket in gru[key]) == gru["valid"]["count"]
-    assert sum(gru["histogram"]["counts"]) == gru["valid"]["count"]
     assert len(gru["failures"]) == 10
     assert {"title", "context", "wanted", "got", "cosine", "rank"} == set(gru["failures"][0])
 
@@ -104,12 +103,9 @@ def test_what_is_written_is_read_by_the_report(folder, data, x):
     assert read.models == ["lstm", "gru"]
     assert list(read.histories["gru"]) == ModelFolder(folder, "gru").epochs()
     for name in ("gru", "ridge"):
-        assert read.number(name, "validation", "ood", "cosine") == validation["rows"][name]["ood"]["cosine"]
-        assert (
-            read.number(name, "retrieval", "test", "newest5", "top5")
-            == (retrieval["rows"][name]["test"]["newest5"]["top5"])
-        )
-    assert len(read.validation["gru"].failures) == 10
+        assert read.number(name, "validation.ood.cosine") == validation["rows"][name]["ood"]["cosine"]
+        assert read.number(name, "retrieval.test.newest5.top5") == (retrieval["rows"][name]["test"]["newest5"]["top5"])
+    assert len(read.validation.rows["gru"].failures) == 10
     assert read.finished == ["lstm", "gru"]
 
 
@@ -150,7 +146,7 @@ def test_other_text_is_ranked_among_itself(folder, data, x):
 def test_a_name_that_is_no_text_is_written_with_question_marks(folder, data, x):
     other = articles(9), vectors(9, seed=4)
     evaluate(folder, ["gru"], data, x, other, ood_file=os.fsdecode(b"novel\xff.txt"), seconds=0)
-    assert read_results(folder).data.ood == "novel?.txt"
+    assert read_results(folder).validation.data.ood == "novel?.txt"
 
 
 def test_a_second_evaluation_of_a_folder_is_refused_at_once(folder, data, x):

@@ -61,13 +61,6 @@ def test_similarity_is_that_of_the_newest_vector_to_training_rows_alone():
     close(found, (x[[7, 10]] @ x[training].T).max(axis=1), "sum_order")
 
 
-def test_the_histogram_holds_all_errors():
-    found = scores.histogram(np.array([1.0, 0.99, -1.0, 0.51]))
-    assert sum(found["counts"]) == 4
-    assert (found["counts"][0], found["counts"][-1]) == (2, 1)
-    assert (found["edges"][0], found["edges"][-1], len(found["edges"])) == (0, 2, len(found["counts"]) + 1)
-
-
 def test_failures_are_the_worst_ranks_in_words():
     data = articles(8, 8)
     targets = np.array([5, 7, 13])

@@ -43,9 +43,8 @@ def validation_row(rng: np.random.Generator, kind: str, text: str) -> dict[str, 
     row |= {"kind": kind, "gap": 3e-5}
     if kind == "baseline":
         return row
-    groups = [{"bucket": f"{text}{n}", "count": 100, "cosine": cosine, "margin": -0.2} for n in range(3)]
+    groups = [{"bucket": f"{n}{text}", "count": 100 + n, "cosine": cosine - n / 50, "margin": -0.2} for n in range(3)]
     case = {"title": text, "context": [text] * 3, "wanted": text, "got": text, "cosine": 0.1, "rank": 40_000}
-    counts = rng.integers(1, 90, 8).tolist()
     return row | {
         "parameters": int(rng.integers(1e6, 9e6)),
         "bytes": int(8e6),
@@ -54,9 +53,8 @@ def validation_row(rng: np.random.Generator, kind: str, text: str) -> dict[str, 
         "seconds": float(rng.uniform(30, 600)),
         "training_peak_bytes": int(5e8),
         "by_length": groups,
-        "by_topic": groups,
-        "by_similarity": groups,
-        "histogram": {"edges": np.linspace(0, 1.2, 9).tolist(), "counts": counts},
+        "by_topic": groups[::-1],
+        "by_similarity": groups[1:],
         "failures": [case] * 2,
     }
 
@@ -76,7 +74,8 @@ def write(out: Path, models: Sequence[str], text: str = "a sentence", baselines:
         name: {s: {e: top(rng) for e in ("context", "newest5")} for s in ("valid", "test", "ood")} for name in rows
     }
     confusion = {name: {"topics": [text, "Arts"], "matrix": [[0.7, 0.1], [0.0, 0.9]]} for name in models}
-    projection = {"method": "t-SNE", "targets": targets, "predictions": dict.fromkeys(models, targets)}
+    predictions = {name: rng.normal(size=(20, 2)).tolist() for name in models}
+    projection = {"method": "t-SNE", "targets": targets, "predictions": predictions}
     same = {"validation": Files(out).digest()}
     retrieval = {"candidates": 42113, "ood_candidates": 9, "rows": found, "confusion": confusion}
     save(out, "retrieval_results", {**same, **retrieval, "projection": projection})
@@ -99,7 +98,7 @@ def trained(out: Path, name: str) -> str:
 
 
 def epoch(n: int) -> Epoch:
-    return Epoch(n, *[0.5 + n / 100] * 6, 5e-4 / n, 0.2 / n, 2.5, 1000 * n, n < 3)
+    return Epoch(n, *(k / 10 + n / 100 for k in range(6)), 5e-4 / n, 0.2 / n, 2.5, 1000 * n, n < 3)
 
 
 def save(out: Path, name: str, content: Any) -> None:

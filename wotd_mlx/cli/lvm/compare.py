@@ -1,4 +1,4 @@
-"""``wotd-mlx lvm compare``: plots and one page about what was evaluated."""
+"""``wotd-mlx lvm compare``: figures and one page about what was evaluated."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from wotd_mlx.cli.options import as_json, print_json
 @out
 @as_json
 def command(out: Path, as_json: bool) -> None:
-    """Draw plots of all evaluated predictors, and write a report that holds them.
+    """Draw figures of all evaluated predictors, and write a report that holds them.
 
-    Plots lie in DIR/evaluation/comparison_plots, the report is the one file DIR/evaluation/report.html.
+    Figures lie in DIR/evaluation/comparison_plots, the report is the one file DIR/evaluation/report.html.
 
     \b
     Examples:
       wotd-mlx lvm compare
       wotd-mlx lvm compare --out artifacts/short
     """
-    from wotd_mlx.lvm.report.html import write_report
+    from wotd_mlx.lvm.report.page import write_report
 
     report = write_report(out)
     if as_json:

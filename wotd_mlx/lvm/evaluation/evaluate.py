@@ -212,7 +212,6 @@ class _Table:
             "by_length": scores.by_length(figures, part.sentences, part.targets),
             "by_topic": scores.by_topic(figures, part.sentences, part.targets),
             "by_similarity": scores.by_similarity(figures, self.similarity),
-            "histogram": scores.histogram(figures.cosine),
             "failures": worst(figures, ranks, part.sentences, part.targets),
         }
 

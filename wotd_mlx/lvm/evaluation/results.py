@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,20 +66,6 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """How many targets have which cosine error."""
-
-    edges: list[Real]
-    counts: list[Natural]
-
-    def __post_init__(self) -> None:
-        if len(self.edges) != len(self.counts) + 1:
-            raise ValueError(f"{len(self.counts)} counts between {len(self.edges)} edges; expected one edge more")
-        if any(low >= high for low, high in pairwise(self.edges)):
-            raise ValueError("edges that don't rise")
-
-
-@dataclass(frozen=True)
 class Failure:
     """A target that a model ranks low."""
 
@@ -116,7 +101,6 @@ class Row:
     by_length: list[Bucket] = field(default_factory=list)
     by_topic: list[Bucket] = field(default_factory=list)
     by_similarity: list[Bucket] = field(default_factory=list)
-    histogram: Histogram | None = None
     failures: list[Failure] = field(default_factory=list)
 
 

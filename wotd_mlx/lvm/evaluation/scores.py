@@ -18,8 +18,6 @@ LENGTHS = (25, 50, 100, 200)
 """Article lengths in sentences at which a new bucket begins."""
 SIMILARITIES = (0.4, 0.5, 0.6, 0.7, 0.8)
 """Cosines to the nearest training vector at which a new bucket begins."""
-ERROR_EDGES = np.linspace(0, 2, 81)
-"""Edges of the histogram of cosine errors; 1 − cosine is never elsewhere."""
 
 
 class Figures(NamedTuple):
@@ -52,12 +50,6 @@ def summary(figures: Figures) -> dict[str, Any]:
         "margin": _plain(figures.margin.mean()),
         "quartiles": [_plain(q) for q in np.quantile(cosine, (0, 0.25, 0.5, 0.75, 1))],
     }
-
-
-def histogram(cosine: Numbers) -> dict[str, list[Any]]:
-    """How many targets have which cosine error 1 − cosine; the edges are the same for all models."""
-    counts, edges = np.histogram(np.clip(1 - cosine, 0, 2), ERROR_EDGES)
-    return {"edges": np.round(edges, 6).tolist(), "counts": counts.tolist()}
 
 
 def by_length(figures: Figures, sentences: Sentences, targets: Rows) -> list[dict[str, Any]]:

@@ -1,131 +1,154 @@
-"""The page that the report is poured into: its style for light and dark, and the few lines that sort tables."""
+"""``report.html``: one file with every table and figure in it, to be sent to anyone and opened anywhere."""
 
 from __future__ import annotations
 
+import base64
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
 from string import Template
 
-STYLE = """
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1f2328; --muted: #59636e; --line: #d8dee4;
-  --soft: #f6f8fa; --accent: #0b5cad; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #0f1419; --ink: #e6edf3; --muted: #9aa5b1; --line: #30363d; --soft: #171d24; --accent: #7cb7ff; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; }
-h2 { font-size: 1.3rem; margin: 2.8rem 0 .3rem; }
-h3 { font-size: 1.05rem; margin: 1.8rem 0 .2rem; }
-p, dl, ul { max-width: 48rem; }
-p { margin: .4rem 0; }
-a { color: var(--accent); }
-nav a { margin-right: 1.1rem; white-space: nowrap; }
-.muted, figcaption, .note { color: var(--muted); }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; margin: .6rem 0; }
-table { border-collapse: separate; border-spacing: 0; width: 100%; font-variant-numeric: tabular-nums;
-  font-size: .92rem; }
-th, td { padding: .34rem .65rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-tbody tr:last-child > * { border-bottom: 0; }
-thead th { background: var(--soft); font-weight: 600; vertical-align: bottom; white-space: normal; }
-th:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); z-index: 1;
-  min-width: 9.5rem; max-width: 16rem;
-  white-space: normal; overflow-wrap: anywhere; font-weight: 500; }
-thead th:first-child { background: var(--soft); }
-tr.baseline > th:first-child { color: var(--muted); font-style: italic; }
-td.best { font-weight: 700; }
-td.note { text-align: left; font-style: italic; }
-th button { all: unset; cursor: pointer; }
-th button:hover, th button:focus-visible { text-decoration: underline; }
-th[aria-sort=ascending] button::after { content: " ▲"; font-size: .7em; }
-th[aria-sort=descending] button::after { content: " ▼"; font-size: .7em; }
-.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .5em;
-  box-shadow: 0 0 0 1px var(--muted); }
-dt { font-weight: 600; margin-top: .5rem; }
-dd { margin: 0; }
-.columns dt { display: inline; margin: 0; }
-.columns dd { display: inline; }
-.columns dd::after { content: ""; display: block; margin-bottom: .25rem; }
-figure { margin: .6rem 0 1.6rem; }
-/* Pictures are drawn on white paper, in the dark too; on a narrow screen they scroll and stay legible. */
-.picture { overflow-x: auto; background: #ffffff; border: 1px solid var(--line); border-radius: 8px; padding: .5rem; }
-.picture img { display: block; width: var(--width); max-width: 100%; height: auto; }
-@media (max-width: 48rem) {
-  body { padding: 1rem .8rem 3rem; }
-  .picture img { max-width: none; width: calc(.78 * var(--width)); }
-}
-figcaption { max-width: 48rem; font-size: .92rem; margin-top: .35rem; }
-details { border: 1px solid var(--line); border-radius: 8px; padding: .5rem .8rem; margin: .5rem 0; max-width: 60rem; }
-summary { cursor: pointer; font-weight: 600; }
-.case { border-top: 1px solid var(--line); margin-top: .6rem; padding-top: .5rem; font-size: .95rem; }
-.case p { margin: .15rem 0; max-width: none; }
-.case b { display: inline-block; min-width: 5.5rem; font-weight: 600; color: var(--muted); }
-@media print { details > * { display: block; } }
-"""
+from wotd_mlx.io.files import write_atomically
+from wotd_mlx.io.lock import locked
+from wotd_mlx.lvm.evaluation.results import Failure, Files
+from wotd_mlx.lvm.report.figures import Plot, write_figures
+from wotd_mlx.lvm.report.results import EXCLUSIONS, QUALITY, SPLITS, Results, read_results
+from wotd_mlx.lvm.report.table import SECTIONS, Section, table_rows
+from wotd_mlx.schemas import WotdError
 
-SCRIPT = """
-document.querySelectorAll("table.sortable").forEach(function (table) {
-  var body = table.tBodies[0], heads = table.tHead.rows[0].cells;
-  Array.prototype.forEach.call(heads, function (head, column) {
-    var button = head.querySelector("button");
-    if (!button) { return; }
-    button.addEventListener("click", function () {
-      var first = head.dataset.first || "descending", other = first === "descending" ? "ascending" : "descending";
-      var order = head.getAttribute("aria-sort") === first ? other : first;
-      Array.prototype.forEach.call(heads, function (h) { h.removeAttribute("aria-sort"); });
-      head.setAttribute("aria-sort", order);
-      var sign = order === "ascending" ? 1 : -1;
-      // A row without a figure stays last whichever way the others are turned.
-      function key(row) {
-        var cell = row.cells[column];
-        return cell && cell.dataset.value !== undefined ? cell.dataset.value : null;
-      }
-      Array.from(body.rows).map(function (row, place) { return [key(row), place, row]; }).sort(function (a, b) {
-        if (a[0] === null || b[0] === null) { return (a[0] === null) - (b[0] === null) || a[1] - b[1]; }
-        return sign * (a[0] - b[0]) || a[1] - b[1];
-      }).forEach(function (item) { body.appendChild(item[2]); });
-    });
-  });
-});
-"""
-
-PAGE = Template(
-    """<!doctype html>
+PAGE = Template("""<!doctype html>
 <html lang="en">
-<head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-$summary
-<nav><a href="#results">Results</a><a href="#data">Data and machine</a><a href="#tables">More tables</a>
-<a href="#pictures">Pictures</a><a href="#failures">Failures</a></nav>
-</header>
-<main>
-<section id="results">
-$first
-</section>
-<section id="data">
-<h2>Data and machine</h2>
+<title>Next-sentence predictors, compared</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ccc; text-align: right; }
+th:first-child { text-align: left; }
+img { max-width: 100%; }
+.scroll { overflow-x: auto; }
+</style>
+<h1>Next-sentence predictors, compared</h1>
+<p>$summary</p>
 $facts
-</section>
-<section id="tables">
 $tables
-</section>
-<section id="pictures">
-<h2>Pictures</h2>
-$pictures
-</section>
-<section id="failures">
-<h2>Failures</h2>
+<h2>Figures</h2>
+$figures
+<h2>Worst predictions</h2>
+<p>Validation targets that stand furthest down the list, for each model.</p>
 $failures
-</section>
-</main>
-<script>$script</script>
-</body>
 </html>
-"""
-)
+""")
+
+
+def write_report(out: Path) -> Path:
+    """Write ``OUT/evaluation/comparison_plots/*.png`` and ``OUT/evaluation/report.html``; return the latter.
+
+    Raises:
+        MissingError: nothing was evaluated in ``out``.
+        BusyError: an evaluation writes to it.
+        WotdError: a file is damaged or can't be written, or matplotlib is missing.
+    """
+    results = read_results(out)
+    folder = Files(out).folder
+    file = folder / "report.html"
+    with locked(folder):
+        page = report(results, write_figures(results, folder / "comparison_plots"))
+        try:
+            write_atomically(file, page.encode())
+        except OSError as error:
+            raise WotdError(f"{file} can't be written: {error.strerror}") from error
+    return file
+
+
+def report(results: Results, plots: Sequence[Plot]) -> str:
+    """The page as text; figures stand in it as base64."""
+    return PAGE.substitute(
+        summary=escape(summary(results)),
+        facts=_definitions(facts(results)),
+        tables="\n".join(_table(results, section) for section in SECTIONS),
+        figures="\n".join(map(_figure, plots)),
+        failures="\n".join(_failures(name, results.validation.rows[name].failures) for name in results.models),
+    )
+
+
+def summary(results: Results) -> str:
+    """The main finding in a sentence or two."""
+    said = []
+    for kind, names in (("model", results.models), ("baseline", results.baselines)):
+        if known := [(v, name) for name in names if math.isfinite(v := results.number(name, QUALITY[0]))]:
+            said.append(f"The best cosine of a {kind} is {max(known)[0]:.3f} ({max(known)[1]}).")
+    # Of a figure that wasn't measured, being above can't be denied.
+    if results.models and all(math.isfinite(results.best_baseline(path)) for path in QUALITY):
+        above = results.above_baselines()
+        listed = f": {', '.join(above)}" if above else ""
+        said.append(f"{len(above)} of {len(results.models)} models are above every baseline in cosine, Top-1, Top-5 "
+                    f"and Top-20 at once{listed}.")  # fmt: skip
+    return " ".join(said)
+
+
+def facts(results: Results) -> dict[str, str]:
+    """What was measured, on what, and how."""
+    validation, retrieval, benchmarks = results.validation, results.retrieval, results.benchmarks
+    data, context = validation.data, validation.context
+    row = next(iter(validation.rows))
+    counts = {title: results.number(row, f"validation.{key}.count") for key, title in SPLITS.items()}
+    found = {
+        "Data": f"{data.file}: {data.sentences or 0:,} sentences of {data.articles or 0:,} articles",
+        "Targets": ", ".join(f"{n:,.0f} in {title}" for title, n in counts.items() if n > 0),
+        "Embeddings": f"{data.embedding}, {data.dims or 0:,} dimensions, unit length",
+        "Context": f"the last {context} sentences before the target, or as many as its article has; at least five",
+        "Out-of-domain text": data.ood or "none; give it to lvm evaluate --ood",
+        "Presets": ", ".join(f"{name}: {size}" for name, size in results.presets.items()),
+    }
+    if split := data.split:
+        parts = f"{split.train:,} for training, {split.valid:,} for validation, {split.test:,} for test"
+        found["Articles"] = f"{parts}; none is in two parts"
+    if retrieval:
+        among = f"among {retrieval.candidates:,} sentences by cosine, ties counted half"
+        found["Retrieval"] = f"{among}, with {EXCLUSIONS['context']}, for baselines too"
+    if benchmarks:
+        found["Machine"] = ", ".join(f"{key}: {value}" for key, value in benchmarks.machine.items())
+    return found
+
+
+def _definitions(pairs: dict[str, str]) -> str:
+    return "<dl>" + "".join(f"<dt><b>{escape(k)}</b></dt><dd>{escape(v)}</dd>" for k, v in pairs.items()) + "</dl>"
+
+
+def _table(results: Results, section: Section) -> str:
+    found = table_rows(results, section)
+    if not found:
+        return f"<h2>{escape(section.title)}</h2>\n<p>Not measured.</p>"
+    rows = []
+    for row in found:
+        cells = (f"<td>{f'<b>{escape(c.text)}</b>' if c.best else escape(c.text)}</td>" for c in row.cells)
+        note = f'<td colspan="{len(section.columns)}">{escape(row.note)}</td>' if row.note else ""
+        rows.append(f"<tr><th>{escape(row.name)}</th>{''.join(cells)}{note}</tr>")
+    head = "".join(f"<th>{escape(column.title)}</th>" for column in section.columns)
+    ends = {"high": ", higher is better", "low": ", lower is better", "": ""}
+    meanings = _definitions({column.title: column.meaning + ends[column.better] for column in section.columns})
+    return f"""<h2>{escape(section.title)}</h2>
+<p>{escape(section.about)} The best of each column is bold.</p>
+<div class="scroll"><table><tr><th>Predictor</th>{head}</tr>
+{"".join(rows)}
+</table></div>
+<details><summary>Columns</summary>{meanings}</details>"""
+
+
+def _figure(plot: Plot) -> str:
+    data = base64.b64encode(plot.file.read_bytes()).decode()
+    title, caption = escape(plot.title), escape(plot.caption)
+    return f"""<figure><h3>{title}</h3>
+<img src="data:image/png;base64,{data}" alt="{title}"><figcaption>{caption}</figcaption></figure>"""
+
+
+def _failures(name: str, cases: Sequence[Failure]) -> str:
+    found = []
+    for case in cases:
+        before = "".join(f"<p>{escape(text)}</p>" for text in case.context)
+        said = _definitions({"next": case.wanted, "nearest to the prediction": case.got})
+        found.append(f"<h4>{escape(case.title)}: rank {case.rank:,.0f}, cosine {case.cosine:.3f}</h4>{before}{said}")
+    return f"<details><summary>{escape(name)} ({len(cases)})</summary>{''.join(found)}</details>"
