@@ -1,4 +1,4 @@
-"""What trains an encoder best through a quantiser: four gradients and iFSQ's bound, on a finished run's vectors.
+"""What trains an encoder best through a quantiser: straight-through or soft codes, on a finished run's vectors.
 
     python -m benchmarks.bench_gradients [--run DIR] [--seeds N] [--label-weights W …] [--jobs N]
 
@@ -8,35 +8,21 @@ Each seed starts other weights and another order of the words; all are measured 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks.timing import write_results
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.train import fit, label_matrix, split_by_family
 from wotd_mlx.config import GRADIENTS, CodesConfig
 from wotd_mlx.run_folder import RunFolder
-
-if TYPE_CHECKING:
-    import mlx.core as mx
-
-
-class IFSQ(FSQ):
-    r"""FSQ bounded by :math:`2\sigma(1.6 z) - 1 = \tanh(0.8 z)`, which spreads a normal z evenly over the levels.
-
-    Reference:
-        arXiv 2601.17124.
-    """
-
-    def bound(self, z: mx.array) -> mx.array:
-        return super().bound(0.8 * z)
 
 
 class Variant(NamedTuple):
@@ -44,7 +30,6 @@ class Variant(NamedTuple):
 
     codes: str
     gradient: str
-    bound: str
     label_weight: float
 
 
@@ -61,8 +46,6 @@ def measure(folder: str, variant: Variant, seed: int) -> dict[str, float]:
     cfg = CodesConfig(variant.codes, gradient=variant.gradient, label_weight=variant.label_weight)
     mx.random.seed(seed)
     model = Autoencoder(x.shape[1], cfg, config.attributes)
-    if variant.bound == "iFSQ":
-        model.quantizer = IFSQ(cfg.levels, cfg.gradient)
     started = time.perf_counter()
     epochs = sum(1 for _ in fit(model, x, labels, split, cfg, seed))
     seconds = time.perf_counter() - started
@@ -85,9 +68,7 @@ def main() -> None:
     parser.add_argument("--label-weights", type=float, nargs="+", default=[0.0])
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; more than one blurs the seconds")
     given = parser.parse_args()
-    bounds = [(kind, gradient, "tanh" if kind == "fsq" else "none") for kind in KINDS for gradient in GRADIENTS]
-    bounds.append(("fsq", "straight-through", "iFSQ"))
-    variants = [Variant(*bound, weight) for weight in given.label_weights for bound in bounds]
+    variants = [Variant(*each) for each in itertools.product(KINDS, GRADIENTS, given.label_weights)]
     rows = []
     with ProcessPoolExecutor(given.jobs, multiprocessing.get_context("spawn")) as pool:
         runs = [[pool.submit(measure, given.run, v, seed) for seed in range(given.seeds)] for v in variants]

@@ -54,7 +54,7 @@ def test_default_levels_and_gradient_belong_to_the_kind():
     assert CodesConfig("hvq").levels == CodesConfig("fsq").levels == (8, 8, 8, 5)
     assert CodesConfig("rvq").levels == (32, 32, 32, 32)
     assert [CodesConfig(kind).gradient for kind in KINDS] == ["straight-through", "soft", "straight-through"]
-    assert CodesConfig("rvq", gradient="noise").gradient == "noise"
+    assert CodesConfig("rvq", gradient="soft").gradient == "soft"
 
 
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""The four estimators: their values, their gradients, and that codes stay hard outside training."""
+"""The two estimators: their values, their gradients, and that codes stay hard outside training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.codes.test_quantizers import KINDS, normal, small
 from tests.tolerances import close
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import COLD, HOT, annealed, noise, rotation, soft, straight_through, uniform_noise
+from wotd_mlx.codes.gradient import COLD, HOT, annealed, soft, straight_through
 from wotd_mlx.config import GRADIENTS
 
 
@@ -32,36 +32,6 @@ def test_gradient_passes_straight_through_a_quantiser(kind):
     z, weights = normal(50, quantizer.width, seed=2), normal(50, quantizer.width, seed=3)
     want = gradient(lambda z: quantizer.bound(z) / quantizer._unit, z, weights) if kind == "fsq" else weights
     close(gradient(lambda z: quantizer(z).quantized, z, weights), want, "sum_order")
-
-
-def test_rotation_is_the_code_and_turns_gradients_without_changing_their_lengths_beyond_its_scale():
-    z, code, weights = normal(50, 8), normal(50, 8, seed=1), normal(50, 8, seed=2)
-    close(rotation(mx.array(z), mx.array(code)), code, "sum_order")
-    found = np.array(gradient(lambda z: rotation(z, mx.array(code)), z, weights))
-    scale = np.linalg.norm(code, axis=1) / np.linalg.norm(z, axis=1)
-    close(np.linalg.norm(found, axis=1), scale * np.linalg.norm(weights, axis=1), "sum_order")
-    # The angle between a latent and its gradient is the angle between the code and the decoder's gradient.
-    close((found * z).sum(axis=1), (weights * code).sum(axis=1), "sum_order")
-
-
-@pytest.mark.parametrize(("z", "code"), [(0, 0), (0, 1), (1, 0), (1, -1)])
-def test_rotation_and_noise_of_zero_and_of_opposite_vectors_stay_finite(z, code):
-    for estimate in (rotation, noise):
-        found = gradient(lambda v, f=estimate: f(v, mx.full((1, 4), float(code))), np.full((1, 4), z), np.ones((1, 4)))
-        assert np.isfinite(np.array(found)).all()
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("width", [2, 4, 64])
-def test_rotation_matches_vector_quantize_pytorch(width):
-    torch = pytest.importorskip("torch")
-    library = pytest.importorskip("vector_quantize_pytorch.vector_quantize_pytorch")
-    z, code, weights = normal(300, width), normal(300, width, seed=1), normal(300, width, seed=2)
-    theirs = torch.from_numpy(z).requires_grad_()
-    want = library.rotate_to(theirs, torch.from_numpy(code))
-    (want * torch.from_numpy(weights)).sum().backward()
-    close(rotation(mx.array(z), mx.array(code)), want.detach().numpy(), "torch")
-    close(gradient(lambda z: rotation(z, mx.array(code)), z, weights), theirs.grad.numpy(), "torch")
 
 
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 2**31))
@@ -112,25 +82,6 @@ def test_the_temperature_falls_from_hot_to_cold():
     close(path[1:] / path[:-1], np.full(4, path[1] / path[0]), "sum_order")
 
 
-def test_noise_is_as_long_as_the_error_and_has_no_preferred_direction():
-    mx.random.seed(0)
-    z, code = normal(40_000, 3), normal(40_000, 3, seed=1)
-    code = z + 0.5 * code / np.linalg.norm(code, axis=1, keepdims=True)
-    added = np.array(noise(mx.array(z), mx.array(code))) - z
-    close(np.linalg.norm(added, axis=1), np.full(len(z), 0.5), "sum_order")
-    close(added.mean(axis=0), np.zeros(3), "sampled_mean")
-    close(3 * np.cov(added.T) / 0.25, np.eye(3), "sampled_mean")
-
-
-def test_uniform_noise_is_as_wide_as_a_step_and_has_zero_mean():
-    mx.random.seed(0)
-    z, step = normal(40_000, 2), np.array([0.25, 1.0], np.float32)
-    added = np.array(uniform_noise(mx.array(z), mx.array(step))) - z
-    assert (np.abs(added) <= step / 2 + 1e-6).all()
-    close(added.mean(axis=0), np.zeros(2), "sampled_mean")
-    close(12 * added.var(axis=0) / step**2, np.ones(2), "sampled_mean")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
@@ -143,7 +94,7 @@ def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
     close(got.quantized, want.quantized, "exact")
     for ids in (training.ids, got.ids):
         close(ids, want.ids, "ids")
-    assert differs(quantizer, z) == (name in ("soft", "noise"))
+    assert differs(quantizer, z) == (name == "soft")
 
 
 def differs(quantizer: Quantizer, z: mx.array) -> bool:

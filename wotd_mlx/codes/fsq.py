@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import BY_CODE, gap, soft, uniform_noise
+from wotd_mlx.codes.gradient import gap, soft, straight_through
 from wotd_mlx.schemas import Codes
 
 
@@ -22,7 +22,7 @@ class FSQ(Quantizer):
 
     Args:
         levels: codes in each coordinate, 2 or more; there are ``prod(levels)`` IDs.
-        gradient: ``rotation`` turns the whole vector, ``soft`` and ``noise`` take each scalar by itself.
+        gradient: see :mod:`wotd_mlx.codes.gradient`; ``soft`` takes each scalar by itself.
     Shape:
         z (B, Q) -> quantized (B, Q) in [-1, 1], ids (B, Q).
     Reference:
@@ -56,14 +56,12 @@ class FSQ(Quantizer):
 
     def _estimate(self, z: mx.array, code: mx.array) -> mx.array:
         """z, code (B, Q) in [-1, 1] -> what the decoder sees."""
-        if self.estimator == "noise":
-            return uniform_noise(z, 1 / self._unit)
-        if self.estimator == "soft":
-            scalars = [z[:, q : q + 1] for q in range(self.width)]
-            grids = [((mx.arange(k) - k // 2) / (k // 2))[:, None] for k in self.levels]
-            parts = [soft(s, g, self._temperature * gap(s, g)) for s, g in zip(scalars, grids, strict=True)]
-            return mx.concatenate(parts, axis=1)
-        return BY_CODE[self.estimator](z, code)
+        if self.estimator == "straight-through":
+            return straight_through(z, code)
+        scalars = [z[:, q : q + 1] for q in range(self.width)]
+        grids = [((mx.arange(k) - k // 2) / (k // 2))[:, None] for k in self.levels]
+        parts = [soft(s, g, self._temperature * gap(s, g)) for s, g in zip(scalars, grids, strict=True)]
+        return mx.concatenate(parts, axis=1)
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return (ids.astype(mx.float32) - self._unit) / self._unit

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import BY_CODE, gap, soft
+from wotd_mlx.codes.gradient import gap, soft, straight_through
 from wotd_mlx.schemas import Codes
 
 
@@ -42,7 +42,7 @@ class RVQ(Quantizer):
         self.freeze(keys=["books", "counts", "sums"])
 
     def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
-        estimate = BY_CODE.get(self.estimator)
+        hard = self.estimator == "straight-through"
         residual, total = z, mx.zeros_like(z)
         ids: list[mx.array] = []
         parts: list[mx.array] = []
@@ -51,12 +51,13 @@ class RVQ(Quantizer):
             ids.append(_nearest(book, residual))
             code = book[ids[-1]]
             losses.append(((residual - code) ** 2).sum(axis=-1).mean())
-            if estimate:
-                parts.append(estimate(residual, code))
-            else:
-                parts.append(soft(residual, book, self._temperature * gap(residual, book)))
+            parts.append(
+                straight_through(residual, code)
+                if hard
+                else soft(residual, book, self._temperature * gap(residual, book))
+            )
             residual, total = residual - code, total + code
-        quantized = estimate(z, total) if estimate else mx.stack(parts).sum(axis=0)
+        quantized = straight_through(z, total) if hard else mx.stack(parts).sum(axis=0)
         return Codes(quantized, mx.stack(ids, axis=-1), mx.stack(losses).mean()), parts
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:

@@ -11,7 +11,7 @@ from msgspec import Meta
 from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
-GRADIENTS = ("straight-through", "rotation", "soft", "noise")
+GRADIENTS = ("straight-through", "soft")
 
 
 class KindDefaults(NamedTuple):
@@ -19,7 +19,7 @@ class KindDefaults(NamedTuple):
 
     levels: tuple[int, ...]
     latent: int
-    # The best in benchmarks/results/gradients.json; a dictionary learns nothing by gradient.
+    # The better in benchmarks/results/gradients.json; a dictionary learns nothing by gradient.
     gradient: str
 
 
@@ -65,7 +65,7 @@ class CodesConfig:
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
         patience: epochs without a better validation loss before the training stops.
-        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's best.
+        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's better one.
         compile: fuse the training step with ``mx.compile``.
     """
 
