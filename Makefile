@@ -53,7 +53,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,words]'
 	touch $@
 
 # torch first and by its version: whatever asks for it afterwards must find it there.

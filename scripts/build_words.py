@@ -19,7 +19,7 @@ from wotd_mlx.words.builtin import DATA
 from wotd_mlx.words.choose import candidates, corpora_table, counts_table, draft, lexicon
 from wotd_mlx.words.evidence import gather
 from wotd_mlx.words.reading import read_manifest
-from wotd_mlx.words.screen import WordList
+from wotd_mlx.words.screen import WordList, need_packages
 from wotd_mlx.words.table import BUILTIN_COLUMNS, LEXICON_COLUMNS, write_table
 
 
@@ -44,6 +44,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=DATA, help="where the two tables go")
     args = parser.parse_args()
     try:
+        need_packages()
         print(build(args.literature, args.wordlist, args.out))
     except WotdError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The literature provider on a small folder: Gutenberg's wrapping, encodings, names, verse, and bad input."""
 
 import logging
+import sys
 
 import pytest
 
@@ -169,6 +170,16 @@ def test_a_manifest_names_files_of_its_own_folder_only(folder, name, message):
         read_manifest(folder)
     assert f"{manifest}:5: " in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_missing_package_is_named_with_what_installs_it(folder, monkeypatch):
+    for name in ("cefrpy", "better_profanity"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(WotdError) as error:
+        load_literature(folder)
+    assert str(error.value) == (
+        "words from texts need cefrpy, better_profanity; install with `pip install 'wotd-mlx[words]'`"
+    )
 
 
 def test_no_folder(tmp_path):

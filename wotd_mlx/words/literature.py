@@ -26,8 +26,10 @@ def load_literature(folder: str | Path, per_period: int = PER_PERIOD) -> Corpus:
     frequency and verse, as in the built-in table. A folder with one period is compared with today's English.
 
     Raises:
-        WotdError: the manifest or a file can't be used, or no word stands out.
+        WotdError: the manifest or a file can't be used, no word stands out, or a package of the extra `words` is
+            missing.
     """
+    screen.need_packages()
     folder = Path(folder)
     works = read_manifest(folder)
     evidence = gather(works, _shipped().__contains__)

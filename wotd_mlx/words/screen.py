@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ SCOWL_COMMON_MAX = 50
 _SCOWL_FILE = re.compile(r"(?:english|american|british)-(words|upper|proper-names)\.([0-9]{2})")
 _WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{3,}")
 
+# The extra `words`: frequencies, levels, lemmas, and what no table may hold.
+_PACKAGES = ("wordfreq", "cefrpy", "lemminflect", "better_profanity")
+
 # Period slurs, and words whose everyday sense insults a people, which modern profanity lists lack.
 _SLURS = re.compile(
     r"blackamoor|coolie|cretin|cripple|darkie|darky|eskimo|gipsy|gipsies|gypsy|gypsies|half-?breed|halfcaste|harlot"
@@ -28,6 +32,16 @@ _SLURS = re.compile(
     r"|gyp|gypped|tart|minx|slattern|sodom[a-z]*|catamite|eunuch|fornicat[a-z]*|molest[a-z]*|incest[a-z]*|retard[a-z]*"
     r"|ravish[a-z]*"
 )
+
+
+def need_packages() -> None:
+    """See that what judges words is installed.
+
+    Raises:
+        WotdError: some isn't.
+    """
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise WotdError(f"words from texts need {', '.join(missing)}; install with `pip install 'wotd-mlx[words]'`")
 
 
 @cache
