@@ -1,10 +1,10 @@
-"""The thirteen predictors beside their PyTorch twins, and what a longer context costs them.
+"""The thirteen predictors beside their PyTorch reference implementations, and what a longer context costs them.
 
     python -m benchmarks.bench_lvm [--only NAME …] [--quick] [--plot]
 
 Speed: forward and training step (forward, backward, AdamW) of the tiny preset at 384 dimensions, 32 windows of 16
 vectors, dropout 0, two threads a side. As users run them, our step is compiled by ``mx.compile``, as the trainer does,
-and our forward is not, as in evaluation; the twin is eager torch, in the fastest form that it has. Both hold the same
+and our forward is not, as in evaluation; the reference is eager torch, in its fastest form. Both hold the same
 weights, their outputs are compared first, and they take turns in one process.
 
 Context: forward over 5 to 4,096 vectors at batch 1, uncompiled, as a call runs; seconds, MLX's peak memory beyond what
@@ -51,18 +51,18 @@ def config(name: str, **changes: Any) -> Any:
     return preset(name, "tiny", dims=DIMS, dropout=0.0, **changes)
 
 
-def twin_of(name: str) -> tuple[Any, Any]:
-    """The PyTorch twin in its fastest form, and the rules that give its weights our names."""
+def reference_of(name: str) -> tuple[Any, Any]:
+    """The PyTorch reference in its fastest form, and the rules that give its weights our names."""
     module = import_module(f"converters.torch.{name}")
     if name == "linformer":
-        return module.Twin(config(name), fast=True), module.rules(config(name))
+        return module.Reference(config(name), fast=True), module.rules(config(name))
     # transformers fills a sequence up to a whole chunk, and computes with what it filled in.
     cfg = config(name, chunk=LENGTH) if name in ("mamba2", "hybrid") else config(name)
-    return module.Twin(cfg), module.rules(cfg)
+    return module.Reference(cfg), module.rules(cfg)
 
 
 def speed(name: str, quick: bool) -> dict[str, Any]:
-    """Forward and training step, ours and the twin's; to be called in a fresh process."""
+    """Forward and training step, ours and the reference's; to be called in a fresh process."""
     import mlx.core as mx
     import torch
 
@@ -71,16 +71,18 @@ def speed(name: str, quick: bool) -> dict[str, Any]:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     mx.random.seed(0)
-    twin, rules = twin_of(name)
+    reference, rules = reference_of(name)
     model = build(name, config(name))
-    model.load_weights(list(map_arrays(to_mlx({n: w.numpy() for n, w in twin.state_dict().items()}, rules)).items()))
+    model.load_weights(
+        list(map_arrays(to_mlx({n: w.numpy() for n, w in reference.state_dict().items()}, rules)).items())
+    )
     rng = np.random.default_rng(0)
     x, target = (rng.normal(size=(BATCH, LENGTH, DIMS)).astype(np.float32) for _ in range(2))
-    calls = calls_of_ours(model, x, target) | calls_of_the_twin(twin, x, target)
-    want, got = np.asarray(calls["twin forward"]()), np.asarray(calls["ours forward"]())
+    calls = calls_of_ours(model, x, target) | calls_of_the_reference(reference, x, target)
+    want, got = np.asarray(calls["reference forward"]()), np.asarray(calls["ours forward"]())
     difference = float(np.abs(got - want).max())
     if not difference < 1e-3:
-        raise RuntimeError(f"{name} and its twin differ by {difference}: their times can't be compared")
+        raise RuntimeError(f"{name} and its reference differ by {difference}: their times can't be compared")
 
     repeats, warmup = (3, 1) if quick else (turns(calls.values()), 3)
     # Forward and step apart: each leaves the caches as the other side of the same pair finds them.
@@ -92,7 +94,7 @@ def speed(name: str, quick: bool) -> dict[str, Any]:
         "repeats": repeats,
         "largest_difference": difference,
         **{f"{n.replace(' ', '_')}_ms": s * 1e3 for n, s in found.items()},
-        **{f"{kind}_ratio": found[f"ours {kind}"] / found[f"twin {kind}"] for kind in ("forward", "step")},
+        **{f"{kind}_ratio": found[f"ours {kind}"] / found[f"reference {kind}"] for kind in ("forward", "step")},
     }
 
 
@@ -139,27 +141,27 @@ def calls_of_ours(model: Any, x: Any, target: Any) -> dict[str, Callable[[], Any
     return {"ours forward": forward, "ours step": step}
 
 
-def calls_of_the_twin(twin: Any, x: Any, target: Any) -> dict[str, Callable[[], Any]]:
-    """The same of the twin."""
+def calls_of_the_reference(reference: Any, x: Any, target: Any) -> dict[str, Callable[[], Any]]:
+    """The same of the reference."""
     import torch
 
     given, wanted = torch.from_numpy(x), torch.from_numpy(target)
-    optimizer = torch.optim.AdamW(twin.parameters(), lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=RATE, weight_decay=DECAY)
 
     def forward() -> Any:
-        twin.eval()
+        reference.eval()
         with torch.inference_mode():
-            return twin(given)
+            return reference(given)
 
     def step() -> float:
-        twin.train()
+        reference.train()
         optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.mse_loss(twin(given), wanted)
+        loss = torch.nn.functional.mse_loss(reference(given), wanted)
         loss.backward()
         optimizer.step()
         return float(loss.item())
 
-    return {"twin forward": forward, "twin step": step}
+    return {"reference forward": forward, "reference step": step}
 
 
 def turns(calls: Any) -> int:
@@ -300,8 +302,10 @@ def main() -> None:
 def told(found: Mapping[str, Any]) -> str:
     """A model's figures in one line."""
     fast, costs = found["speed"], found["context"]
-    pairs = (f"{kind} {fast[f'ours_{kind}_ms']:.1f} / {fast[f'twin_{kind}_ms']:.1f} ms = {fast[f'{kind}_ratio']:.2f}×"
-             for kind in ("forward", "step"))  # fmt: skip
+    pairs = []
+    for kind in ("forward", "step"):
+        ours, reference = fast[f"ours_{kind}_ms"], fast[f"reference_{kind}_ms"]
+        pairs.append(f"{kind} {ours:.1f} / {reference:.1f} ms = {fast[f'{kind}_ratio']:.2f}×")
     last = costs["rows"][-1]
     exponents = ", ".join("–" if costs[k] is None else f"{costs[k]:.2f}" for k in EXPONENTS)
     return (

@@ -1,10 +1,10 @@
 """How long a Core ML package takes to load and to predict, on each kind of compute unit. macOS only.
 
-    python -m benchmarks.coreml_latency build/box build/encoder/VectorEncoder.mlpackage [--units CPU_ONLY CPU_AND_NE]
+    python -m benchmarks.coreml_latency build/bundle build/encoder/VectorEncoder.mlpackage [--units CPU_ONLY CPU_AND_NE]
 
 Each package and unit has a process of its own, so that its memory and its first load are nobody else's. A cold load
 compiles the package and specialises it for the unit; where the system remembers that work from an earlier run, it is
-shorter. A warm load reads what was compiled. A box (a folder with manifest.json) is fed its own fixtures in turn, a
+shorter. A warm load reads what was compiled. A bundle (a folder with manifest.json) is fed its own fixtures in turn, a
 bare package zeros. Elsewhere than on macOS it says so and exits with 2.
 """
 
@@ -76,7 +76,7 @@ def measure(
 
 
 def find_package(path: Path) -> Path:
-    """The package itself, or the one in a box."""
+    """The package itself, or the one in a bundle."""
     if path.suffix == ".mlpackage":
         found = [path] if path.is_dir() else []
     else:
@@ -87,7 +87,7 @@ def find_package(path: Path) -> Path:
 
 
 def examples_for(path: Path) -> list[Inputs]:
-    """A box's fixtures as inputs of its package; zeros for a bare package."""
+    """A bundle's fixtures as inputs of its package; zeros for a bare package."""
     import numpy as np
 
     from converters.coreml.executor import load_package
@@ -169,7 +169,7 @@ def isolated(path: Path, units: str, runs: int) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="BOX_OR_PACKAGE", help="a .mlpackage, or an export")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="BUNDLE_OR_PACKAGE", help="a .mlpackage, or an export")
     parser.add_argument("--units", nargs="+", choices=UNITS, default=UNITS, help="compute units that Core ML may use")
     parser.add_argument("--runs", type=int, default=200, help="predictions that are timed (default: 200)")
     parser.add_argument("--out", type=Path, default=RESULTS / "coreml_latency.json", help="the JSON file to write")

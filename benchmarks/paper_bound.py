@@ -1,6 +1,6 @@
 """The least time that a package can take on Apple's chips, from published figures: nothing here was measured.
 
-    python -m benchmarks.paper_bound build/box/TextEncoder.mlpackage [--markdown]
+    python -m benchmarks.paper_bound build/bundle/TextEncoder.mlpackage [--markdown]
 
 Two numbers a chip. The bound: max(bytes read / bandwidth, FLOPs / peak), which no run can beat as long as the weights
 come from memory. A cautious figure: all stored weights at half the bandwidth, a tenth of the peak, and the time of one
@@ -201,7 +201,7 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Bounds of the packages that the command line names, into a JSON file or as a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="BOX_OR_PACKAGE", help="a .mlpackage, or an export")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="BUNDLE_OR_PACKAGE", help="a .mlpackage, or an export")
     parser.add_argument("--markdown", action="store_true", help="print the table too")
     parser.add_argument("--out", type=Path, default=RESULTS / "paper_bound.json", help="the JSON file to write")
     arguments = parser.parse_args(argv)

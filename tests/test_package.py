@@ -97,9 +97,9 @@ def test_the_wheel_installs_and_its_command_runs_from_another_folder(finished, t
     assert (site / "converters" / "py.typed").exists()
     command = [binaries / "wotd-mlx", "encode", "--run", finished.run, "--json", "forsooth"]
     assert b'"id"' in subprocess.run(command, check=True, capture_output=True, cwd=tmp_path).stdout
-    command = [binaries / "wotd-mlx", "export", "encoder", "--run", finished.run, "--out", "box", "--json"]
+    command = [binaries / "wotd-mlx", "export", "encoder", "--run", finished.run, "--out", "bundle", "--json"]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-    assert (tmp_path / "box" / "Encoder.mlpackage").is_dir()
+    assert (tmp_path / "bundle" / "Encoder.mlpackage").is_dir()
 
 
 def test_links_between_pages_lead_somewhere():

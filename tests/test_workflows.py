@@ -73,7 +73,7 @@ def test_scripts_can_be_run():
         assert (ROOT / script).stat().st_mode & 0o100, script
 
 
-def test_the_swift_package_is_exported_with_the_box():
+def test_the_swift_package_is_exported_with_the_bundle():
     folders = {step["working-directory"] for file in WORKFLOWS for step in steps(file) if "working-directory" in step}
-    assert folders == {"build/box/WOTDKit"}
+    assert folders == {"build/bundle/WOTDKit"}
     assert (ROOT / "wotd_mlx" / "export" / "WOTDKit" / "Package.swift").is_file()

@@ -19,7 +19,7 @@ from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 from converters.coreml.compress import COMPRESSIONS, compress
 from converters.coreml.errors import ConversionError, UnsupportedOpsError
 from converters.coreml.graph import Array, Graph, Node, Tensor
-from converters.coreml.ops import OPS, Site
+from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
 from converters.coreml.toolkit import quiet, working_in
 
@@ -112,8 +112,8 @@ def check_supported(graph: Graph) -> Graph:
     rows = []
     for name, count in Counter(node.op for node in missing).most_common():
         scopes = Counter(node.scope or "the function itself" for node in missing if node.op == name)
-        places = ", ".join(scope for scope, _ in scopes.most_common(4)) + (", …" if len(scopes) > 4 else "")
-        rows.append(f"{name} ×{count} (in {places})")
+        modules = ", ".join(scope for scope, _ in scopes.most_common(4)) + (", …" if len(scopes) > 4 else "")
+        rows.append(f"{name} ×{count} (in {modules})")
     raise UnsupportedOpsError(
         f"no lowering for {len(rows)} of the {len(graph.counts())} primitives: {'; '.join(rows)}. "
         "docs/reference/ops.md lists what converts; write that part with other operations, or add the op to "
@@ -166,10 +166,10 @@ def lower(graph: Graph, target: str = "iOS17") -> Program:
 
 def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, target: str) -> list[Var]:
     op = OPS[node.op]
-    site = Site(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target])
-    raw = op.raw or is_complex(site)
+    ctx = LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target])
+    raw = op.raw or is_complex(ctx)
     operands = [values[name] if raw else _variable(values, name) for name in node.inputs]
-    made = (complex_lowering(site) if is_complex(site) else op.lower)(site, *operands)
+    made = (complex_lowering(ctx) if is_complex(ctx) else op.lower)(ctx, *operands)
     made = list(made) if isinstance(made, list | tuple) else [made]
     for tensor, var in zip(node.outputs, made, strict=True):
         if tuple(var.shape) != tensor.shape or var.dtype != _inner(tensor):

@@ -123,7 +123,7 @@ FREE = ("const", "constexpr_")
 """Constants, plain and compressed: they are unpacked when a package is loaded."""
 
 
-class _Site(NamedTuple):
+class _Call(NamedTuple):
     """An operation with the types of what it reads and makes."""
 
     op: Operation
@@ -142,7 +142,7 @@ class _Site(NamedTuple):
         return any(b in {v.name for v in self.read} for b in self.op.inputs.get(parameter, ()) if isinstance(b, str))
 
 
-def _sites(package: Package) -> Iterator[_Site]:
+def _calls(package: Package) -> Iterator[_Call]:
     types = {v.name: v for v in package.inputs} | {v.name: v for o in package.operations for v in o.outputs}
     computed = {v.name for v in package.inputs}
     true = {o.name for o in package.operations if o.type == "const" and _is_true(o.attributes["val"])}
@@ -156,7 +156,7 @@ def _sites(package: Package) -> Iterator[_Site]:
             if not isinstance(b, str) or b in types
         }
         flags = frozenset(k for k, (b, *_) in op.inputs.items() if (b in true if isinstance(b, str) else _is_true(b)))
-        yield _Site(op, tuple(types[n] for n in names if n in computed), given, flags)
+        yield _Call(op, tuple(types[n] for n in names if n in computed), given, flags)
         computed.update(v.name for v in op.outputs)
 
 
@@ -164,52 +164,52 @@ def _is_true(value: Array) -> bool:
     return value.dtype == bool and value.ndim == 0 and bool(value)
 
 
-def _of_type(site: _Site) -> Finding | None:
-    if site.op.blocks:
+def _of_type(call: _Call) -> Finding | None:
+    if call.op.blocks:
         return BY_TYPE["cond"]
-    return BY_TYPE.get(site.op.type)
+    return BY_TYPE.get(call.op.type)
 
 
-def _gather(site: _Site) -> Finding | None:
-    if site.op.type != "gather" or not site.computed("indices"):
+def _gather(call: _Call) -> Finding | None:
+    if call.op.type != "gather" or not call.computed("indices"):
         return None
     return Finding("a lookup: indices that are computed take it to the CPU", EMBEDDING)
 
 
-def _computed_start(site: _Site) -> Finding | None:
-    if not site.op.type.startswith("slice_by") or not any(site.computed(p) for p in ("begin", "end", "size")):
+def _computed_start(call: _Call) -> Finding | None:
+    if not call.op.type.startswith("slice_by") or not any(call.computed(p) for p in ("begin", "end", "size")):
         return None
-    return Finding("a slice whose place is computed is not supported", STUDY)
+    return Finding("a slice whose position is computed is not supported", STUDY)
 
 
-def _whole_numbers(site: _Site) -> Finding | None:
-    if all(v.dtype not in ("int32", "int64") for v in site.values):
+def _whole_numbers(call: _Call) -> Finding | None:
+    if all(v.dtype not in ("int32", "int64") for v in call.values):
         return None
     return Finding("int32 tensors are not supported", STUDY)
 
 
-def _single_precision(site: _Site) -> Finding | None:
+def _single_precision(call: _Call) -> Finding | None:
     # Casts between float32 and float16 at a program's edges are themselves supported (the study, section 0.5).
-    if site.op.type == "cast" or all(v.dtype not in ("fp32", "fp64") for v in site.values):
+    if call.op.type == "cast" or all(v.dtype not in ("fp32", "fp64") for v in call.values):
         return None
     return Finding("it computes in float32; the Neural Engine computes in float16", TYPED_EXECUTION)
 
 
-def _open_shape(site: _Site) -> Finding | None:
-    if all(v.shape is not None and None not in v.shape for v in site.values):
+def _open_shape(call: _Call) -> Finding | None:
+    if all(v.shape is not None and None not in v.shape for v in call.values):
         return None
     return Finding("its shape is not fixed", FLEXIBLE)
 
 
-def _size(site: _Site) -> Finding | None:
-    largest = max((d or 0 for v in site.values for d in v.shape or ()), default=0)
-    inner = (site.given.get("x") or (0,))[-2 if "transpose_x" in site.flags else -1] or 0
-    kernel = site.given.get("weight", ())[2:] if site.op.type.startswith("conv") else ()
-    if max((len(v.shape or ()) for v in site.values), default=0) > 5:
+def _size(call: _Call) -> Finding | None:
+    largest = max((d or 0 for v in call.values for d in v.shape or ()), default=0)
+    inner = (call.given.get("x") or (0,))[-2 if "transpose_x" in call.flags else -1] or 0
+    kernel = call.given.get("weight", ())[2:] if call.op.type.startswith("conv") else ()
+    if max((len(v.shape or ()) for v in call.values), default=0) > 5:
         return Finding("its rank is over 5", STUDY)
     if largest > MAX_DIM:
         return Finding(f"a dimension of {largest:,} is over {MAX_DIM:,}", STUDY)
-    if site.op.type in ("matmul", "linear") and inner > MAX_INNER:
+    if call.op.type in ("matmul", "linear") and inner > MAX_INNER:
         return Finding(f"sums over {inner:,} are longer than {MAX_INNER:,}", STUDY)
     if kernel and ((kernel[-1] or 0) > MAX_KERNEL_WIDTH or (len(kernel) > 1 and (kernel[-2] or 0) > MAX_KERNEL_HEIGHT)):
         return Finding(f"a kernel over {MAX_KERNEL_HEIGHT} high or {MAX_KERNEL_WIDTH} wide", STUDY)
@@ -218,16 +218,16 @@ def _size(site: _Site) -> Finding | None:
     return None
 
 
-def _unheard_of(site: _Site) -> Finding | None:
-    kinds = {v.dtype for v in site.values}
-    if site.op.type == "cast" and kinds <= {"fp16", "fp32"}:
+def _unheard_of(call: _Call) -> Finding | None:
+    kinds = {v.dtype for v in call.values}
+    if call.op.type == "cast" and kinds <= {"fp16", "fp32"}:
         return None
-    if site.op.type in SEEN and (kinds <= {"fp16", "bool"} or site.op.type in ("quantize", "dequantize")):
+    if call.op.type in SEEN and (kinds <= {"fp16", "bool"} or call.op.type in ("quantize", "dequantize")):
         return None
     return Finding("public sources neither show it on the Neural Engine nor off it", SILENT, "unknown")
 
 
-RULES: tuple[Callable[[_Site], Finding | None], ...] = (
+RULES: tuple[Callable[[_Call], Finding | None], ...] = (
     *(_of_type, _gather, _computed_start, _whole_numbers, _single_precision, _open_shape, _size, _unheard_of),
 )
 """In order; the first that finds something names the reason."""
@@ -250,8 +250,8 @@ def report(package: str | Path | Package, measured: bool = False) -> list[Row]:
             for op, name, device in preferred_devices(loaded.path)
             if device != "Neural Engine"
         )
-    found = ((site, next(filter(None, (rule(site) for rule in RULES)), None)) for site in _sites(loaded))
-    return _rows((site.op.type, site.op.name, finding) for site, finding in found if finding)
+    found = ((call, next(filter(None, (rule(call) for rule in RULES)), None)) for call in _calls(loaded))
+    return _rows((call.op.type, call.op.name, finding) for call, finding in found if finding)
 
 
 def _rows(found: Iterator[tuple[str, str, Finding]]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""A ``.pt`` checkpoint of a PyTorch twin, ``torch.save(twin.state_dict(), file)``, to our weights and back.
+"""A reference implementation's checkpoint, ``torch.save(reference.state_dict(), "x.pt")``, as our weights and back.
 
 No number changes on the way, whatever its type: weights are moved as the integers that their bits are.
 """
@@ -47,7 +47,7 @@ def read_pt(name: str, file: Path, cfg: Any) -> dict[str, mx.array]:
 
 
 def write_pt(name: str, weights: Mapping[str, mx.array], file: Path, cfg: Any) -> None:
-    """Write weights under a twin's names, for ``Twin(cfg).load_state_dict(torch.load(file))``.
+    """Write weights under the reference's names, for ``Reference(cfg).load_state_dict(torch.load(file))``.
 
     Args:
         weights: all of ``build(name, cfg)``, frozen ones too; of a trained ``NextVector``, those of its ``predictor``.
@@ -79,22 +79,22 @@ def _load(file: Path) -> dict[str, torch.Tensor]:
         first = str(error).strip().split("\n")[0]
         raise ValueError(
             f"{file} can't be read as a checkpoint ({type(error).__name__}: {first}); it is cut short, or holds more "
-            "than tensors: write it with torch.save(twin.state_dict(), file)"
+            "than tensors: write it with torch.save(reference.state_dict(), file)"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         held = f"a dict of {', '.join(map(str, list(state)[:5]))}" if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f"{file} holds {held}; expected names and tensors: torch.save(twin.state_dict(), file)")
+        raise ValueError(f"{file} holds {held}; expected names and tensors: torch.save(reference.state_dict(), file)")
     return state
 
 
 def _check(state: Mapping[str, torch.Tensor], name: str, module: Any, cfg: Any, where: str) -> None:
-    """Raise ValueError where names, shapes or types aren't those of the twin."""
+    """Raise ValueError where names, shapes or types aren't those of the reference."""
     try:
         with torch.device("meta"):
-            twin = module.Twin(cfg)
+            reference = module.Reference(cfg)
     except NotImplementedError:  # performer-pytorch draws its directions by way of the CPU
-        twin = module.Twin(cfg)
-    expected = {key: tuple(tensor.shape) for key, tensor in twin.state_dict().items()}
+        reference = module.Reference(cfg)
+    expected = {key: tuple(tensor.shape) for key, tensor in reference.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     wrong = sorted((key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)), key=str)
     if wrong:

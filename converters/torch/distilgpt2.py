@@ -1,4 +1,4 @@
-"""The PyTorch twin of DistilGPT2: transformers' GPT2Model, given vectors instead of tokens."""
+"""The reference implementation of DistilGPT2: transformers' GPT2Model, given vectors instead of tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2Model
 from converters.torch.names import SAME, SWAPPED, Rule, both
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any):

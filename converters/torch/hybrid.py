@@ -1,4 +1,4 @@
-"""The hybrid's twin: transformers' ``BambaModel`` between two linear layers, on its plain torch path.
+"""The hybrid's reference implementation: transformers' ``BambaModel`` between two linear layers, on its torch path.
 
 Seen in transformers 5.23, and of no effect here: with a cache and no ``position_ids`` its positions begin anew at 0 in
 each call; its single-step form leaves ``time_step_limit`` out, which its chunked form heeds.
@@ -16,7 +16,7 @@ from converters.torch.mamba2 import mixer_rules
 from converters.torch.names import Rule, both
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D), without a cache."""
 
     def __init__(self, cfg: Any) -> None:

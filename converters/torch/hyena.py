@@ -1,4 +1,4 @@
-"""Hyena's twin: the paper's definition 3.1 in torch, convolutions by ``torch.fft``.
+"""Hyena's reference implementation: the paper's definition 3.1 in torch, convolutions by ``torch.fft``.
 
 No package has these filters: stripedhyena 0.2.2 sums its long filters of poles and residues, a modal form without a
 network of the position and with one long convolution a block; the authors' own code is no package, and has one long
@@ -46,7 +46,7 @@ class Operator(nn.Module):
         self.out = nn.Linear(cfg.width, cfg.width)
 
     def filters(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, W, L), without the weight of the place itself."""
+        """(N, W, L), without the weight of the position itself."""
         cfg, L = self.cfg, x.shape[1]
         time = torch.arange(L, device=x.device, dtype=torch.float64) / cfg.longest
         waves = torch.exp(2j * math.pi * time[:, None] * torch.arange(cfg.waves, device=x.device))
@@ -83,7 +83,7 @@ class Block(nn.Module):
         return y
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any) -> None:

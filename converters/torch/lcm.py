@@ -1,7 +1,7 @@
-"""Twin of Base-LCM: transformers' Llama between two linear layers, with the normaliser around them.
+"""Reference implementation of Base-LCM: transformers' Llama between two linear layers, with the normaliser around them.
 
 Llama is the paper's decoder: pre-norm RMSNorm, rotary positions on the halves of each head, SwiGLU. The two-tower mode
-has no third party's twin (the authors' release needs fairseq2): it is checked against the paper's equations.
+has no third party's implementation (the authors' release needs fairseq2): it is checked against the paper's equations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaModel
 from converters.torch.names import Rule, both
 
 
-class Twin(torch.nn.Module):
+class Reference(torch.nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any) -> None:

@@ -1,8 +1,9 @@
-"""The Linformer of the linformer package 0.2.3, each place run on the sequence up to it.
+"""The Linformer of the linformer package 0.2.3, each position run on the sequence up to it.
 
 The package has no causal form: a layer's slots hold the whole sequence. Run on a prefix it takes the projections'
-first rows, so its last place is what a causal model may know there. The twin does that at every place of every layer,
-a loop that costs L times as much; ``fast=True`` computes the same at once with masks, from the package's weights.
+first rows, so its last position is what a causal model may know there. The reference does so at each position of each
+layer, a loop that costs L times as much; ``fast=True`` computes the same at once with masks, from the package's
+weights.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from converters.torch.names import Rule, both
 
 
 def prefix_attention(attention: LinformerSelfAttention, x: torch.Tensor) -> torch.Tensor:
-    """The package's layer on each prefix of x (B, L, D), its last place kept -> (B, L, D)."""
+    """The package's layer on each prefix of x (B, L, D), its last position kept -> (B, L, D)."""
     return torch.cat([attention(x[:, : t + 1])[:, -1:] for t in range(x.shape[1])], dim=1)
 
 
@@ -34,8 +35,8 @@ def masked_attention(attention: LinformerSelfAttention, x: torch.Tensor) -> torc
     return attention.to_out(out.transpose(1, 2).reshape(B, L, -1))
 
 
-class Twin(torch.nn.Module):
-    """The package's blocks between linear layers, with places as in its language model and a last norm."""
+class Reference(torch.nn.Module):
+    """The package's blocks between linear layers, with positions as in its language model and a last norm."""
 
     def __init__(self, cfg: Any, fast: bool = False):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The PyTorch twin of the LSTM: torch.nn.LSTM between two linear layers."""
+"""The reference implementation of the LSTM: torch.nn.LSTM between two linear layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from converters.torch.names import Rule, both
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any):

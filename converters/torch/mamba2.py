@@ -1,4 +1,4 @@
-"""Mamba-2's twin: transformers' ``Mamba2Model`` between two linear layers, on its plain torch path.
+"""Mamba-2's reference implementation: transformers' ``Mamba2Model`` between two linear layers, on its plain torch path.
 
 Seen in transformers 5.23, and of no effect here: its single-step form leaves ``time_step_limit`` out, which its chunked
 form heeds; it repeats B and C once a head, and fills a sequence up to a whole chunk.
@@ -15,7 +15,7 @@ from transformers import Mamba2Config, Mamba2Model
 from converters.torch.names import TAPS, Rule, both
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D), without a cache."""
 
     def __init__(self, cfg: Any) -> None:

@@ -2,12 +2,12 @@
 
 Two faults of the package, and one thing to know:
 
-- ``softmax_kernel`` takes off the highest product over all features *and places* from every key, then adds its ε of
-  1e-4: what ε weighs at one place depends on later places, so a causal model sees a little of its future. The twin
-  calls the same function with ε = 0, where the maximum cancels, and a zero key beside the others, whose features are
-  exp(−maximum): divided by them, the keys' features are those of the paper, and ε is added to these.
+- ``softmax_kernel`` takes off the highest product over all features *and positions* from every key, then adds its ε of
+  1e-4: what ε weighs at one position depends on later positions, so a causal model sees a little of its future. Here
+  the same function is called with ε = 0, where the maximum cancels, and a zero key beside the others, whose features
+  are exp(−maximum): divided by them, the keys' features are those of the paper, and ε is added to these.
 - ``gaussian_orthogonal_random_matrix`` uses LAPACK's Q as it comes. Its columns lean to one side (the first has a
-  negative first number always), so the features are biased. Ours are drawn evenly; the twin takes any.
+  negative first number always), so the features are biased. Ours are drawn evenly; the reference takes any.
 - ``causal_linear_attention_noncuda`` has ``chunk_size=128``, which is the number of chunks and not their size.
 """
 
@@ -49,7 +49,7 @@ class CausalAttention(FastAttention):
         return causal_linear_attention_noncuda(q, k, v, eps=0.0)
 
 
-class Twin(torch.nn.Module):
+class Reference(torch.nn.Module):
     """The package's blocks between linear layers, with rotary positions and a last norm as in its language model."""
 
     def __init__(self, cfg: Any):
@@ -70,8 +70,8 @@ class Twin(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (B, L, D) -> predictions (B, L, D)."""
         x = self.embed(x)
-        places = FixedPositionalEmbedding(self.head_width, x.shape[1])(x)
-        return self.head(self.norm(self.blocks(x, pos_emb=places)))
+        positions = FixedPositionalEmbedding(self.head_width, x.shape[1])(x)
+        return self.head(self.norm(self.blocks(x, pos_emb=positions)))
 
 
 def rules(cfg: Any) -> list[Rule]:

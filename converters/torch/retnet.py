@@ -1,4 +1,4 @@
-"""The RetNet twin: yet-another-retnet's decoder layers, mended to the paper."""
+"""The RetNet's reference implementation: yet-another-retnet's decoder layers, mended to the paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def decay_gammas(num_heads: int, device: Any = None, dtype: Any = None) -> torch
     return 1 - 2.0 ** (-5 - torch.arange(num_heads, device=device, dtype=dtype))
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D) by yet-another-retnet 0.5.1, parallel form.
 
     What is mended there, by the paper (arXiv 2307.08621):
@@ -68,7 +68,7 @@ class Twin(nn.Module):
 
 
 def rules(cfg: Any) -> list[Rule]:
-    """The twin rotates neighbours, ours the two halves of a head, so rows of queries and keys change places."""
+    """The reference rotates neighbours, ours the two halves of a head, so rows of queries and keys change places."""
     pairs, width = cfg.width // cfg.heads // 2, cfg.width
 
     halves = Layout(

@@ -1,4 +1,4 @@
-"""The RWKV-7 twin: rwkv7-hf's model, whose layers are read step by step."""
+"""RWKV-7's reference implementation: rwkv7-hf's model, whose layers are read step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 from converters.torch.names import Rule, both, reshaped
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D) by rwkv7-hf 0.9.0 in place of the token table's vectors.
 
     No fault was found in it, but it starts mixes, key scales and bonuses at zero, where removal keys can't be

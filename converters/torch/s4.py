@@ -1,8 +1,8 @@
-"""S4's twin: algorithm 1 of the paper in torch's complex numbers, over all N states rather than one of each pair.
+"""S4's reference implementation: algorithm 1 of the paper in torch's complex numbers, over all N states.
 
 No package has it. s4-torch 0.0.1 is a page of JAX functions without a layer, a weight, HiPPO or the kernel by the
-generating function: its matrices are drawn uniformly; ``k_conv`` raises Ā to the same power ``l`` at every place, its
-loop variable being ``i``; the direct form of ``causal_convolution`` takes one column instead of the first L places; its
+generating function: its matrices are drawn uniformly; ``k_conv`` raises Ā to the same power ``l`` everywhere, its loop
+variable being ``i``; the direct form of ``causal_convolution`` takes one column instead of the first L numbers; its
 ``discretize`` is right. transformers 5.23 and mambapy 1.2 have Mamba's selective spaces, which are no convolutions, and
 no S4. ``tests/parity/test_s4.py`` holds ours to the definition, dense HiPPO-LegS matrices in float64.
 """
@@ -92,7 +92,7 @@ class Block(nn.Module):
         return y
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any) -> None:

@@ -1,4 +1,4 @@
-"""The PyTorch twin of the Transformer: torch.nn.TransformerDecoder, both of its masks causal."""
+"""The reference implementation of the Transformer: torch.nn.TransformerDecoder, both of its masks causal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from converters.torch.names import Rule, both
 
 
-class Twin(nn.Module):
+class Reference(nn.Module):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any):

@@ -29,7 +29,7 @@ CASES = {
     "transposed_matmul": (lambda x: mb.matmul(x=x, y=half(8, 3), transpose_x=True), (8, 5), 2 * 15 * 8),
     "batched_matmul": (lambda x: mb.matmul(x=x, y=x, transpose_y=True), (2, 4, 5, 8), 2 * 2 * 4 * 25 * 8),
     "linear": (lambda x: mb.linear(x=x, weight=half(16, 8), bias=half(16)), (4, 8), 2 * 4 * 16 * 8),
-    # 6 channels of 3 × 4 places, each a sum over 2 channels of 3 × 3.
+    # 6 channels of 3 × 4 positions, each a sum over 2 channels of 3 × 3.
     "conv": (lambda x: mb.conv(x=x, weight=half(6, 2, 3, 3)), (1, 2, 5, 6), 2 * 6 * 12 * 18),
     "grouped_conv": (lambda x: mb.conv(x=x, weight=half(6, 1, 3, 3), groups=2), (1, 2, 5, 6), 2 * 6 * 12 * 9),
     "conv_transpose": (lambda x: mb.conv_transpose(x=x, weight=half(2, 6, 3, 3)), (1, 2, 5, 6), 2 * 60 * 54),

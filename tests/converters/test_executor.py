@@ -295,7 +295,7 @@ class Encoder(nn.Module):
 
     def __init__(self, vocab=50, width=32, heads=4, depth=2, length=10):
         super().__init__()
-        self.words, self.places = nn.Embedding(vocab, width), nn.Embedding(length, width)
+        self.words, self.positions = nn.Embedding(vocab, width), nn.Embedding(length, width)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, 4 * width, activation="gelu", batch_first=True)
             for _ in range(depth)
@@ -304,7 +304,7 @@ class Encoder(nn.Module):
 
     def forward(self, ids):
         # Sizes as Python numbers: coremltools 9 can't fold traced ones with NumPy 2.4.
-        x = self.words(ids) + self.places.weight
+        x = self.words(ids) + self.positions.weight
         for layer in self.layers:
             q, k, v = F.linear(x, layer.self_attn.in_proj_weight, layer.self_attn.in_proj_bias).chunk(3, -1)
             q, k, v = (

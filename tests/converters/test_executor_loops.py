@@ -29,24 +29,24 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_scatters(mode, tmp_path):
-    """Each kind of scatter, with places hit twice where the order doesn't matter, by a loop over elements."""
+    """Each kind of scatter, with positions hit twice where the order doesn't matter, by a loop over elements."""
     rows = np.array([2, 0, 2] if mode != "update" else [2, 0, 1], np.int32)
     inputs = {"x": X[0], "u": POSITIVE[1]}
     wants = [X[0].astype(np.float64), X[0].astype(np.float64), X[0].astype(np.float64)]
     along = np.broadcast_to(rows[:, None], (3, 4)).copy()
-    places = np.stack([rows, np.array([1, 3, 1])], axis=1).astype(np.int32)
+    positions = np.stack([rows, np.array([1, 3, 1])], axis=1).astype(np.int32)
     for i in range(3):
         for j in range(4):
             for want in wants[:2]:
                 want[rows[i], j] = MODES[mode](want[rows[i], j], POSITIVE[1, i, j])
-        wants[2][tuple(places[i])] = MODES[mode](wants[2][tuple(places[i])], POSITIVE[1, i, 0])
+        wants[2][tuple(positions[i])] = MODES[mode](wants[2][tuple(positions[i])], POSITIVE[1, i, 0])
 
     def program(x, u):
         first = Builder.slice_by_index(x=u, begin=[0, 0], end=[3, 1], squeeze_mask=[False, True])
         return (
             Builder.scatter(data=x, indices=rows, updates=u, axis=0, mode=mode),
             Builder.scatter_along_axis(data=x, indices=along, updates=u, axis=0, mode=mode),
-            Builder.scatter_nd(data=x, indices=places, updates=first, mode=mode),
+            Builder.scatter_nd(data=x, indices=positions, updates=first, mode=mode),
         )
 
     check(build(tmp_path / "m.mlpackage", program, inputs), inputs, wants, "executor")

@@ -90,7 +90,7 @@ def test_shares_add_up_to_one():
 
 
 @pytest.fixture
-def box(tmp_path):
+def bundle(tmp_path):
     def scored(token_ids, mask):
         return Builder.mul(x=Builder.cast(x=token_ids, dtype="fp32"), y=mask)
 
@@ -100,19 +100,19 @@ def box(tmp_path):
     return tmp_path
 
 
-def test_a_box_is_fed_its_fixtures(box):
+def test_a_bundle_is_fed_its_fixtures(bundle):
     known = {"text": "a", "tokens": [101, 7, 102], "mask": [1, 1, 0]}
     cases = [known, {"text": "b", "tokens": [1, 2, 3], "mask": [1, 1, 1]}]
-    (box / "fixtures.json").write_text(json.dumps({"format": 1, "max_length": 3, "cases": cases}))
-    first, second = coreml_latency.examples_for(box)
+    (bundle / "fixtures.json").write_text(json.dumps({"format": 1, "max_length": 3, "cases": cases}))
+    first, second = coreml_latency.examples_for(bundle)
     assert first["token_ids"].tolist() == [[101, 7, 102]]
     assert first["token_ids"].dtype == np.int32
     assert second["mask"].tolist() == [[1.0, 1.0, 1.0]]
     assert second["mask"].dtype == np.float32
 
 
-def test_a_bare_package_is_fed_zeros(box):
-    (example,) = coreml_latency.examples_for(box / "Text.mlpackage")
+def test_a_bare_package_is_fed_zeros(bundle):
+    (example,) = coreml_latency.examples_for(bundle / "Text.mlpackage")
     assert {name: (a.shape, str(a.dtype), int(abs(a).sum())) for name, a in example.items()} == {
         "token_ids": ((1, 3), "int32", 0),
         "mask": ((1, 3), "float32", 0),
@@ -125,9 +125,9 @@ def test_what_is_no_package_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS measures")
-def test_elsewhere_it_says_so_in_one_line(box, capsys):
+def test_elsewhere_it_says_so_in_one_line(bundle, capsys):
     with pytest.raises(SystemExit) as stopped:
-        coreml_latency.main([str(box)])
+        coreml_latency.main([str(bundle)])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: Core ML runs on macOS only; benchmarks.paper_bound gives bounds anywhere"

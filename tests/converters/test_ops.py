@@ -28,7 +28,7 @@ def test_case_converts(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_meaning_is_mlx(case):
+def test_reference_is_mlx(case):
     """The graph, before and after the passes, evaluates to what the function returns."""
     example = case.example()
     want = named_outputs(case.call(**example))

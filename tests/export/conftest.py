@@ -1,4 +1,4 @@
-"""A small box, and WOTDKit built from it: as it is, and with stand-ins for Apple's modules beside programs that use it.
+"""A small bundle, and WOTDKit built from it: as it is, and with stand-ins for Apple's modules beside two programs.
 
 Everything is built once a session, away from the sources. Where there is no `swift`, what needs it is skipped.
 """
@@ -18,7 +18,7 @@ import pytest
 
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export import targets
-from wotd_mlx.export.box import ExportConfig, export
+from wotd_mlx.export.bundle import ExportConfig, export
 
 HERE = Path(__file__).parent / "swift"
 
@@ -53,8 +53,8 @@ class Package:
 
 @pytest.fixture(scope="session")
 def bundle(finished, tmp_path_factory) -> Path:
-    """A text encoder's box of a tiny BERT."""
-    out = tmp_path_factory.mktemp("boxes") / "swift"
+    """A text encoder's bundle of a tiny BERT."""
+    out = tmp_path_factory.mktemp("bundles") / "swift"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "CHECKED", 40)
         export(SemanticEncoder.load(finished.run), "text-encoder", out, ExportConfig("float32"))
@@ -87,7 +87,7 @@ def no_swift() -> str | None:
 
 @pytest.fixture(scope="session")
 def plain(workspace, bundle) -> Package:
-    """The box's package as it is, with its tests, in Swift 5's mode."""
+    """The bundle's package as it is, with its tests, in Swift 5's mode."""
     package = Package(bundle / "WOTDKit", workspace / "plain5", "5")
     package.swift("build", "--build-tests")
     return package

@@ -1,4 +1,4 @@
-"""What `wotd-mlx export` leaves: whole boxes, true manifests, fixtures that the package keeps."""
+"""What `wotd-mlx export` leaves: whole bundles, true manifests, fixtures that the package keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wotd_mlx import train_wotd_pipeline
 from wotd_mlx.cli import main
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export import targets
-from wotd_mlx.export.box import ExportConfig, export
+from wotd_mlx.export.bundle import ExportConfig, export
 from wotd_mlx.export.fixtures import COUNT, ODD_TEXTS
 from wotd_mlx.schemas import WotdError
 
@@ -35,8 +35,8 @@ def coder(finished):
 
 
 @pytest.fixture(scope="module")
-def box(coder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("boxes") / "box"
+def bundle(coder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("bundles") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "CHECKED", 250)
         return out, export(coder, "text-encoder", out, ExportConfig("float32"))
@@ -46,8 +46,8 @@ def read(folder, name="manifest.json"):
     return json.loads((folder / name).read_text())
 
 
-def test_box_holds_all_that_an_app_needs(box):
-    out, made = box
+def test_bundle_holds_all_that_an_app_needs(bundle):
+    out, made = bundle
     assert sorted(p.name for p in out.iterdir()) == [
         *("TextEncoder.mlpackage", "WOTDKit", "fixtures.json", "manifest.json", "tokenizer.json", "words.f32")
     ]
@@ -56,8 +56,8 @@ def test_box_holds_all_that_an_app_needs(box):
     assert made.bytes == sum(f.stat().st_size for f in made.package.rglob("*") if f.is_file())
 
 
-def test_manifest_is_true(box, coder):
-    out, made = box
+def test_manifest_is_true(bundle, coder):
+    out, made = bundle
     manifest = read(out)
     assert manifest["kind"] == "text-encoder"
     assert manifest["inputs"] == [
@@ -74,8 +74,8 @@ def test_manifest_is_true(box, coder):
         assert row["label"] == coder.labels([[row["code"], 0, 0, 0]])[0]["style"]
 
 
-def test_every_file_has_its_hash(box):
-    out, _ = box
+def test_every_file_has_its_hash(bundle):
+    out, _ = bundle
     hashes = read(out)["sha256"]
     files = {f.relative_to(out).as_posix() for f in out.rglob("*") if f.is_file() and "WOTDKit" not in f.parts} - {
         "manifest.json"
@@ -85,8 +85,8 @@ def test_every_file_has_its_hash(box):
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
 
-def test_fixtures_are_what_the_package_gives(box):
-    out, made = box
+def test_fixtures_are_what_the_package_gives(bundle):
+    out, made = bundle
     fixtures = read(out, "fixtures.json")
     assert len(fixtures["cases"]) == COUNT + len(ODD_TEXTS)
     same = 0
@@ -100,8 +100,8 @@ def test_fixtures_are_what_the_package_gives(box):
     assert same == 12
 
 
-def test_fixtures_hold_what_the_tokenizer_makes(box):
-    out, _ = box
+def test_fixtures_hold_what_the_tokenizer_makes(bundle):
+    out, _ = bundle
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     tokenizer.enable_truncation(16)
     tokenizer.enable_padding(length=16)
@@ -116,8 +116,8 @@ def test_odd_texts_are_odd():
     assert {"日本語", "😀", "İstanbul", "\x00", "[SEP]"} < set(ODD_TEXTS)
 
 
-def test_words_come_with_vectors_and_their_own_ids(box, coder):
-    out, _ = box
+def test_words_come_with_vectors_and_their_own_ids(bundle, coder):
+    out, _ = bundle
     words = read(out)["words"]
     vectors = np.fromfile(out / words["file"], "<f4").reshape(-1, words["dimensions"])
     assert len(vectors) == len(words["texts"]) == len(coder.own_ids)
@@ -128,9 +128,9 @@ def test_words_come_with_vectors_and_their_own_ids(box, coder):
 
 @pytest.mark.parametrize("name", ["encoder", "decoder"])
 def test_other_targets(coder, tmp_path, name):
-    made = export(coder, name, tmp_path / "box")
-    fixtures = read(tmp_path / "box", "fixtures.json")["cases"]
-    assert read(tmp_path / "box")["kind"] == name
+    made = export(coder, name, tmp_path / "bundle")
+    fixtures = read(tmp_path / "bundle", "fixtures.json")["cases"]
+    assert read(tmp_path / "bundle")["kind"] == name
     for case in fixtures[:5]:
         if name == "encoder":
             got = coreml.run(made.package, {"vector": np.array([case["vector"]], np.float32)})
@@ -141,7 +141,7 @@ def test_other_targets(coder, tmp_path, name):
 
 
 def test_encoder_agrees_with_the_run(coder, tmp_path):
-    made = export(coder, "encoder", tmp_path / "box", ExportConfig("float32"))
+    made = export(coder, "encoder", tmp_path / "bundle", ExportConfig("float32"))
     words, vectors = coder.words
     for row in range(0, len(words), 97):
         got = coreml.run(made.package, {"vector": vectors[row : row + 1]})
@@ -176,7 +176,7 @@ def test_detail_leaves_with_the_id(checkpoint, tmp_path):
 
 
 def test_existing_folder_is_kept(coder, tmp_path):
-    out = tmp_path / "box"
+    out = tmp_path / "bundle"
     out.mkdir()
     (out / "mine").write_text("precious")
     with pytest.raises(WotdError, match=r"exists; choose another --out, or replace it with --force"):
@@ -191,9 +191,9 @@ def test_a_failure_leaves_nothing(coder, tmp_path, monkeypatch):
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wotd_mlx.export.box._fill", broken)
+    monkeypatch.setattr("wotd_mlx.export.bundle._fill", broken)
     with pytest.raises(KeyboardInterrupt):
-        export(coder, "encoder", tmp_path / "box")
+        export(coder, "encoder", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,7 +202,7 @@ def test_what_is_too_far_is_refused(coder, tmp_path, monkeypatch):
     with pytest.raises(
         WotdError, match=r"vector has .* dB; float16 asks for 500.*The worst tensor inside is .*--force"
     ):
-        export(coder, "text-encoder", tmp_path / "box")
+        export(coder, "text-encoder", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,17 +215,17 @@ def test_what_is_too_far_is_refused(coder, tmp_path, monkeypatch):
 )
 def test_wrong_wishes(coder, tmp_path, name, length, says):
     with pytest.raises(WotdError, match=says):
-        export(coder, name, tmp_path / "box", ExportConfig(length=length))
+        export(coder, name, tmp_path / "bundle", ExportConfig(length=length))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_command_prints_one_object(finished, tmp_path):
-    argv = ["export", "encoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--json"]
+    argv = ["export", "encoder", "--run", str(finished.run), "--out", str(tmp_path / "bundle"), "--json"]
     result = CliRunner().invoke(main, argv)
     assert result.exit_code == 0, result.output
     row = json.loads(result.stdout)
     assert set(row) == {"package", "bytes", "psnr_db", "codes_equal"}
-    assert row["package"] == str(tmp_path / "box" / "Encoder.mlpackage")
+    assert row["package"] == str(tmp_path / "bundle" / "Encoder.mlpackage")
     assert (row["psnr_db"], row["codes_equal"]) == (None, 1.0)
     again = CliRunner().invoke(main, argv)
     assert again.exit_code == 1
@@ -233,7 +233,7 @@ def test_command_prints_one_object(finished, tmp_path):
 
 
 def test_command_reads_for_people(finished, tmp_path):
-    argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "box"), "--layers"]
+    argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "bundle"), "--layers"]
     result = CliRunner().invoke(main, argv)
     assert result.exit_code == 0, result.output
     assert re.search(r"^ +\d+\.\d dB  codes\.decoder\.up +codes_decoder_up", result.output, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""An export that is killed at any change to its files leaves the old box or the new one, and nothing else for long."""
+"""An export that is killed at any change to its files leaves the old bundle or the new one, soon nothing else."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def there(tmp_path, monkeypatch) -> Path:
-    """A folder with a box and the system's temporary files in it, so that what is left anywhere is seen."""
+    """A folder with a bundle and the system's temporary files in it, so that what is left anywhere is seen."""
     (tmp_path / "there" / "tmp").mkdir(parents=True)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "there" / "tmp"))
     return tmp_path / "there"
 
 
 def leftovers(there: Path) -> list[str]:
-    """What there is beside the box; MLX keeps compiled loops in a folder of its own."""
-    found = [f for f in there.iterdir() if f.name not in ("box", "tmp")]
+    """What there is beside the bundle; MLX keeps compiled loops in a folder of its own."""
+    found = [f for f in there.iterdir() if f.name not in ("bundle", "tmp")]
     return sorted(f.name for f in [*found, *(there / "tmp").iterdir()] if f.name != "mlx")
 
 
-def test_a_killed_export_leaves_the_old_box_or_the_new_one(finished, there):
-    box, old = there / "box", {"old": b"another box"}
+def test_a_killed_export_leaves_the_old_bundle_or_the_new_one(finished, there):
+    bundle, old = there / "bundle", {"old": b"another bundle"}
 
     def put_old() -> None:
-        shutil.rmtree(box, ignore_errors=True)
-        box.mkdir()
-        (box / "old").write_bytes(old["old"])
+        shutil.rmtree(bundle, ignore_errors=True)
+        bundle.mkdir()
+        (bundle / "old").write_bytes(old["old"])
 
-    argv = ["export", "decoder", "--run", finished.run, "--precision", "float32", "--out", box, "--force"]
+    argv = ["export", "decoder", "--run", finished.run, "--precision", "float32", "--out", bundle, "--force"]
     put_old()
     changes = events(there, argv)
-    new = contents(box)
+    new = contents(bundle)
     assert {"Decoder.mlpackage/Manifest.json", "fixtures.json", "manifest.json"} <= new.keys()
     assert leftovers(there) == []
     swap = changes.index("swap") + 1
@@ -48,8 +48,8 @@ def test_a_killed_export_leaves_the_old_box_or_the_new_one(finished, there):
         put_old()
         sweep(there)
         kill_at(n, there, argv)
-        assert contents(box) == left, changes[n - 1]
+        assert contents(bundle) == left, changes[n - 1]
         assert len(leftovers(there)) == 1
     events(there, argv)
-    assert contents(box) == new
+    assert contents(bundle) == new
     assert leftovers(there) == []

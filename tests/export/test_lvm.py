@@ -18,7 +18,7 @@ from tests.tolerances import close
 from wotd_mlx.cli import main
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.export import predictor
-from wotd_mlx.export.box import ExportConfig
+from wotd_mlx.export.bundle import ExportConfig
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import NAMES, preset
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
@@ -80,9 +80,9 @@ def test_each_of_the_thirteen_converts(name, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def box(data, tmp_path_factory):
+def bundle(data, tmp_path_factory):
     """A whole export by the command line: the folder, the line it printed, the training."""
-    run, out = tmp_path_factory.mktemp("lvm"), tmp_path_factory.mktemp("boxes") / "box"
+    run, out = tmp_path_factory.mktemp("lvm"), tmp_path_factory.mktemp("bundles") / "bundle"
     made = trained(run, "distilgpt2", data=str(data / "wiki.tsv"), embedding=str(data / "x.npy"))
     argv = ["export", "lvm:distilgpt2", "--run", str(run), "--out", str(out), "--json"]
     result = CliRunner().invoke(main, argv)
@@ -90,8 +90,8 @@ def box(data, tmp_path_factory):
     return out, json.loads(result.stdout), made
 
 
-def test_command_prints_one_object(box):
-    out, row, _ = box
+def test_command_prints_one_object(bundle):
+    out, row, _ = bundle
     assert list(row) == ["package", "bytes", "psnr_db", "codes_equal"]
     assert row["package"] == str(out / "Predictor.mlpackage")
     assert row["bytes"] == sum(f.stat().st_size for f in (out / "Predictor.mlpackage").rglob("*") if f.is_file())
@@ -99,8 +99,8 @@ def test_command_prints_one_object(box):
     assert row["codes_equal"] is None
 
 
-def test_box_holds_what_it_says(box):
-    out, row, made = box
+def test_bundle_holds_what_it_says(bundle):
+    out, row, made = bundle
     assert sorted(p.name for p in out.iterdir()) == ["Predictor.mlpackage", "fixtures.json", "manifest.json"]
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["kind"] == "lvm:distilgpt2"
@@ -118,8 +118,8 @@ def test_box_holds_what_it_says(box):
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
 
 
-def test_fixtures_are_the_models_and_the_packages(box, data):
-    out, row, made = box
+def test_fixtures_are_the_models_and_the_packages(bundle, data):
+    out, row, made = bundle
     model, _ = made.load()
     vectors = np.load(data / "x.npy").round(7)
     cases = json.loads((out / "fixtures.json").read_text())["cases"]
@@ -134,11 +134,11 @@ def test_fixtures_are_the_models_and_the_packages(box, data):
 
 def test_another_context(data, tmp_path):
     trained(tmp_path / "run", "linformer", data=str(data / "wiki.tsv"), embedding=str(data / "x.npy"))
-    made = predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "box", ExportConfig(context=16))
+    made = predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "bundle", ExportConfig(context=16))
     assert made.checked == "contexts"
-    manifest = json.loads((tmp_path / "box" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert manifest["inputs"][0]["shape"] == [1, 16, DIMS]
-    case = json.loads((tmp_path / "box" / "fixtures.json").read_text())["cases"][0]
+    case = json.loads((tmp_path / "bundle" / "fixtures.json").read_text())["cases"][0]
     assert np.shape(case["x"]) == (16, DIMS)
 
 
@@ -157,9 +157,9 @@ def test_contexts_are_neighbours_in_one_article(data, monkeypatch):
 
 def test_without_data_contexts_are_made_up(tmp_path, caplog):
     trained(tmp_path / "run", "linformer")
-    predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "box", ExportConfig("float32"))
+    predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "bundle", ExportConfig("float32"))
     assert "made-up contexts, since real ones can't be had: no file gone.tsv" in caplog.text
-    verification = json.loads((tmp_path / "box" / "manifest.json").read_text())["verification"]
+    verification = json.loads((tmp_path / "bundle" / "manifest.json").read_text())["verification"]
     assert verification["contexts"].startswith("made up")
     assert verification["outputs"]["prediction"]["psnr_db"] >= 90
 
@@ -177,14 +177,14 @@ def test_without_data_contexts_are_made_up(tmp_path, caplog):
 )
 def test_wrong_wishes(tmp_path, argv, says):
     trained(tmp_path / "run", "distilgpt2")
-    argv = ["export", *argv, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "box")]
+    argv = ["export", *argv, "--run", str(tmp_path / "run"), "--out", str(tmp_path / "bundle")]
     result = CliRunner().invoke(main, argv)
     assert result.exit_code != 0
     assert says in result.output
-    assert not (tmp_path / "box").exists()
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_what_exists_is_kept(tmp_path):
-    (tmp_path / "box").mkdir()
+    (tmp_path / "bundle").mkdir()
     with pytest.raises(WotdError, match="exists; choose another --out"):
-        predictor.export_predictor(tmp_path, "gru", tmp_path / "box")
+        predictor.export_predictor(tmp_path, "gru", tmp_path / "bundle")

@@ -1,4 +1,4 @@
-"""WOTDKit compiled and run: its own tests, and its encoder on stand-ins for Core ML that replay a box's fixtures."""
+"""WOTDKit compiled and run: its own tests, and its encoder on stand-ins for Core ML that replay a bundle's fixtures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wotd_mlx.export.fixtures import ODD_TEXTS
 
 SOURCE = Path(wotd_mlx.__file__).parent / "export" / "WOTDKit"
 UNKNOWN = "今日は good day"
-"""One of the odd texts: no word of the box."""
+"""One of the odd texts: no word of the bundle."""
 stand_ins = pytest.mark.skipif(
     sys.platform == "darwin", reason="Apple's own modules are here, which no stand-in replaces"
 )
@@ -39,8 +39,8 @@ def written(*, core_ml: bool) -> int:
     return sum(len(re.findall(r"^    func test\w+\(\)", file.read_text(), re.MULTILINE)) for file in files)
 
 
-def test_its_own_tests_pass_on_a_box(plain, bundle):
-    printed = plain.swift("test", "--skip-build", WOTD_BOX=str(bundle))
+def test_its_own_tests_pass_on_a_bundle(plain, bundle):
+    printed = plain.swift("test", "--skip-build", WOTD_BUNDLE=str(bundle))
     assert passed(printed) == written(core_ml=sys.platform == "darwin") >= 27
 
 
@@ -52,7 +52,7 @@ def test_it_builds_in_swift_6_too(workspace, bundle):
 def test_all_of_it_passes_beside_stand_ins(workshop, workspace, bundle, tmp_path):
     package = Package(workshop, workspace / "workshop5", "5")
     package.swift("build", "--build-tests")
-    printed = package.swift("test", "--skip-build", WOTD_BOX=str(bundle), XDG_CACHE_HOME=str(tmp_path))
+    printed = package.swift("test", "--skip-build", WOTD_BUNDLE=str(bundle), XDG_CACHE_HOME=str(tmp_path))
     assert passed(printed) == written(core_ml=True) >= 33
 
 
@@ -89,13 +89,13 @@ class Machine:
     def __init__(self, program: Path, folder: Path):
         self.program, self.caches, self.record = program, folder / "caches", folder / "calls"
 
-    def start(self, box: Path, *options: str) -> subprocess.Popen:
+    def start(self, bundle: Path, *options: str) -> subprocess.Popen:
         environment = os.environ | {"XDG_CACHE_HOME": str(self.caches), "WOTD_CALLS": str(self.record)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([self.program, box, *options], text=True, env=environment, **pipes)
+        return subprocess.Popen([self.program, bundle, *options], text=True, env=environment, **pipes)
 
-    def encode(self, box: Path, *texts: str, options: tuple[str, ...] = ()) -> list[dict]:
-        process = self.start(box, *options)
+    def encode(self, bundle: Path, *texts: str, options: tuple[str, ...] = ()) -> list[dict]:
+        process = self.start(bundle, *options)
         printed, errors = process.communicate("".join(json.dumps(text) + "\n" for text in texts))
         assert process.returncode == 0, errors
         return [json.loads(line) for line in printed.splitlines()]
@@ -115,13 +115,13 @@ def machine(programs, tmp_path) -> Machine:
     return Machine(programs.program("encode"), tmp_path)
 
 
-def fixture(box: Path, text: str) -> dict:
-    cases = json.loads((box / "fixtures.json").read_text())["cases"]
+def fixture(bundle: Path, text: str) -> dict:
+    cases = json.loads((bundle / "fixtures.json").read_text())["cases"]
     return next(case for case in cases if case["text"] == text)
 
 
 def with_fixtures(bundle: Path, out: Path, change) -> Path:
-    """A copy of the box whose model gives other outputs."""
+    """A copy of the bundle whose model gives other outputs."""
     shutil.copytree(bundle, out)
     fixtures = json.loads((out / "fixtures.json").read_text())
     for case in fixtures["cases"]:
@@ -209,13 +209,13 @@ def test_processes_at_once_share_one_compilation(machine, bundle, damaged):
 
 
 @stand_ins
-def test_a_compiled_model_in_the_box_is_used_as_it_is(machine, bundle, tmp_path):
-    box = tmp_path / "box"
-    shutil.copytree(bundle, box)
-    (box / "TextEncoder.mlmodelc").mkdir()
-    shutil.copy(box / "fixtures.json", box / "TextEncoder.mlmodelc")
-    shutil.rmtree(box / "TextEncoder.mlpackage")
-    (found,) = machine.encode(box, UNKNOWN)
+def test_a_compiled_model_in_the_bundle_is_used_as_it_is(machine, bundle, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    (copy / "TextEncoder.mlmodelc").mkdir()
+    shutil.copy(copy / "fixtures.json", copy / "TextEncoder.mlmodelc")
+    shutil.rmtree(copy / "TextEncoder.mlpackage")
+    (found,) = machine.encode(copy, UNKNOWN)
     assert found["id"] == fixture(bundle, UNKNOWN)["id"]
     assert machine.calls() == ["load", "predict", "predict"]
     assert not machine.caches.exists()
@@ -224,16 +224,16 @@ def test_a_compiled_model_in_the_box_is_used_as_it_is(machine, bundle, tmp_path)
 @stand_ins
 @pytest.mark.parametrize(("name", "rest"), [("id", "vector"), ("vector", "id")])
 def test_a_missing_output_is_named(machine, bundle, tmp_path, name, rest):
-    box = with_fixtures(bundle, tmp_path / "box", lambda case: case.pop(name))
-    (found,) = machine.encode(box, UNKNOWN)
-    said = f"the model gave the outputs {rest}, expected id and vector; export the box again"
+    changed = with_fixtures(bundle, tmp_path / "bundle", lambda case: case.pop(name))
+    (found,) = machine.encode(changed, UNKNOWN)
+    said = f"the model gave the outputs {rest}, expected id and vector; export the bundle again"
     assert found == {"error": said}
 
 
 @stand_ins
 def test_the_detail_is_read_where_there_is_one(machine, bundle, tmp_path):
-    box = with_fixtures(bundle, tmp_path / "box", lambda case: case.update(detail=[3, 1, 2]))
-    (found,) = machine.encode(box, UNKNOWN)
+    changed = with_fixtures(bundle, tmp_path / "bundle", lambda case: case.update(detail=[3, 1, 2]))
+    (found,) = machine.encode(changed, UNKNOWN)
     assert found["detail"] == [3, 1, 2]
 
 
@@ -257,18 +257,18 @@ def test_a_cancelled_task_asks_the_model_nothing(machine, bundle):
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
-        (lambda box: shutil.rmtree(box / "TextEncoder.mlpackage"), "neither TextEncoder.mlpackage nor"),
-        (lambda box: (box / "TextEncoder.mlpackage/Manifest.json").unlink(), "is no package"),
-        (lambda box: (box / "tokenizer.json").unlink(), "tokenizer.json can't be read"),
-        (lambda box: (box / "manifest.json").unlink(), "no manifest.json in"),
-        (lambda box: (box / "words.f32").write_bytes(b"1234"), "1 numbers for"),
+        (lambda bundle: shutil.rmtree(bundle / "TextEncoder.mlpackage"), "neither TextEncoder.mlpackage nor"),
+        (lambda bundle: (bundle / "TextEncoder.mlpackage/Manifest.json").unlink(), "is no package"),
+        (lambda bundle: (bundle / "tokenizer.json").unlink(), "tokenizer.json can't be read"),
+        (lambda bundle: (bundle / "manifest.json").unlink(), "no manifest.json in"),
+        (lambda bundle: (bundle / "words.f32").write_bytes(b"1234"), "1 numbers for"),
     ],
 )
-def test_a_box_that_is_not_whole_is_refused(machine, bundle, tmp_path, break_it, says):
-    box = tmp_path / "box"
-    shutil.copytree(bundle, box)
-    break_it(box)
-    process = machine.start(box)
+def test_a_bundle_that_is_not_whole_is_refused(machine, bundle, tmp_path, break_it, says):
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    break_it(copy)
+    process = machine.start(copy)
     printed, errors = process.communicate("")
     assert (process.returncode, printed) == (1, "")
     assert re.fullmatch(rf"error: .*{re.escape(says)}.*\n", errors), errors

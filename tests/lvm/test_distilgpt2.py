@@ -47,4 +47,4 @@ def test_gradients_in_training_are_those_of_the_exact_form():
     quick = dict(tree_flatten(mx.grad(loss)(parameters)))
     model.exact = True
     for name, want in tree_flatten(mx.grad(loss)(parameters)):
-        close(quick[name], want, "twin")
+        close(quick[name], want, "reference")

@@ -45,7 +45,7 @@ def test_gradients_by_hand_are_those_of_differentiation(model):
         model.update(parameters)
     assert found["train"].keys() == found["eval"].keys()
     for name, want in found["eval"].items():
-        close(found["train"][name], want, "twin")
+        close(found["train"][name], want, "reference")
 
 
 def test_the_fast_form_is_the_exact_one(model):

@@ -1,4 +1,4 @@
-"""``.pt`` checkpoints of the twins: into our models and back, bit for bit, and refused by name where they don't fit."""
+"""``.pt`` checkpoints into our models and back, bit for bit, and refused by name where they don't fit."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def config(name, **changes):
     return preset(name, "tiny", dims=DIMS, **changes)
 
 
-def twin_of(name, kind="float32", **changes):
+def reference_of(name, kind="float32", **changes):
     torch.manual_seed(0)
-    return import_module(f"converters.torch.{name}").Twin(config(name, **changes)).eval().to(getattr(torch, kind))
+    return import_module(f"converters.torch.{name}").Reference(config(name, **changes)).eval().to(getattr(torch, kind))
 
 
 @pytest.fixture
 def lstm(tmp_path):
     """(file, what it holds)"""
-    state = twin_of("lstm").state_dict()
+    state = reference_of("lstm").state_dict()
     torch.save(state, tmp_path / "lstm.pt")
     return tmp_path / "lstm.pt", state
 
@@ -42,8 +42,8 @@ def lstm(tmp_path):
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_checkpoint_goes_both_ways_bit_for_bit(name, kind, tmp_path):
-    twin, there, back = twin_of(name, kind), tmp_path / "there.pt", tmp_path / "new" / "back.pt"
-    wanted = twin.state_dict()
+    reference, there, back = reference_of(name, kind), tmp_path / "there.pt", tmp_path / "new" / "back.pt"
+    wanted = reference.state_dict()
     # Bits that arithmetic would not keep: a signalling NaN, the smallest number, minus zero.
     wanted["head.bias"].view(TYPES[kind])[:3] = torch.tensor([0x7F81, 1, -(2**15)], dtype=TYPES[kind])
     torch.save(wanted, there)
@@ -59,20 +59,20 @@ def test_a_checkpoint_goes_both_ways_bit_for_bit(name, kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_that_reads_a_checkpoint_is_the_twin(name, tmp_path):
-    twin, x = twin_of(name), np.random.default_rng(0).normal(size=(2, 9, DIMS)).astype("float32")
-    torch.save(twin.state_dict(), tmp_path / "twin.pt")
+def test_a_model_that_reads_a_checkpoint_is_the_reference(name, tmp_path):
+    reference, x = reference_of(name), np.random.default_rng(0).normal(size=(2, 9, DIMS)).astype("float32")
+    torch.save(reference.state_dict(), tmp_path / "reference.pt")
     model = build(name, config(name)).eval()
-    model.load_weights(list(checkpoint.read_pt(name, tmp_path / "twin.pt", config(name)).items()), strict=True)
+    model.load_weights(list(checkpoint.read_pt(name, tmp_path / "reference.pt", config(name)).items()), strict=True)
     with torch.no_grad():
-        close(model(mx.array(x))[0], twin(torch.from_numpy(x)).numpy(), "twin")
+        close(model(mx.array(x))[0], reference(torch.from_numpy(x)).numpy(), "reference")
 
     mx.random.seed(1)
     model = build(name, config(name)).eval()
     checkpoint.write_pt(name, dict(tree_flatten(model.parameters())), tmp_path / "ours.pt", config(name))
-    twin.load_state_dict(torch.load(tmp_path / "ours.pt", weights_only=True))
+    reference.load_state_dict(torch.load(tmp_path / "ours.pt", weights_only=True))
     with torch.no_grad():
-        close(model(mx.array(x))[0], twin(torch.from_numpy(x)).numpy(), "twin")
+        close(model(mx.array(x))[0], reference(torch.from_numpy(x)).numpy(), "reference")
 
 
 def test_weights_of_several_types_keep_each_its_own(lstm):
@@ -96,7 +96,7 @@ def test_a_truncated_file_is_refused(lstm, kept):
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        ([1, 2], r"holds list; expected names and tensors: torch\.save\(twin\.state_dict\(\), file\)"),
+        ([1, 2], r"holds list; expected names and tensors: torch\.save\(reference\.state_dict\(\), file\)"),
         ({"state_dict": {"a": torch.zeros(1)}, "epoch": 3}, "holds a dict of state_dict, epoch; expected names"),
         (torch.nn.Linear(2, 2), "can't be read as a checkpoint .*holds more than tensors"),
         ({}, "doesn't fit lstm at this size: 12 weights differ"),

@@ -29,12 +29,12 @@ def defined(cfg, weights, x):
     rates = [math.log(100) * (1 / 1.5 + w / (W - 1) * (1 / 0.3 - 1 / 1.5)) for w in range(W)]
     filters = np.zeros((cfg.order, L, W))
     for t in range(L):
-        place = t / cfg.longest
-        h = [place, *(f(2 * math.pi * k * place) for f in (math.cos, math.sin) for k in range(cfg.waves))]
+        position = t / cfg.longest
+        h = [position, *(f(2 * math.pi * k * position) for f in (math.cos, math.sin) for k in range(cfg.waves))]
         for n in range(cfg.filter_depth - 1):
             layer = f"filter.layers.{n}"
             h = np.sin(weights["filter.frequency"] * (weights[f"{layer}.weight"] @ h + weights[f"{layer}.bias"]))
-        filters[:, t] = (weights["filter.out.weight"] @ h).reshape(cfg.order, W) * np.exp(-np.array(rates) * place)
+        filters[:, t] = (weights["filter.out.weight"] @ h).reshape(cfg.order, W) * np.exp(-np.array(rates) * position)
     filters[:, 0] += weights["filter.here"]
     z = v
     for gate, h in zip(gates, filters, strict=True):

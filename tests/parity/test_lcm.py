@@ -61,9 +61,9 @@ class Naive:
             out.append(scores / scores.sum() @ v)
         return np.concatenate(out)
 
-    def turned(self, x, place):
+    def turned(self, x, position):
         width = len(x) // self.cfg.heads
-        angle = place * self.cfg.base ** (-2 * np.arange(width // 2) / width)
+        angle = position * self.cfg.base ** (-2 * np.arange(width // 2) / width)
         out = []
         for head in np.split(x, self.cfg.heads):
             a, b = np.split(head, 2)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.parity
 
 
 def test_attention_is_the_papers():
-    """softmax(q_t (E K)ᵀ / √W) F V at each place t, K and V being 0 after it, in float64."""
+    """softmax(q_t (E K)ᵀ / √W) F V at each position t, K and V being 0 after it, in float64."""
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 2, 3, 19, 8))
     e, f = rng.normal(size=(2, 19, 6))
@@ -32,21 +32,21 @@ def test_attention_is_the_papers():
 
 
 @pytest.fixture
-def twin():
+def reference():
     torch = pytest.importorskip("torch")
     pytest.importorskip("linformer")
-    from converters.torch.linformer import Twin
+    from converters.torch.linformer import Reference
 
     torch.manual_seed(0)
-    return lambda cfg, **how: Twin(cfg, **how).eval()
+    return lambda cfg, **how: Reference(cfg, **how).eval()
 
 
-def test_the_last_place_of_a_full_sequence_is_the_packages(twin):
-    """With as many vectors as there are places, the package's layer as it stands, which sees the whole sequence."""
+def test_the_last_place_of_a_full_sequence_is_the_packages(reference):
+    """With as many vectors as there are positions, the package's layer as it stands, which sees the whole sequence."""
     import torch
 
     cfg = preset("linformer", "tiny", dims=24, longest=29)
-    theirs = twin(cfg).blocks.layers[0][0].fn
+    theirs = reference(cfg).blocks.layers[0][0].fn
     ours = build("linformer", cfg).layers[0].attention
     ours.load_weights(
         [
@@ -66,20 +66,20 @@ def test_the_last_place_of_a_full_sequence_is_the_packages(twin):
     x = np.random.default_rng(0).normal(size=(2, 29, cfg.width)).astype("float32")
     whole = theirs(torch.tensor(x)).detach().numpy()
     got, _ = ours(mx.array(x), 0, None)
-    close(got[:, -1], whole[:, -1], "twin")
+    close(got[:, -1], whole[:, -1], "reference")
     assert np.abs(np.array(got)[:, 0] - whole[:, 0]).max() > 1e-2
 
 
-def test_the_fast_twin_is_the_loop_over_prefixes(twin):
+def test_the_fast_reference_is_the_loop_over_prefixes(reference):
     import torch
 
     cfg = preset("linformer", "tiny", dims=24)
-    slow, fast = twin(cfg), twin(cfg, fast=True)
+    slow, fast = reference(cfg), reference(cfg, fast=True)
     fast.load_state_dict(slow.state_dict())
     x = torch.randn(2, 13, 24)
-    close(fast(x).detach().numpy(), slow(x).detach().numpy(), "twin")
+    close(fast(x).detach().numpy(), slow(x).detach().numpy(), "reference")
     for model in (slow, fast):
         model(x).square().mean().backward()
     for (name, a), (_, b) in zip(fast.named_parameters(), slow.named_parameters(), strict=True):
         assert a.grad is not None, name
-        close(a.grad.numpy(), b.grad.numpy(), "twin")
+        close(a.grad.numpy(), b.grad.numpy(), "reference")

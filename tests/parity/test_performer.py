@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parity
 
 
 def test_attention_is_the_papers():
-    """Lemma 1 and equation 4 at each place, over the keys up to it, in float64 and without a maximum or ε."""
+    """Lemma 1 and equation 4 at each position, over the keys up to it, in float64 and without a maximum or ε."""
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 2, 3, 19, 8))
     omega = rng.normal(size=(22, 8))
@@ -31,8 +31,8 @@ def test_attention_is_the_papers():
         close(got, want, "paper")
 
 
-def test_performer_pytorch_sees_its_future_and_the_twin_does_not():
-    """Why the twin changes the package's keys: it would not, were this mended."""
+def test_performer_pytorch_sees_its_future_and_the_reference_does_not():
+    """Why the reference changes the package's keys: it would not, were this mended."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("performer_pytorch")
     from performer_pytorch import FastAttention
@@ -42,11 +42,11 @@ def test_performer_pytorch_sees_its_future_and_the_twin_does_not():
 
     torch.manual_seed(0)
     cfg = preset("performer", "tiny")
-    twin, package = CausalAttention(cfg), FastAttention(cfg.head_width, cfg.features, causal=True)
+    reference, package = CausalAttention(cfg), FastAttention(cfg.head_width, cfg.features, causal=True)
     q, k, v = torch.randn(3, 1, 1, 8, cfg.head_width)
     later = k.clone()
     later[..., 6:, :] *= 2
-    for attention, looks_ahead in ((package, True), (twin, False)):
+    for attention, looks_ahead in ((package, True), (reference, False)):
         change = (attention(q, later, v) - attention(q, k, v))[..., :6, :].abs().max().item()
         assert (change > 1e-4) == looks_ahead
 

@@ -88,12 +88,12 @@ def test_gradients_are_the_definitions():
     weights = parameters(model)
     for name, array in weights.items():
         want = np.zeros_like(array)
-        for place in np.ndindex(array.shape):
-            kept, sides = array[place], []
+        for position in np.ndindex(array.shape):
+            kept, sides = array[position], []
             for shift in (1e-5, -1e-5):
-                array[place] = kept + shift
+                array[position] = kept + shift
                 sides.append((defined(weights, u.astype(np.float64)) * weight).mean())
-            array[place], want[place] = kept, (sides[0] - sides[1]) / 2e-5
+            array[position], want[position] = kept, (sides[0] - sides[1]) / 2e-5
         close(got[name], want, "paper")
 
 

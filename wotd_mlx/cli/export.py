@@ -17,7 +17,9 @@ from wotd_mlx.cli.options import as_json, print_json
     metavar="DIR",
     help="What `wotd-mlx train` made [default: runs/default], or `wotd-mlx lvm train` [default: artifacts/lvm].",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the box.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the bundle."
+)
 @click.option(
     "--precision",
     type=click.Choice(["float16", "float32", "int8", "palette6", "palette4"]),
@@ -74,13 +76,13 @@ def command(
 
     \b
     Examples:
-      wotd-mlx export text-encoder --out build/box
+      wotd-mlx export text-encoder --out build/bundle
       wotd-mlx export text-encoder --length 64 --out build/sentences
       wotd-mlx export text-encoder --precision int8 --force --out build/vectors   (where IDs need not be equal)
       wotd-mlx export encoder --precision float32 --out build/encoder
       wotd-mlx export lvm:gru --context 16 --out build/gru
     """
-    from wotd_mlx.export.box import ExportConfig, export
+    from wotd_mlx.export.bundle import ExportConfig, export
 
     config = ExportConfig(precision, minimum_target, length, context, layers, force)
     kind, _, model = target.partition(":")

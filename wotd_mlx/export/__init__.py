@@ -1,1 +1,1 @@
-"""A run as Core ML: the functions that leave, and the box of files that an app takes in."""
+"""A run as Core ML: the functions that leave, and the bundle of files that an app takes in."""

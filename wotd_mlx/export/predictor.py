@@ -18,7 +18,7 @@ from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.export.box import ExportConfig, Exported, packed, refuse_existing, seal, write_json
+from wotd_mlx.export.bundle import ExportConfig, Exported, packed, refuse_existing, seal, write_json
 from wotd_mlx.export.fixtures import case
 from wotd_mlx.export.manifest import FORMAT, common
 from wotd_mlx.export.targets import Target
@@ -75,7 +75,7 @@ def export_predictor(run: Path, name: str, out: Path, config: ExportConfig | Non
     length = config.context or settings.recipe.context
     if length > LONGEST:
         raise WotdError(f"a context of {length:,} vectors; expected {LONGEST:,} at most, for a package of fixed size")
-    # A model with learned places refuses more vectors than it has; ask before contexts are made.
+    # A model with learned positions refuses more vectors than it has; ask before contexts are made.
     mx.eval(model(mx.zeros((1, length, settings.architecture["dims"])))[0])
     contexts, source = _contexts(settings, length)
     examples = tuple({"x": mx.array(context[None])} for context in contexts)
@@ -171,6 +171,6 @@ def _fewer(count: int, length: int) -> int:
 def _made_up(length: int, dims: int) -> Embeddings:
     """Walks over the unit sphere whose steps have a cosine of 0.4, as from sentence to sentence of an article."""
     walk = np.random.default_rng(0).standard_normal((_fewer(CHECKED, length), length, dims), np.float32)
-    for place in range(1, length):
-        walk[:, place] = 0.4 * walk[:, place - 1] + (1 - 0.4**2) ** 0.5 * walk[:, place]
+    for position in range(1, length):
+        walk[:, position] = 0.4 * walk[:, position - 1] + (1 - 0.4**2) ** 0.5 * walk[:, position]
     return unit(walk.reshape(-1, dims)).reshape(walk.shape)

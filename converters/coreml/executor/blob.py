@@ -72,8 +72,8 @@ def unpack_bits(packed: Array, bits: int, count: int, signed: bool = False) -> A
     flat = np.unpackbits(np.ascontiguousarray(packed, dtype=np.uint8).reshape(-1), bitorder="little")
     if flat.size < bits * count:
         raise ValueError(f"{count} integers of {bits} bits need {-(-bits * count // 8)} bytes, got {flat.size // 8}")
-    places = flat[: bits * count].reshape(count, bits).astype(np.int16) << np.arange(bits, dtype=np.int16)
-    value = places.sum(axis=1, dtype=np.int16)
+    shifted = flat[: bits * count].reshape(count, bits).astype(np.int16) << np.arange(bits, dtype=np.int16)
+    value = shifted.sum(axis=1, dtype=np.int16)
     if signed:
         value = np.where(value >= 1 << (bits - 1), value - (1 << bits), value)
     return np.asarray(value, dtype=np.int8 if signed else np.uint8)

@@ -9,7 +9,7 @@ from coremltools.converters.mil.mil import Var
 from converters.coreml.errors import ConversionError
 from converters.coreml.graph import FLOATS, Node
 from converters.coreml.ops.elementwise import typed
-from converters.coreml.ops.registry import Case, Maker, Site, booleans, given, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, Maker, booleans, given, integers, op
 from converters.coreml.ops.widths import BITS, NARROW, counted, truth, wrapped
 
 MIXED = given(-2.9, -1.0, -0.5, 0.0, 0.3, 1.5, 100.7, -128.0)
@@ -48,17 +48,17 @@ def _to(name: str, source: Maker, dtype: mx.Dtype, *emits: str) -> Case:
     note="floats to integers truncate toward zero; beyond int32 they saturate, where MLX has no rule; a uint32 of 2³¹ "
     "or more becomes a negative float",
 )
-def astype(at: Site, x: Var) -> Var:
-    source, target = at.sources[0].dtype, at.out.dtype
+def astype(ctx: LoweringContext, x: Var) -> Var:
+    source, target = ctx.sources[0].dtype, ctx.out.dtype
     if target == "bool":
-        return truth(x, name=at.name)
+        return truth(x, name=ctx.name)
     if target in FLOATS:
-        return mb.identity(x=x, name=at.name) if source in FLOATS else mb.cast(x=x, dtype="fp32", name=at.name)
+        return mb.identity(x=x, name=ctx.name) if source in FLOATS else mb.cast(x=x, dtype="fp32", name=ctx.name)
     if target in NARROW and not _within(source, target):
-        return wrapped(mb.cast(x=x, dtype="int32") if source in FLOATS else x, target, name=at.name)
+        return wrapped(mb.cast(x=x, dtype="int32") if source in FLOATS else x, target, name=ctx.name)
     if source in FLOATS or source == "bool":
-        return mb.cast(x=x, dtype="int32", name=at.name)
-    return mb.identity(x=x, name=at.name)
+        return mb.cast(x=x, dtype="int32", name=ctx.name)
+    return mb.identity(x=x, name=ctx.name)
 
 
 def _within(source: str, target: str) -> bool:
@@ -81,15 +81,15 @@ def _within(source: str, target: str) -> bool:
     ],
     note="between integers of one size; the bits of a float can't be seen",
 )
-def view(at: Site, x: Var) -> Var:
-    source, target = at.sources[0], at.out
+def view(ctx: LoweringContext, x: Var) -> Var:
+    source, target = ctx.sources[0], ctx.out
     if source.is_float or target.is_float or source.shape != target.shape or target.dtype == "bool":
         raise ConversionError(
-            f"{at.node.scope or 'the function'} views {source.dtype} {source.shape} as {target.dtype} {target.shape}; "
+            f"{ctx.node.scope or 'the function'} views {source.dtype} {source.shape} as {target.dtype} {target.shape}; "
             "Core ML can't reinterpret bits other than of integers of one size: use astype"
         )
     x = counted(x)
-    return wrapped(x, target.dtype, name=at.name) if target.dtype in NARROW else mb.identity(x=x, name=at.name)
+    return wrapped(x, target.dtype, name=ctx.name) if target.dtype in NARROW else mb.identity(x=x, name=ctx.name)
 
 
 def _first(_: Node, *arrays: mx.array) -> mx.array:
@@ -97,5 +97,5 @@ def _first(_: Node, *arrays: mx.array) -> mx.array:
 
 
 @op("Depends", _first, [Case("two", lambda x, y: mx.depends(x, y) + 1, [(2, 3), (2,)])])
-def depends(at: Site, *x: Var) -> Var:
-    return mb.identity(x=x[0], name=at.name)
+def depends(ctx: LoweringContext, *x: Var) -> Var:
+    return mb.identity(x=x[0], name=ctx.name)

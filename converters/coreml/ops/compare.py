@@ -8,14 +8,14 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.registry import Case, Meaning, Site, booleans, given, integers, op, plain
+from converters.coreml.ops.registry import Case, LoweringContext, Reference, booleans, given, integers, op, plain
 from converters.coreml.ops.widths import counted, held
 
 TIED = (integers(5, 6, low=0, high=3), integers(6, low=0, high=3))
 UNSIGNED = "uint32 of 2³¹ or more count as negative"
 
 
-def _cases(function: Meaning, mil: str) -> list[Case]:
+def _cases(function: Reference, mil: str) -> list[Case]:
     return [
         Case("ties", function, TIED, [mil]),
         Case("floats", function, [(4, 5), (4, 5)], [mil]),
@@ -23,9 +23,9 @@ def _cases(function: Meaning, mil: str) -> list[Case]:
     ]
 
 
-def _compare(name: str, mil: str, function: Meaning, note: str = "") -> None:
-    def lower(at: Site, x: Var, y: Var) -> Var:
-        return getattr(mb, mil)(x=counted(x), y=counted(y), name=at.name)
+def _compare(name: str, mil: str, function: Reference, note: str = "") -> None:
+    def lower(ctx: LoweringContext, x: Var, y: Var) -> Var:
+        return getattr(mb, mil)(x=counted(x), y=counted(y), name=ctx.name)
 
     lower.__name__ = lower.__qualname__ = mil
     op(name, plain(function), _cases(function, mil), note=note)(lower)
@@ -54,27 +54,27 @@ def _same(node: Node, x: mx.array, y: mx.array) -> mx.array:
         ),
     ],
 )
-def equal(at: Site, x: Var, y: Var) -> Var:
+def equal(ctx: LoweringContext, x: Var, y: Var) -> Var:
     x, y = counted(x), counted(y)
-    if not at.args[0]:
-        return mb.equal(x=x, y=y, name=at.name)
+    if not ctx.args[0]:
+        return mb.equal(x=x, y=y, name=ctx.name)
     both = mb.logical_and(x=mb.not_equal(x=x, y=x), y=mb.not_equal(x=y, y=y))
-    return mb.logical_or(x=mb.equal(x=x, y=y), y=both, name=at.name)
+    return mb.logical_or(x=mb.equal(x=x, y=y), y=both, name=ctx.name)
 
 
 @op("LogicalNot", plain(mx.logical_not), [Case("bools", lambda x: ~x, [booleans(9)], ["logical_not"])])
-def logical_not(at: Site, x: Var) -> Var:
-    return mb.logical_not(x=x, name=at.name)
+def logical_not(ctx: LoweringContext, x: Var) -> Var:
+    return mb.logical_not(x=x, name=ctx.name)
 
 
 @op("LogicalAnd", plain(mx.logical_and), [Case("bools", mx.logical_and, [booleans(9), booleans(9)], ["logical_and"])])
-def logical_and(at: Site, x: Var, y: Var) -> Var:
-    return mb.logical_and(x=x, y=y, name=at.name)
+def logical_and(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return mb.logical_and(x=x, y=y, name=ctx.name)
 
 
 @op("LogicalOr", plain(mx.logical_or), [Case("bools", mx.logical_or, [booleans(9), booleans(9)], ["logical_or"])])
-def logical_or(at: Site, x: Var, y: Var) -> Var:
-    return mb.logical_or(x=x, y=y, name=at.name)
+def logical_or(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return mb.logical_or(x=x, y=y, name=ctx.name)
 
 
 @op(
@@ -90,11 +90,11 @@ def logical_or(at: Site, x: Var, y: Var) -> Var:
     ],
     raw=True,
 )
-def select(at: Site, cond: Var | Array, x: Var | Array, y: Var | Array) -> Var:
+def select(ctx: LoweringContext, cond: Var | Array, x: Var | Array, y: Var | Array) -> Var:
     # MIL takes the shape from the two numbers alone.
-    if np.broadcast_shapes(tuple(x.shape), tuple(y.shape)) != at.out.shape:
-        x = _spread(x, at.out.shape)
-    return mb.select(cond=held(cond), a=held(x), b=held(y), name=at.name)
+    if np.broadcast_shapes(tuple(x.shape), tuple(y.shape)) != ctx.out.shape:
+        x = _spread(x, ctx.out.shape)
+    return mb.select(cond=held(cond), a=held(x), b=held(y), name=ctx.name)
 
 
 def _spread(x: Var | Array, shape: tuple[int, ...]) -> Var | Array:

@@ -13,7 +13,7 @@ from coremltools.converters.mil.mil import Var, types
 
 from converters.coreml.errors import ConversionError
 from converters.coreml.graph import Array, Tensor
-from converters.coreml.ops.registry import OPS, Case, Lowering, Site, op, plain
+from converters.coreml.ops.registry import OPS, Case, Lowering, LoweringContext, op, plain
 
 DTYPE = "complex64"
 SUM = 2
@@ -39,23 +39,23 @@ COMPLEX: dict[str, Lowering] = {}
 """Primitive → its lowering where it reads or makes complex numbers; operands that are constants are NumPy arrays."""
 
 
-def complex_lowering(at: Site) -> Lowering:
+def complex_lowering(ctx: LoweringContext) -> Lowering:
     """What lowers a node that has complex numbers.
 
     Raises:
         ConversionError: the primitive has a lowering of real numbers alone.
     """
-    if at.node.op in COMPLEX:
-        return COMPLEX[at.node.op]
+    if ctx.node.op in COMPLEX:
+        return COMPLEX[ctx.node.op]
     raise ConversionError(
-        f"{at.node.op} of complex numbers in {at.node.scope or 'the function'} has no lowering; those that have are "
+        f"{ctx.node.op} of complex numbers in {ctx.node.scope or 'the function'} has no lowering; those that have are "
         f"{', '.join(sorted(COMPLEX))}: take mx.real and mx.imag before it"
     )
 
 
-def is_complex(at: Site) -> bool:
+def is_complex(ctx: LoweringContext) -> bool:
     """Whether a node reads or makes complex numbers."""
-    return any(t.dtype == DTYPE for t in (*at.sources, *at.node.outputs))
+    return any(t.dtype == DTYPE for t in (*ctx.sources, *ctx.node.outputs))
 
 
 def complex_op(*names: str) -> Callable[[Lowering], Lowering]:
@@ -77,12 +77,12 @@ def parts(x: Any) -> tuple[Any, Any]:
     return x.real.astype(np.float32), x.imag.astype(np.float32) if x.dtype.kind == "c" and x.imag.any() else None
 
 
-def _of(at: Site, part: str) -> Site:
+def _of(ctx: LoweringContext, part: str) -> LoweringContext:
     def real(t: Tensor) -> Tensor:
         return replace(t, dtype="float32") if t.dtype == DTYPE else t
 
-    made = tuple(real(replace(t, name=f"{t.name}_{part}")) for t in at.node.outputs)
-    return replace(at, node=replace(at.node, outputs=made), sources=tuple(map(real, at.sources)))
+    made = tuple(real(replace(t, name=f"{t.name}_{part}")) for t in ctx.node.outputs)
+    return replace(ctx, node=replace(ctx.node, outputs=made), sources=tuple(map(real, ctx.sources)))
 
 
 @complex_op(
@@ -90,20 +90,20 @@ def _of(at: Site, part: str) -> Site:
     *("Concatenate", "Pad", "SliceUpdate", "Full", "Gather", "GatherAxis", "AsStrided", "Select", "Depends"),
     *("Add", "Subtract", "Negative", "Reduce"),
 )
-def linear(at: Site, *operands: Complex | Var | Array) -> Any:
+def linear(ctx: LoweringContext, *operands: Complex | Var | Array) -> Any:
     """What acts on both parts alike."""
-    if at.node.op == "Reduce" and at.args[0] != SUM:
-        raise ConversionError(f"of complex numbers only the sum can be taken along an axis: {at.node.op} {at.args}")
-    row = OPS[at.node.op]
+    if ctx.node.op == "Reduce" and ctx.args[0] != SUM:
+        raise ConversionError(f"of complex numbers only the sum can be taken along an axis: {ctx.node.op} {ctx.args}")
+    row = OPS[ctx.node.op]
 
-    def lowered(part: str, place: int) -> list[Var]:
+    def lowered(part: str, position: int) -> list[Var]:
         values = []
-        for x, source in zip(operands, at.sources, strict=True):
-            value = parts(x)[place] if source.dtype == DTYPE else x
+        for x, source in zip(operands, ctx.sources, strict=True):
+            value = parts(x)[position] if source.dtype == DTYPE else x
             if value is None:
                 value = np.zeros(source.shape, np.float32)
             values.append(value if row.raw or isinstance(value, Var) else mb.const(val=value))
-        made = row.lower(_of(at, part), *values)
+        made = row.lower(_of(ctx, part), *values)
         return list(made) if isinstance(made, list | tuple) else [made]
 
     real = lowered("real", 0)
@@ -123,17 +123,17 @@ def _product(build: Callable[..., Var], x: Any, y: Any) -> Complex:
 
 
 @complex_op("Multiply", "Matmul")
-def multiply(at: Site, x: Any, y: Any) -> Complex:
-    return _product(mb.mul if at.node.op == "Multiply" else mb.matmul, x, y)
+def multiply(ctx: LoweringContext, x: Any, y: Any) -> Complex:
+    return _product(mb.mul if ctx.node.op == "Multiply" else mb.matmul, x, y)
 
 
 @complex_op("Square")
-def square(at: Site, x: Any) -> Complex:
+def square(ctx: LoweringContext, x: Any) -> Complex:
     return _product(mb.mul, x, x)
 
 
 @complex_op("Divide")
-def divide(at: Site, x: Any, y: Any) -> Complex:
+def divide(ctx: LoweringContext, x: Any, y: Any) -> Complex:
     (a, b), (c, d) = parts(x), parts(y)
     if d is None:
         return Complex(mb.real_div(x=a, y=c), None if b is None else mb.real_div(x=b, y=c))
@@ -143,7 +143,7 @@ def divide(at: Site, x: Any, y: Any) -> Complex:
 
 
 @complex_op("Exp")
-def exp(at: Site, x: Any) -> Complex:
+def exp(ctx: LoweringContext, x: Any) -> Complex:
     a, b = parts(x)
     size = mb.exp(x=a)
     if b is None:
@@ -152,7 +152,7 @@ def exp(at: Site, x: Any) -> Complex:
 
 
 @complex_op("Abs")
-def absolute(at: Site, x: Any) -> Complex:
+def absolute(ctx: LoweringContext, x: Any) -> Complex:
     a, b = parts(x)
     if b is None:
         return Complex(mb.abs(x=a))
@@ -160,14 +160,14 @@ def absolute(at: Site, x: Any) -> Complex:
 
 
 @complex_op("AsType")
-def astype(at: Site, x: Any) -> Any:
-    if at.out.dtype == DTYPE:
-        if at.sources[0].dtype == DTYPE:
+def astype(ctx: LoweringContext, x: Any) -> Any:
+    if ctx.out.dtype == DTYPE:
+        if ctx.sources[0].dtype == DTYPE:
             return Complex(*parts(x))
         real = x if isinstance(x, Var) else mb.const(val=x)
         return Complex(real if real.dtype == types.fp32 else mb.cast(x=real, dtype="fp32"))
-    source = replace(at.sources[0], dtype="float32")
-    return OPS["AsType"].lower(replace(at, sources=(source,)), parts(x)[0])
+    source = replace(ctx.sources[0], dtype="float32")
+    return OPS["AsType"].lower(replace(ctx, sources=(source,)), parts(x)[0])
 
 
 def _spectrum(x: mx.array) -> mx.array:
@@ -175,14 +175,14 @@ def _spectrum(x: mx.array) -> mx.array:
 
 
 @op("Real", plain(mx.real), [Case("spectrum", lambda x: mx.real(_spectrum(x)), [(3, 8)])])
-def real_(at: Site, x: Any) -> Var:
-    return mb.identity(x=parts(x)[0], name=at.name)
+def real_(ctx: LoweringContext, x: Any) -> Var:
+    return mb.identity(x=parts(x)[0], name=ctx.name)
 
 
 @op("Imag", plain(mx.imag), [Case("spectrum", lambda x: mx.imag(_spectrum(x)), [(3, 8)])])
-def imag_(at: Site, x: Any) -> Var:
+def imag_(ctx: LoweringContext, x: Any) -> Var:
     part = parts(x)[1]
-    return mb.identity(x=np.zeros(at.out.shape, np.float32) if part is None else part, name=at.name)
+    return mb.identity(x=np.zeros(ctx.out.shape, np.float32) if part is None else part, name=ctx.name)
 
 
 ROTATION = mx.array(2 + 1j)
@@ -197,12 +197,12 @@ ROTATION = mx.array(2 + 1j)
         Case("quotient", lambda x: mx.real(mx.conj(_spectrum(x)) / (_spectrum(x) + 20) / ROTATION), [(3, 8)]),
         Case("phase", lambda x: mx.imag(mx.conj(mx.exp(1j * x))), [(3, 8)]),
         Case("size", lambda x: mx.abs(mx.conj(mx.square(_spectrum(x)))), [(3, 8)]),
-        Case("places", lambda x: mx.real(mx.conj(_spectrum(x)).T[1:3].reshape(-1)), [(3, 8)]),
+        Case("positions", lambda x: mx.real(mx.conj(_spectrum(x)).T[1:3].reshape(-1)), [(3, 8)]),
         Case("sum", lambda x: mx.imag(mx.conj(_spectrum(x)).sum(0) - x[0, 0]), [(3, 8)]),
         Case("matmul", lambda x: mx.imag(mx.conj(_spectrum(x)).T @ _spectrum(x)), [(3, 8)]),
     ],
 )
-def conjugate(at: Site, x: Any) -> Complex:
+def conjugate(ctx: LoweringContext, x: Any) -> Complex:
     real, imag = parts(x)
     return Complex(real, None if imag is None else mb.mul(x=imag, y=-1.0))
 

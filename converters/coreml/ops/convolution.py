@@ -12,7 +12,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.registry import Case, Site, op, operand
+from converters.coreml.ops.registry import Case, LoweringContext, op, operand
 
 Weight: TypeAlias = Var | Array
 
@@ -58,12 +58,12 @@ def _convolution(node: Node, x: mx.array, w: mx.array) -> mx.array:
     raw=True,
     note="zeros between the inputs (input dilation) make it MIL's conv_transpose",
 )
-def convolution(at: Site, x: Var | Array, w: Weight) -> Var:
-    stride, low, high, kernel_dilation, input_dilation, groups, flip = at.args
+def convolution(ctx: LoweringContext, x: Var | Array, w: Weight) -> Var:
+    stride, low, high, kernel_dilation, input_dilation, groups, flip = ctx.args
     x = mb.transpose(x=operand(x, np.float32), perm=_channels_first(len(w.shape)))
     run = _transposed if any(d > 1 for d in input_dilation) else _plain
     y = run(x, w, stride, low, high, kernel_dilation, input_dilation, groups, flip)
-    return mb.transpose(x=y, perm=_channels_last(len(w.shape)), name=at.name)
+    return mb.transpose(x=y, perm=_channels_last(len(w.shape)), name=ctx.name)
 
 
 def _channels_first(rank: int) -> list[int]:

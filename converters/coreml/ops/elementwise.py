@@ -10,7 +10,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array
-from converters.coreml.ops.registry import Case, Maker, Site, booleans, given, integers, op, plain, uniform
+from converters.coreml.ops.registry import Case, LoweringContext, Maker, booleans, given, integers, op, plain, uniform
 from converters.coreml.ops.widths import held, settled
 
 PAIR = ((2, 3, 4), (3, 1))
@@ -40,8 +40,8 @@ BOOLS = (booleans(4, 5), booleans(4, 5))
     ],
     note=WRAPS,
 )
-def add(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.add, x=x, y=y)
+def add(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.add, x=x, y=y)
 
 
 @op(
@@ -54,8 +54,8 @@ def add(at: Site, x: Var, y: Var) -> Var:
     ],
     note=WRAPS,
 )
-def subtract(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.sub, x=x, y=y)
+def subtract(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.sub, x=x, y=y)
 
 
 @op(
@@ -69,13 +69,13 @@ def subtract(at: Site, x: Var, y: Var) -> Var:
     ],
     note=WRAPS,
 )
-def multiply(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.mul, x=x, y=y)
+def multiply(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.mul, x=x, y=y)
 
 
 @op("Divide", plain(mx.divide), [Case("broadcast", mx.divide, [(2, 3), uniform(3)], ["real_div"])])
-def divide(at: Site, x: Var, y: Var) -> Var:
-    return mb.real_div(x=x, y=y, name=at.name)
+def divide(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return mb.real_div(x=x, y=y, name=ctx.name)
 
 
 @op(
@@ -88,8 +88,8 @@ def divide(at: Site, x: Var, y: Var) -> Var:
     ],
     note="MLX hands NaN on",
 )
-def maximum(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.maximum, x=x, y=y)
+def maximum(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.maximum, x=x, y=y)
 
 
 @op(
@@ -102,8 +102,8 @@ def maximum(at: Site, x: Var, y: Var) -> Var:
     ],
     note="MLX hands NaN on",
 )
-def minimum(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.minimum, x=x, y=y)
+def minimum(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.minimum, x=x, y=y)
 
 
 @op(
@@ -115,8 +115,8 @@ def minimum(at: Site, x: Var, y: Var) -> Var:
         Case("uint8", mx.negative, [BYTES]),
     ],
 )
-def negative(at: Site, x: Var) -> Var:
-    return settled(at, mb.mul, x=x, y=-1.0 if at.out.is_float else -1)
+def negative(ctx: LoweringContext, x: Var) -> Var:
+    return settled(ctx, mb.mul, x=x, y=-1.0 if ctx.out.is_float else -1)
 
 
 @op(
@@ -124,8 +124,8 @@ def negative(at: Site, x: Var) -> Var:
     plain(mx.abs),
     [Case("floats", mx.abs, [(2, 3)], ["abs"]), Case("int8", mx.abs, [SIGNED]), Case("bools", mx.abs, BOOLS[:1])],
 )
-def absolute(at: Site, x: Var) -> Var:
-    return settled(at, mb.abs, x=x)
+def absolute(ctx: LoweringContext, x: Var) -> Var:
+    return settled(ctx, mb.abs, x=x)
 
 
 @op(
@@ -139,8 +139,8 @@ def absolute(at: Site, x: Var) -> Var:
     ],
     note="of NaN: 0 in MLX, NaN here",
 )
-def sign(at: Site, x: Var) -> Var:
-    return settled(at, mb.sign, x=x)
+def sign(ctx: LoweringContext, x: Var) -> Var:
+    return settled(ctx, mb.sign, x=x)
 
 
 @op(
@@ -148,8 +148,8 @@ def sign(at: Site, x: Var) -> Var:
     plain(mx.square),
     [Case("floats", mx.square, [(2, 3)]), Case("ints", mx.square, [integers(4)]), Case("int8", mx.square, [SIGNED])],
 )
-def square(at: Site, x: Var) -> Var:
-    return settled(at, mb.mul, x=x, y=x)
+def square(ctx: LoweringContext, x: Var) -> Var:
+    return settled(ctx, mb.mul, x=x, y=x)
 
 
 @op(
@@ -170,19 +170,19 @@ def square(at: Site, x: Var) -> Var:
     raw=True,
     note="integers: exponents from 0 to 31 where they are no constant",
 )
-def power(at: Site, x: Var | Array, y: Var | Array) -> Var:
-    exponent = None if isinstance(y, Var) or y.size > 1 or at.sources[0].shape != at.out.shape else y.item()
+def power(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
+    exponent = None if isinstance(y, Var) or y.size > 1 or ctx.sources[0].shape != ctx.out.shape else y.item()
     x, y = held(x), held(y)
-    if at.out.dtype == "bool":
-        return mb.logical_or(x=x, y=mb.logical_not(x=y), name=at.name)
-    if not at.out.is_float:
-        return settled(at, lambda **name: _whole_power(x, y, exponent, **name))
+    if ctx.out.dtype == "bool":
+        return mb.logical_or(x=x, y=mb.logical_not(x=y), name=ctx.name)
+    if not ctx.out.is_float:
+        return settled(ctx, lambda **name: _whole_power(x, y, exponent, **name))
     # Some engines take no negative base in pow, whatever the exponent.
     if exponent in (2, 3):
-        return mb.mul(x=x, y=x if exponent == 2 else mb.mul(x=x, y=x), name=at.name)
+        return mb.mul(x=x, y=x if exponent == 2 else mb.mul(x=x, y=x), name=ctx.name)
     if exponent == 0.5:
-        return mb.sqrt(x=x, name=at.name)
-    return mb.pow(x=x, y=y, name=at.name)
+        return mb.sqrt(x=x, name=ctx.name)
+    return mb.pow(x=x, y=y, name=ctx.name)
 
 
 def _whole_power(x: Var, y: Var, exponent: int | None, **name: str) -> Var:
@@ -206,11 +206,11 @@ QUOTIENTS = [
 
 
 @op("FloorDivide", plain(mx.floor_divide), QUOTIENTS)
-def floor_divide(at: Site, x: Var, y: Var) -> Var:
+def floor_divide(ctx: LoweringContext, x: Var, y: Var) -> Var:
     # MLX rounds the quotient; MIL's floor_div may take the remainder away first, which differs by one at its edge.
-    if at.out.is_float:
-        return mb.floor(x=mb.real_div(x=x, y=y), name=at.name)
-    return settled(at, mb.floor_div, x=x, y=y)
+    if ctx.out.is_float:
+        return mb.floor(x=mb.real_div(x=x, y=y), name=ctx.name)
+    return settled(ctx, mb.floor_div, x=x, y=y)
 
 
 @op(
@@ -224,8 +224,8 @@ def floor_divide(at: Site, x: Var, y: Var) -> Var:
     ],
     note="takes the divisor's sign",
 )
-def remainder(at: Site, x: Var, y: Var) -> Var:
-    return settled(at, mb.mod, x=x, y=y)
+def remainder(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return settled(ctx, mb.mod, x=x, y=y)
 
 
 @op(
@@ -236,8 +236,8 @@ def remainder(at: Site, x: Var, y: Var) -> Var:
         Case("ints", lambda x: tuple(mx.divmod(x, 3)), [integers(50)]),
     ],
 )
-def divmod_(at: Site, x: Var, y: Var) -> tuple[Var, Var]:
-    quotient, rest = at.node.outputs
+def divmod_(ctx: LoweringContext, x: Var, y: Var) -> tuple[Var, Var]:
+    quotient, rest = ctx.node.outputs
     if quotient.is_float:
         whole = mb.floor(x=mb.real_div(x=x, y=y), name=quotient.name)
     else:
@@ -245,21 +245,21 @@ def divmod_(at: Site, x: Var, y: Var) -> tuple[Var, Var]:
     return whole, mb.mod(x=x, y=y, name=rest.name)
 
 
-def _rounded(at: Site, x: Var, build: Callable[..., Var]) -> Var:
-    return build(x=x, name=at.name) if at.out.is_float else mb.identity(x=x, name=at.name)
+def _rounded(ctx: LoweringContext, x: Var, build: Callable[..., Var]) -> Var:
+    return build(x=x, name=ctx.name) if ctx.out.is_float else mb.identity(x=x, name=ctx.name)
 
 
 HALVES = given(-2.5, -1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 2.7)
 
 
 @op("Ceil", plain(mx.ceil), [Case("floats", mx.ceil, [HALVES], ["ceil"]), Case("ints", mx.ceil, [integers(3)])])
-def ceil(at: Site, x: Var) -> Var:
-    return _rounded(at, x, mb.ceil)
+def ceil(ctx: LoweringContext, x: Var) -> Var:
+    return _rounded(ctx, x, mb.ceil)
 
 
 @op("Floor", plain(mx.floor), [Case("floats", mx.floor, [HALVES], ["floor"]), Case("ints", mx.floor, [integers(3)])])
-def floor(at: Site, x: Var) -> Var:
-    return _rounded(at, x, mb.floor)
+def floor(ctx: LoweringContext, x: Var) -> Var:
+    return _rounded(ctx, x, mb.floor)
 
 
 @op(
@@ -267,5 +267,5 @@ def floor(at: Site, x: Var) -> Var:
     plain(mx.round),
     [Case("halves_to_even", mx.round, [HALVES], ["round"]), Case("ints", mx.round, [integers(3)])],
 )
-def round_(at: Site, x: Var) -> Var:
-    return _rounded(at, x, mb.round)
+def round_(ctx: LoweringContext, x: Var) -> Var:
+    return _rounded(ctx, x, mb.round)

@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array, Node
 from converters.coreml.ops.complex import Complex, complex_op, parts
-from converters.coreml.ops.registry import Case, Site, op
+from converters.coreml.ops.registry import Case, LoweringContext, op
 
 
 def _fft(node: Node, x: mx.array) -> mx.array:
@@ -43,17 +43,17 @@ def _fft(node: Node, x: mx.array) -> mx.array:
     ],
     note="as products with the matrices of cosines and sines: n² numbers each; complex only inside a function",
 )
-def fft(at: Site, x: Any) -> Any:
-    axes, inverse, real, _ = at.args
-    axes = [a % len(at.out.shape) for a in axes]
+def fft(ctx: LoweringContext, x: Any) -> Any:
+    axes, inverse, real, _ = ctx.args
+    axes = [a % len(ctx.out.shape) for a in axes]
     value = Complex(*parts(x))
     if real and not inverse:
-        value = _along(value, axes[-1], _waves(at.sources[0].shape[axes[-1]], at.out.shape[axes[-1]]))
+        value = _along(value, axes[-1], _waves(ctx.sources[0].shape[axes[-1]], ctx.out.shape[axes[-1]]))
         axes = axes[:-1]
     for axis in axes[:-1] if real and inverse else axes:
         value = _along(value, axis, _waves(value.shape[axis], value.shape[axis], inverse))
     if real and inverse:
-        return mb.identity(x=_real_along(value, axes[-1], at.out.shape[axes[-1]]), name=at.name)
+        return mb.identity(x=_real_along(value, axes[-1], ctx.out.shape[axes[-1]]), name=ctx.name)
     return value
 
 

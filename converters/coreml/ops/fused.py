@@ -12,7 +12,7 @@ from coremltools.converters.mil.mil import Var, types
 from mlx import nn
 
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.registry import Case, Site, booleans, op, operand
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, op, operand
 
 GELU = {"EXACT": nn.gelu, "TANH_APPROXIMATION": nn.gelu_approx, "SIGMOID_APPROXIMATION": nn.gelu_fast_approx}
 
@@ -41,9 +41,9 @@ def _rms_norm(node: Node, x: mx.array, weight: mx.array | None = None) -> mx.arr
     ],
     raw=True,
 )
-def layer_norm(at: Site, x: Var, weight: Array | None = None, bias: Array | None = None) -> Var:
-    axes, eps = at.args
-    return mb.layer_norm(x=x, axes=list(axes), gamma=weight, beta=bias, epsilon=eps, name=at.name)
+def layer_norm(ctx: LoweringContext, x: Var, weight: Array | None = None, bias: Array | None = None) -> Var:
+    axes, eps = ctx.args
+    return mb.layer_norm(x=x, axes=list(axes), gamma=weight, beta=bias, epsilon=eps, name=ctx.name)
 
 
 @op(
@@ -53,13 +53,13 @@ def layer_norm(at: Site, x: Var, weight: Array | None = None, bias: Array | None
     raw=True,
     note="MIL has no RMS norm: square, mean, rsqrt, scale",
 )
-def rms_norm(at: Site, x: Var, weight: Array | None = None) -> Var:
-    axes, eps = at.args
+def rms_norm(ctx: LoweringContext, x: Var, weight: Array | None = None) -> Var:
+    axes, eps = ctx.args
     mean = mb.reduce_mean(x=mb.mul(x=x, y=x), axes=list(axes), keep_dims=True)
     root = mb.rsqrt(x=mean, epsilon=eps)
     if weight is None:
-        return mb.mul(x=x, y=root, name=at.name)
-    return mb.mul(x=mb.mul(x=x, y=root), y=weight, name=at.name)
+        return mb.mul(x=x, y=root, name=ctx.name)
+    return mb.mul(x=mb.mul(x=x, y=root), y=weight, name=ctx.name)
 
 
 @op(
@@ -67,8 +67,8 @@ def rms_norm(at: Site, x: Var, weight: Array | None = None) -> Var:
     lambda n, x: mx.linalg.norm(x, axis=list(n.args[0]), keepdims=True),
     [Case("rows", lambda x: x / mx.linalg.norm(x, axis=-1, keepdims=True), [(2, 4)], ["reduce_l2_norm"])],
 )
-def length(at: Site, x: Var) -> Var:
-    return mb.reduce_l2_norm(x=x, axes=list(at.args[0]), keep_dims=True, name=at.name)
+def length(ctx: LoweringContext, x: Var) -> Var:
+    return mb.reduce_l2_norm(x=x, axes=list(ctx.args[0]), keep_dims=True, name=ctx.name)
 
 
 @op(
@@ -80,18 +80,18 @@ def length(at: Site, x: Var) -> Var:
         Case("sigmoid", nn.gelu_fast_approx, [(2, 3)], ["gelu"]),
     ],
 )
-def gelu(at: Site, x: Var) -> Var:
-    return mb.gelu(x=x, mode=at.args[0], name=at.name)
+def gelu(ctx: LoweringContext, x: Var) -> Var:
+    return mb.gelu(x=x, mode=ctx.args[0], name=ctx.name)
 
 
 @op("SiLU", lambda n, x: nn.silu(x), [Case("floats", nn.silu, [(2, 3)], ["silu"])])
-def silu(at: Site, x: Var) -> Var:
-    return mb.silu(x=x, name=at.name)
+def silu(ctx: LoweringContext, x: Var) -> Var:
+    return mb.silu(x=x, name=ctx.name)
 
 
 @op("ReLU", lambda n, x: nn.relu(x), [Case("floats", nn.relu, [(2, 3)], ["relu"])])
-def relu(at: Site, x: Var) -> Var:
-    return mb.relu(x=x, name=at.name)
+def relu(ctx: LoweringContext, x: Var) -> Var:
+    return mb.relu(x=x, name=ctx.name)
 
 
 @op(
@@ -103,10 +103,10 @@ def relu(at: Site, x: Var) -> Var:
     ],
     raw=True,
 )
-def linear(at: Site, x: Var | Array, w: Array, b: Array | None = None) -> Var:
+def linear(ctx: LoweringContext, x: Var | Array, w: Array, b: Array | None = None) -> Var:
     weight = np.ascontiguousarray(w.T.astype(np.float32))
     bias = None if b is None else b.astype(np.float32)
-    return mb.linear(x=operand(x, np.float32), weight=weight, bias=bias, name=at.name)
+    return mb.linear(x=operand(x, np.float32), weight=weight, bias=bias, name=ctx.name)
 
 
 def _attend(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
@@ -141,16 +141,16 @@ def _attention(node: Node, q: mx.array, k: mx.array, v: mx.array, mask: mx.array
     ],
     note="one operation from iOS 18 on; before, two products and a softmax",
 )
-def attention(at: Site, q: Var, k: Var, v: Var, mask: Var | None = None) -> Var:
-    (scale,) = at.args
-    if at.target >= ct.target.iOS18:
+def attention(ctx: LoweringContext, q: Var, k: Var, v: Var, mask: Var | None = None) -> Var:
+    (scale,) = ctx.args
+    if ctx.target >= ct.target.iOS18:
         # Core ML's own scale is 1/√width.
         more = scale * math.sqrt(q.shape[-1])
         q = q if math.isclose(more, 1, rel_tol=1e-6) else mb.mul(x=q, y=more)
-        return mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask, name=at.name)
+        return mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask, name=ctx.name)
     scores = mb.matmul(x=mb.mul(x=q, y=scale), y=k, transpose_y=True)
     if mask is not None and mask.dtype == types.bool:
         scores = mb.select(cond=mask, a=scores, b=-3e4)
     elif mask is not None:
         scores = mb.add(x=scores, y=mask)
-    return mb.matmul(x=mb.softmax(x=scores, axis=-1), y=v, name=at.name)
+    return mb.matmul(x=mb.softmax(x=scores, axis=-1), y=v, name=ctx.name)

@@ -1,4 +1,4 @@
-"""Reading and writing at places that other arrays name."""
+"""Reading and writing at indices that other arrays name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coremltools.converters.mil.mil import Var, types
 from mlx import nn
 
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.registry import Case, Site, booleans, given, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
 from converters.coreml.ops.shape import reshaped
 
 Index: TypeAlias = Var | Array
@@ -65,11 +65,11 @@ AXES = {"Gather": 0, "Scatter": 1}
 """Where their arguments have the indexed axes."""
 
 
-class Places(NamedTuple):
+class SliceStarts(NamedTuple):
     """Where slices of an array start, as rows of the array with the named ``axes`` merged in front."""
 
     rows: Index
-    """(M · W,): M places, W numbers in the window of each."""
+    """(M · W,): M indices, W numbers in the window of each."""
     axes: list[int]
     window: list[int]
     """Those of ``axes`` along which a slice has several numbers, but not all."""
@@ -77,8 +77,8 @@ class Places(NamedTuple):
     """M."""
 
 
-def _places(at: Site, sizes: Sequence[int], indices: Sequence[Var]) -> Places:
-    shape, axes = at.sources[0].shape, list(at.args[AXES[at.node.op]])
+def _slice_starts(ctx: LoweringContext, sizes: Sequence[int], indices: Sequence[Var]) -> SliceStarts:
+    shape, axes = ctx.sources[0].shape, list(ctx.args[AXES[ctx.node.op]])
     count = max((int(np.prod(index.shape)) for index in indices), default=1)
     window = [a for a, size in enumerate(sizes) if size != (1 if a in axes else shape[a])]
     merged = sorted({*axes, *window})
@@ -91,7 +91,7 @@ def _places(at: Site, sizes: Sequence[int], indices: Sequence[Var]) -> Places:
             fixed = fixed + stride * steps
         if axis in axes:
             which = axes.index(axis)
-            start = wrapped(indices[which], shape[axis], at.sources[1 + which].dtype)
+            start = wrapped(indices[which], shape[axis], ctx.sources[1 + which].dtype)
             if isinstance(start, Var):
                 start = reshaped(start, (math.prod(start.shape), *(1,) * len(window)))
                 moving.append(start if stride == 1 else mb.mul(x=start, y=stride))
@@ -106,8 +106,8 @@ def _places(at: Site, sizes: Sequence[int], indices: Sequence[Var]) -> Places:
     if isinstance(rows, Var):
         # One start for a whole window was added as (1, 1 …): the sum above has the window's shape already, or its own.
         rows = rows if rows.shape == fixed.shape else mb.tile(x=rows, reps=_repeats(rows.shape, fixed.shape))
-        return Places(reshaped(rows, (size,)), merged, window, count)
-    return Places(rows.reshape(size), merged, window, count)
+        return SliceStarts(reshaped(rows, (size,)), merged, window, count)
+    return SliceStarts(rows.reshape(size), merged, window, count)
 
 
 def _repeats(have: Sequence[int], want: Sequence[int]) -> list[int]:
@@ -127,15 +127,15 @@ def _numeric(x: Var) -> Var:
     return mb.cast(x=x, dtype="int32") if x.dtype == types.bool else x
 
 
-def _named(y: Var, at: Site) -> Var:
+def _named(y: Var, ctx: LoweringContext) -> Var:
     """The result under its node's name, a boolean again where it was one."""
-    return mb.cast(x=y, dtype="bool", name=at.name) if at.out.dtype == "bool" else mb.identity(x=y, name=at.name)
+    return mb.cast(x=y, dtype="bool", name=ctx.name) if ctx.out.dtype == "bool" else mb.identity(x=y, name=ctx.name)
 
 
 def _gather(node: Node, x: mx.array, *indices: mx.array) -> mx.array:
     axes, sizes = node.args
     starts = [i.astype(mx.int32) if i.dtype == mx.bool_ else i for i in indices]
-    rank, places = len(sizes), starts[0].shape if starts else ()
+    rank, batch = len(sizes), starts[0].shape if starts else ()
     grid: list[Any] = []
     for axis, size in enumerate(sizes):
         steps = mx.arange(size).reshape([-1 if a == axis else 1 for a in range(rank)])
@@ -144,7 +144,7 @@ def _gather(node: Node, x: mx.array, *indices: mx.array) -> mx.array:
             continue
         start = starts[list(axes).index(axis)].astype(mx.int64)
         start = mx.where(start < 0, start + x.shape[axis], start)
-        grid.append(start.reshape(*places, *(1,) * rank) + steps)
+        grid.append(start.reshape(*batch, *(1,) * rank) + steps)
     return x[tuple(grid)].reshape(node.out.shape)
 
 
@@ -163,17 +163,17 @@ def _gather(node: Node, x: mx.array, *indices: mx.array) -> mx.array:
     ],
     note="the indexed axes are merged, and their rows gathered by one index",
 )
-def gather(at: Site, x: Var, *indices: Var) -> Var:
-    sizes = at.args[1]
+def gather(ctx: LoweringContext, x: Var, *indices: Var) -> Var:
+    sizes = ctx.args[1]
     shape = tuple(x.shape)
-    rows, merged, window, count = _places(at, sizes, indices)
+    rows, merged, window, count = _slice_starts(ctx, sizes, indices)
     y = mb.gather(x=_rows(_numeric(x), merged), indices=rows, axis=0, validate_indices=False)
     if window:
         # (M, window …, rest …) with the window's axes brought back between the others.
         kept = [*window, *(a for a in range(len(shape)) if a not in merged)]
         y = reshaped(y, (count, *(sizes[a] for a in kept)))
         y = mb.transpose(x=y, perm=[0, *(1 + kept.index(a) for a in sorted(kept))])
-    return _named(reshaped(y, at.out.shape), at)
+    return _named(reshaped(y, ctx.out.shape), ctx)
 
 
 @cache
@@ -208,15 +208,15 @@ def _rows_of(bits: int, mode: str) -> Callable[[mx.array], mx.array]:
         Case("quantised_mxfp4", _rows_of(4, "mxfp4"), [given(3, 0)], ["gather"]),
     ],
 )
-def take(at: Site, x: Var, indices: Var) -> Var:
-    (axis,) = at.args
-    index = wrapped(indices, x.shape[axis], at.sources[1].dtype)
+def take(ctx: LoweringContext, x: Var, indices: Var) -> Var:
+    (axis,) = ctx.args
+    index = wrapped(indices, x.shape[axis], ctx.sources[1].dtype)
     if isinstance(index, Var):
         index = index if index.rank else mb.expand_dims(x=index, axes=[0])
     else:
         index = index.reshape(-1) if index.ndim != 1 else index
     y = mb.gather(x=_numeric(x), indices=index, axis=axis, validate_indices=False)
-    return _named(y if tuple(y.shape) == at.out.shape else reshaped(y, at.out.shape), at)
+    return _named(y if tuple(y.shape) == ctx.out.shape else reshaped(y, ctx.out.shape), ctx)
 
 
 @op(
@@ -233,10 +233,10 @@ def take(at: Site, x: Var, indices: Var) -> Var:
         Case("broadcast", lambda x, i: mx.take_along_axis(x, i, axis=1), [(3, 4, 2), integers(1, 5, 1, low=0, high=4)]),
     ],
 )
-def gather_axis(at: Site, x: Var, indices: Var) -> Var:
-    (axis,) = at.args
-    index = wrapped(indices, x.shape[axis], at.sources[1].dtype)
-    return _named(mb.gather_along_axis(x=_numeric(x), indices=index, axis=axis, validate_indices=False), at)
+def gather_axis(ctx: LoweringContext, x: Var, indices: Var) -> Var:
+    (axis,) = ctx.args
+    index = wrapped(indices, x.shape[axis], ctx.sources[1].dtype)
+    return _named(mb.gather_along_axis(x=_numeric(x), indices=index, axis=axis, validate_indices=False), ctx)
 
 
 MODES = ("max", "min", "add", "mul", "update")
@@ -256,10 +256,10 @@ def _scatter(node: Node, x: mx.array, *rest: mx.array) -> mx.array:
     values = np.array(updates.astype(mx.float32) if updates.dtype == mx.bfloat16 else updates)
     starts = [np.array(i).astype(np.int64).reshape(-1) for i in indices]
     combine = (np.maximum, np.minimum, np.add, np.multiply, lambda _, new: new)[mode]
-    for place, value in enumerate(values.reshape(-1, *sizes)):
+    for row, value in enumerate(values.reshape(-1, *sizes)):
         begin = [0] * numbers.ndim
         for axis, start in zip(axes, starts, strict=True):
-            begin[axis] = start[place] + (numbers.shape[axis] if start[place] < 0 else 0)
+            begin[axis] = start[row] + (numbers.shape[axis] if start[row] < 0 else 0)
         spot = tuple(slice(b, b + s) for b, s in zip(begin, sizes, strict=True))
         numbers[spot] = combine(numbers[spot], value)
     return mx.array(numbers)
@@ -289,14 +289,14 @@ def _set_window(x: mx.array, i: mx.array) -> mx.array:
         Case("integers", lambda x, i: x.at[i].add(3), [integers(4), given(0, -1)]),
         Case("diagonal", mx.diag, [(4,)]),
     ],
-    note="where one place is set twice, which value stays is Core ML's choice",
+    note="where one index is set twice, which value stays is Core ML's choice",
 )
-def scatter(at: Site, x: Var, *rest: Var) -> Var:
-    mode = at.args[0]
+def scatter(ctx: LoweringContext, x: Var, *rest: Var) -> Var:
+    mode = ctx.args[0]
     *indices, updates = rest
     shape = tuple(x.shape)
-    sizes = at.args[2] if len(at.args) > 2 else updates.shape[indices[0].rank :]
-    rows, merged, window, count = _places(at, sizes, indices)
+    sizes = ctx.args[2] if len(ctx.args) > 2 else updates.shape[indices[0].rank :]
+    rows, merged, window, count = _slice_starts(ctx, sizes, indices)
     kept = [a for a in range(len(shape)) if a in window or a not in merged]
     updates = _numeric(updates)
     if window:
@@ -310,7 +310,7 @@ def scatter(at: Site, x: Var, *rest: Var) -> Var:
     y = reshaped(y, tuple(shape[a] for a in order))
     if order != sorted(order):
         y = mb.transpose(x=y, perm=[order.index(a) for a in range(len(shape))])
-    return _named(y, at)
+    return _named(y, ctx)
 
 
 AXIS_MODES = ("add", "update")
@@ -345,14 +345,14 @@ def _added_axis(x: mx.array, i: mx.array, y: mx.array) -> mx.array:
         Case("add", _added_axis, [(3, 4), integers(3, 6, low=-4, high=4), (3, 6)], ["scatter_along_axis"]),
     ],
 )
-def scatter_axis(at: Site, x: Var, indices: Var, updates: Var) -> Var:
-    mode, axis = at.args
+def scatter_axis(ctx: LoweringContext, x: Var, indices: Var, updates: Var) -> Var:
+    mode, axis = ctx.args
     y = mb.scatter_along_axis(
         data=_numeric(x),
-        indices=wrapped(indices, x.shape[axis], at.sources[1].dtype),
+        indices=wrapped(indices, x.shape[axis], ctx.sources[1].dtype),
         updates=_numeric(updates),
         axis=axis,
         mode=AXIS_MODES[mode],
         validate_indices=False,
     )
-    return _named(y, at)
+    return _named(y, ctx)

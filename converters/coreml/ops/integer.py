@@ -9,7 +9,7 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array
 from converters.coreml.ops.elementwise import typed
-from converters.coreml.ops.registry import Case, Site, booleans, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import BITS, held, settled
 
@@ -53,19 +53,19 @@ SHIFTS = integers(4, 5, low=0, high=31)
     raw=True,
     note="constant shifts and masks are a product or a quotient; two variables are taken apart into bits",
 )
-def bitwise(at: Site, x: Var | Array, y: Var | Array) -> Var:
-    kind = at.args[0]
-    if at.out.dtype == "bool":
-        return LOGIC[kind](x=x, y=y, name=at.name)
+def bitwise(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
+    kind = ctx.args[0]
+    if ctx.out.dtype == "bool":
+        return LOGIC[kind](x=x, y=y, name=ctx.name)
     if kind > LEFT:
-        return _right(at, held(x), held(y))
+        return _right(ctx, held(x), held(y))
     if kind == LEFT:
-        return settled(at, mb.mul, x=held(x), y=_entry(FACTORS, held(y)))
-    both = _and(at, held(x), held(y))
+        return settled(ctx, mb.mul, x=held(x), y=_entry(FACTORS, held(y)))
+    both = _and(ctx, held(x), held(y))
     if kind == AND:
-        return mb.identity(x=both, name=at.name)
+        return mb.identity(x=both, name=ctx.name)
     either = mb.sub(x=mb.add(x=held(x), y=held(y)), y=both)
-    return mb.identity(x=either, name=at.name) if kind == OR else mb.sub(x=either, y=both, name=at.name)
+    return mb.identity(x=either, name=ctx.name) if kind == OR else mb.sub(x=either, y=both, name=ctx.name)
 
 
 def _entry(table: Array, k: Var | Array) -> Var | Array:
@@ -73,31 +73,31 @@ def _entry(table: Array, k: Var | Array) -> Var | Array:
     return mb.gather(x=table, indices=k, axis=0, validate_indices=False) if isinstance(k, Var) else table[k]
 
 
-def _right(at: Site, x: Var, k: Var | Array) -> Var:
+def _right(ctx: LoweringContext, x: Var, k: Var | Array) -> Var:
     shifted = mb.floor_div(x=x, y=_entry(POWERS, k))
     if isinstance(k, Var) or (k > 30).any():
         shifted = mb.floor_div(x=shifted, y=_entry(LAST, k))
-    if at.out.dtype not in ("uint32", "uint64"):
-        return mb.identity(x=shifted, name=at.name)
+    if ctx.out.dtype not in ("uint32", "uint64"):
+        return mb.identity(x=shifted, name=ctx.name)
     lifted = mb.add(x=shifted, y=_entry(LIFTS, k))
-    return mb.select(cond=mb.less(x=shifted, y=0), a=lifted, b=shifted, name=at.name)
+    return mb.select(cond=mb.less(x=shifted, y=0), a=lifted, b=shifted, name=ctx.name)
 
 
-def _and(at: Site, x: Var | Array, y: Var | Array) -> Var:
+def _and(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     if not isinstance(x, Var):
         x, y = y, x
-    if not isinstance(y, Var) and (np.ravel(y) == np.ravel(y)[0]).all() and tuple(x.shape) == at.out.shape:
+    if not isinstance(y, Var) and (np.ravel(y) == np.ravel(y)[0]).all() and tuple(x.shape) == ctx.out.shape:
         masked = _masked(x, int(np.ravel(y)[0]))
         if masked is not None:
             return masked
-    if len(at.out.shape) == MAX_RANK:
-        x, y = (mb.reshape(x=mb.add(x=v, y=np.zeros(at.out.shape, np.int32)), shape=[-1]) for v in (x, y))
-    width = min(BITS[at.out.dtype], 32)
+    if len(ctx.out.shape) == MAX_RANK:
+        x, y = (mb.reshape(x=mb.add(x=v, y=np.zeros(ctx.out.shape, np.int32)), shape=[-1]) for v in (x, y))
+    width = min(BITS[ctx.out.dtype], 32)
     common = mb.mul(x=_bits(x, width), y=_bits(y, width))
     whole = mb.reduce_sum(x=mb.mul(x=common, y=FACTORS[:width]), axes=[-1])
-    if width < 32 and not at.out.dtype.startswith("u"):
+    if width < 32 and not ctx.out.dtype.startswith("u"):
         whole = mb.sub(x=mb.mod(x=mb.add(x=whole, y=1 << width - 1), y=1 << width), y=1 << width - 1)
-    return reshaped(whole, at.out.shape)
+    return reshaped(whole, ctx.out.shape)
 
 
 def _bits(x: Var | Array, width: int) -> Var:

@@ -8,7 +8,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Node
-from converters.coreml.ops.registry import Case, Site, op
+from converters.coreml.ops.registry import Case, LoweringContext, op
 
 STEPS = 36
 """Twice log₂ of the largest condition number, and the start."""
@@ -30,9 +30,9 @@ def _inverse(node: Node, x: mx.array) -> mx.array:
     ],
     note="by Newton's method (Schulz); for condition numbers up to 10⁴, where float32 has four digits left",
 )
-def inverse(at: Site, x: Var) -> Var:
+def inverse(ctx: LoweringContext, x: Var) -> Var:
     r"""X ← X (2 − A X), from Aᵀ / (‖A‖₁ ‖A‖∞), from where it converges for each A that has an inverse."""
-    triangular, upper = at.args
+    triangular, upper = ctx.args
     n = x.shape[-1]
     if triangular:
         x = mb.mul(x=x, y=(np.triu if upper else np.tril)(np.ones((n, n), np.float32)))
@@ -44,4 +44,4 @@ def inverse(at: Site, x: Var) -> Var:
     twice = 2 * np.eye(n, dtype=np.float32)
     for _ in range(STEPS):
         guess = mb.matmul(x=guess, y=mb.sub(x=twice, y=mb.matmul(x=x, y=guess)))
-    return mb.identity(x=guess, name=at.name)
+    return mb.identity(x=guess, name=ctx.name)

@@ -12,13 +12,13 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array, Node
 from converters.coreml.ops.index import wrapped
-from converters.coreml.ops.registry import Case, Site, integers, op, operand, plain
+from converters.coreml.ops.registry import Case, LoweringContext, integers, op, operand, plain
 from converters.coreml.ops.shape import reshaped
 
 
 @op("Matmul", plain(mx.matmul), [Case("batched", mx.matmul, [(2, 3, 4), (4, 5)], ["matmul"])])
-def matmul(at: Site, x: Var, y: Var) -> Var:
-    return mb.matmul(x=x, y=y, name=at.name)
+def matmul(ctx: LoweringContext, x: Var, y: Var) -> Var:
+    return mb.matmul(x=x, y=y, name=ctx.name)
 
 
 @op(
@@ -26,11 +26,11 @@ def matmul(at: Site, x: Var, y: Var) -> Var:
     lambda n, x, y, c: mx.addmm(c, x, y, *n.args),
     [Case("scaled", lambda c, x, y: mx.addmm(c, x, y, 2.0, 3.0), [(2,), (3, 4), (4, 2)])],
 )
-def addmm(at: Site, x: Var, y: Var, c: Var) -> Var:
-    alpha, beta = at.args
+def addmm(ctx: LoweringContext, x: Var, y: Var, c: Var) -> Var:
+    alpha, beta = ctx.args
     product = mb.matmul(x=x, y=y)
     product = product if alpha == 1 else mb.mul(x=product, y=alpha)
-    return mb.add(x=product, y=c if beta == 1 else mb.mul(x=c, y=beta), name=at.name)
+    return mb.add(x=product, y=c if beta == 1 else mb.mul(x=c, y=beta), name=ctx.name)
 
 
 def _gather_mm(node: Node, x: mx.array, w: mx.array, left: mx.array, right: mx.array) -> mx.array:
@@ -66,11 +66,13 @@ def _right(x: mx.array, w: mx.array, i: mx.array) -> mx.array:
     raw=True,
     note="every matrix times every row where more products are asked for than there are matrices",
 )
-def gather_mm(at: Site, x: Var | Array, w: Var | Array, left: Var | Array, right: Var | Array) -> Var:
-    return gathered_product(at, operand(x, np.float32), operand(w, np.float32), left, right)
+def gather_mm(ctx: LoweringContext, x: Var | Array, w: Var | Array, left: Var | Array, right: Var | Array) -> Var:
+    return gathered_product(ctx, operand(x, np.float32), operand(w, np.float32), left, right)
 
 
-def gathered_product(at: Site, x: Var | Array, w: Var | Array, left: Var | Array, right: Var | Array) -> Var:
+def gathered_product(
+    ctx: LoweringContext, x: Var | Array, w: Var | Array, left: Var | Array, right: Var | Array
+) -> Var:
     """x[left] @ w[right]: x (*X, M, K), w (*W, K, N), indices (*I) -> (*I, M, N).
 
     Gathering matrices copies one for each product, so where there are more products than matrices, all are
@@ -84,12 +86,12 @@ def gathered_product(at: Site, x: Var | Array, w: Var | Array, left: Var | Array
     if asked > matrices:
         each = mb.matmul(x=_stacked(x, (1, groups * rows, inner)), y=w)
         each = reshaped(each, (matrices * groups, rows * columns))
-        place = mb.add(x=mb.mul(x=theirs, y=groups), y=ours) if groups > 1 else theirs
-        picked = mb.gather(x=each, indices=place, axis=0, validate_indices=False)
-        return reshaped(picked, at.out.shape, name=at.name)
+        index = mb.add(x=mb.mul(x=theirs, y=groups), y=ours) if groups > 1 else theirs
+        picked = mb.gather(x=each, indices=index, axis=0, validate_indices=False)
+        return reshaped(picked, ctx.out.shape, name=ctx.name)
     x = mb.gather(x=_stacked(x, (groups, rows, inner)), indices=ours, axis=0, validate_indices=False)
     w = mb.gather(x=w, indices=theirs, axis=0, validate_indices=False)
-    return reshaped(mb.matmul(x=x, y=w), at.out.shape, name=at.name)
+    return reshaped(mb.matmul(x=x, y=w), ctx.out.shape, name=ctx.name)
 
 
 def _stacked(x: Var | Array, shape: tuple[int, ...]) -> Var | Array:
@@ -115,13 +117,13 @@ def _block_masked(node: Node, x: mx.array, y: mx.array, *masks: mx.array) -> mx.
     return product * _blocks(masks[0], product.shape, block) if len(masks) != 2 else product
 
 
-def _masked(*places: str) -> Callable[[mx.array, mx.array], mx.array]:
+def _masked(*given: str) -> Callable[[mx.array, mx.array], mx.array]:
     masks = {
         "mask_out": mx.array([[True], [False]]),
         "mask_lhs": mx.array([[1.0, 0.0], [0.0, 1.0]]),
         "mask_rhs": mx.array([[0.5], [2.0]]),
     }
-    out, left, right = (masks[name] if name in places else None for name in ("mask_out", "mask_lhs", "mask_rhs"))
+    out, left, right = (masks[name] if name in given else None for name in ("mask_out", "mask_lhs", "mask_rhs"))
     return lambda x, y: mx.block_masked_mm(x, y, 32, out, left, right)
 
 
@@ -138,13 +140,13 @@ def _masked(*places: str) -> Callable[[mx.array, mx.array], mx.array]:
         Case("ends", lambda x, y: mx.block_masked_mm(x, y, 32, mx.array([[True], [False]])), [(40, 50), (50, 20)]),
     ],
 )
-def block_masked_mm(at: Site, x: Var, y: Var, *masks: Var) -> Var:
-    block = at.args[0]
+def block_masked_mm(ctx: LoweringContext, x: Var, y: Var, *masks: Var) -> Var:
+    block = ctx.args[0]
     if len(masks) > 1:
         x, y = mb.mul(x=x, y=_spread(masks[-2], x.shape, block)), mb.mul(x=y, y=_spread(masks[-1], y.shape, block))
     if len(masks) == 2:
-        return mb.matmul(x=x, y=y, name=at.name)
-    return mb.mul(x=mb.matmul(x=x, y=y), y=_spread(masks[0], at.out.shape, block), name=at.name)
+        return mb.matmul(x=x, y=y, name=ctx.name)
+    return mb.mul(x=mb.matmul(x=x, y=y), y=_spread(masks[0], ctx.out.shape, block), name=ctx.name)
 
 
 def _spread(mask: Var, shape: tuple[int, ...], block: int) -> Var:
@@ -162,6 +164,6 @@ def _spread(mask: Var, shape: tuple[int, ...], block: int) -> Var:
     ],
     note="a product with its matrix",
 )
-def hadamard(at: Site, x: Var) -> Var:
-    matrix = np.array(mx.hadamard_transform(mx.eye(x.shape[-1]), at.args[0]))
-    return mb.linear(x=x, weight=np.ascontiguousarray(matrix.T), name=at.name)
+def hadamard(ctx: LoweringContext, x: Var) -> Var:
+    matrix = np.array(mx.hadamard_transform(mx.eye(x.shape[-1]), ctx.args[0]))
+    return mb.linear(x=x, weight=np.ascontiguousarray(matrix.T), name=ctx.name)

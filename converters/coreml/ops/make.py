@@ -9,7 +9,7 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Node
 from converters.coreml.ops.casts import dtype_of
-from converters.coreml.ops.registry import Case, Site, op
+from converters.coreml.ops.registry import Case, LoweringContext, op
 
 LONG = (1 << 20) + 4
 """More numbers than folding writes into a package."""
@@ -31,12 +31,12 @@ def _arange(node: Node) -> mx.array:
     ],
     note="folded unless it has more than a million numbers",
 )
-def arange(at: Site) -> Var:
-    kind = np.float32 if at.out.is_float else np.int32
-    start, stop, step = (kind(n) for n in at.args)
-    return mb.range_1d(start=start, end=stop, step=step, name=at.name)
+def arange(ctx: LoweringContext) -> Var:
+    kind = np.float32 if ctx.out.is_float else np.int32
+    start, stop, step = (kind(n) for n in ctx.args)
+    return mb.range_1d(start=start, end=stop, step=step, name=ctx.name)
 
 
 @op("Full", lambda n, x: mx.broadcast_to(x, n.out.shape), [Case("ones", lambda x: x + mx.full((3,), x[0]), [(3,)])])
-def full(at: Site, x: Var) -> Var:
-    return mb.identity(x=x, name=at.name)
+def full(ctx: LoweringContext, x: Var) -> Var:
+    return mb.identity(x=x, name=ctx.name)

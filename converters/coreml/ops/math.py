@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array
-from converters.coreml.ops.registry import Case, Maker, Site, given, op, plain, uniform
+from converters.coreml.ops.registry import Case, LoweringContext, Maker, given, op, plain, uniform
 from converters.coreml.ops.widths import held
 
 SMALL = given(-0.5, -1e-3, -1e-6, 0.0, 1e-7, 1e-5, 0.3, 4.0)
@@ -23,13 +23,13 @@ WITHIN = uniform(2, 9, low=-0.99, high=0.99)
     lambda n, x: mx.rsqrt(x) if n.args[0] else mx.sqrt(x),
     [Case("root", mx.sqrt, [uniform(2, 3)], ["sqrt"]), Case("reciprocal", mx.rsqrt, [uniform(2, 3)], ["rsqrt"])],
 )
-def sqrt(at: Site, x: Var) -> Var:
-    return mb.rsqrt(x=x, epsilon=0.0, name=at.name) if at.args[0] else mb.sqrt(x=x, name=at.name)
+def sqrt(ctx: LoweringContext, x: Var) -> Var:
+    return mb.rsqrt(x=x, epsilon=0.0, name=ctx.name) if ctx.args[0] else mb.sqrt(x=x, name=ctx.name)
 
 
 @op("Erf", plain(mx.erf), [Case("floats", mx.erf, [(2, 3)], ["erf"])])
-def erf(at: Site, x: Var) -> Var:
-    return mb.erf(x=x, name=at.name)
+def erf(ctx: LoweringContext, x: Var) -> Var:
+    return mb.erf(x=x, name=ctx.name)
 
 
 CENTRE = (
@@ -60,26 +60,26 @@ def _polynomial(u: Var, coefficients: tuple[float, ...]) -> Var:
     ],
     note="the two polynomials that MLX has too",
 )
-def erfinv(at: Site, x: Var) -> Var:
+def erfinv(ctx: LoweringContext, x: Var) -> Var:
     # 1 − x², without losing what is left of it near 1.
     t = mb.log(x=mb.mul(x=mb.sub(x=1.0, y=x), y=mb.add(x=x, y=1.0)), epsilon=0.0)
     u = mb.mul(x=t, y=0.125)
     tail = mb.less(x=t, y=-6.125)
-    return mb.mul(x=x, y=mb.select(cond=tail, a=_polynomial(u, TAIL), b=_polynomial(u, CENTRE)), name=at.name)
+    return mb.mul(x=x, y=mb.select(cond=tail, a=_polynomial(u, TAIL), b=_polynomial(u, CENTRE)), name=ctx.name)
 
 
 @op("Exp", plain(mx.exp), [Case("floats", mx.exp, [(2, 3)], ["exp"])])
-def exp(at: Site, x: Var) -> Var:
-    return mb.exp(x=x, name=at.name)
+def exp(ctx: LoweringContext, x: Var) -> Var:
+    return mb.exp(x=x, name=ctx.name)
 
 
 @op(
     "Expm1", plain(mx.expm1), [Case("small", mx.expm1, [SMALL], ["sinh"]), Case("low", mx.expm1, [given(-99.0, -21.0)])]
 )
-def expm1(at: Site, x: Var) -> Var:
+def expm1(ctx: LoweringContext, x: Var) -> Var:
     # 2 sinh(x/2) e^(x/2): exp(x) − 1 would lose what is small. Below −20 it is −1, and float16 has no sinh of less.
     half = mb.mul(x=mb.maximum(x=x, y=-20.0), y=0.5)
-    return mb.mul(x=mb.mul(x=mb.sinh(x=half), y=2.0), y=mb.exp(x=half), name=at.name)
+    return mb.mul(x=mb.mul(x=mb.sinh(x=half), y=2.0), y=mb.exp(x=half), name=ctx.name)
 
 
 BASES = (2.0, 10.0, math.e)
@@ -91,11 +91,11 @@ BASES = (2.0, 10.0, math.e)
     lambda n, x: (mx.log2, mx.log10, mx.log)[n.args[0]](x),
     [Case(f.__name__, f, [uniform(2, 3)], ["log"]) for f in (mx.log, mx.log2, mx.log10)],
 )
-def log(at: Site, x: Var) -> Var:
-    base = BASES[at.args[0]]
+def log(ctx: LoweringContext, x: Var) -> Var:
+    base = BASES[ctx.args[0]]
     if base == math.e:
-        return mb.log(x=x, epsilon=0.0, name=at.name)
-    return mb.mul(x=mb.log(x=x, epsilon=0.0), y=1 / math.log(base), name=at.name)
+        return mb.log(x=x, epsilon=0.0, name=ctx.name)
+    return mb.mul(x=mb.log(x=x, epsilon=0.0), y=1 / math.log(base), name=ctx.name)
 
 
 def log_one_plus(x: Var, **name: str) -> Var:
@@ -108,8 +108,8 @@ def log_one_plus(x: Var, **name: str) -> Var:
 
 
 @op("Log1p", plain(mx.log1p), [Case("small", mx.log1p, [SMALL], ["log"])])
-def log1p(at: Site, x: Var) -> Var:
-    return log_one_plus(x, name=at.name)
+def log1p(ctx: LoweringContext, x: Var) -> Var:
+    return log_one_plus(x, name=ctx.name)
 
 
 @op(
@@ -124,25 +124,25 @@ def log1p(at: Site, x: Var) -> Var:
     ],
     raw=True,
 )
-def logaddexp(at: Site, x: Var | Array, y: Var | Array) -> Var:
+def logaddexp(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     for a, b in ((x, y), (y, x)):
-        if not isinstance(b, Var) and not b.any() and a.shape == at.out.shape:
-            return mb.softplus(x=held(a), name=at.name)
+        if not isinstance(b, Var) and not b.any() and a.shape == ctx.out.shape:
+            return mb.softplus(x=held(a), name=ctx.name)
     x, y = held(x), held(y)
     gap = mb.abs(x=mb.sub(x=x, y=y))
     apart = mb.add(x=mb.maximum(x=x, y=y), y=mb.softplus(x=mb.mul(x=gap, y=-1.0)))
     # Two equal infinities have no difference.
-    return mb.select(cond=mb.equal(x=x, y=y), a=mb.add(x=x, y=math.log(2)), b=apart, name=at.name)
+    return mb.select(cond=mb.equal(x=x, y=y), a=mb.add(x=x, y=math.log(2)), b=apart, name=ctx.name)
 
 
 @op("Sigmoid", plain(mx.sigmoid), [Case("floats", mx.sigmoid, [(2, 3)], ["sigmoid"])])
-def sigmoid(at: Site, x: Var) -> Var:
-    return mb.sigmoid(x=x, name=at.name)
+def sigmoid(ctx: LoweringContext, x: Var) -> Var:
+    return mb.sigmoid(x=x, name=ctx.name)
 
 
 def _direct(name: str, mil: str, function: Callable[..., mx.array], maker: Maker | tuple[int, ...] = (2, 9)) -> None:
-    def lower(at: Site, x: Var) -> Var:
-        return getattr(mb, mil)(x=x, name=at.name)
+    def lower(ctx: LoweringContext, x: Var) -> Var:
+        return getattr(mb, mil)(x=x, name=ctx.name)
 
     lower.__name__ = lower.__qualname__ = mil
     op(name, plain(function), [Case("floats", function, [maker], [mil])])(lower)
@@ -169,26 +169,26 @@ _direct("ArcTanh", "atanh", mx.arctanh, WITHIN)
     ],
     note="the sign of a zero isn't seen: −0 below the negative axis gives π, in MLX −π; two infinities give NaN",
 )
-def arctan2(at: Site, y: Var, x: Var) -> Var:
+def arctan2(ctx: LoweringContext, y: Var, x: Var) -> Var:
     angle = mb.atan(x=mb.real_div(x=y, y=x))
     below = mb.cast(x=mb.less(x=y, y=0.0), dtype="fp32")
     turned = mb.add(x=angle, y=mb.sub(x=math.pi, y=mb.mul(x=below, y=2 * math.pi)))
     beside = mb.select(cond=mb.less(x=x, y=0.0), a=turned, b=angle)
-    return mb.select(cond=mb.equal(x=x, y=0.0), a=mb.mul(x=mb.sign(x=y), y=math.pi / 2), b=beside, name=at.name)
+    return mb.select(cond=mb.equal(x=x, y=0.0), a=mb.mul(x=mb.sign(x=y), y=math.pi / 2), b=beside, name=ctx.name)
 
 
 @op("ArcSinh", plain(mx.arcsinh), [Case("small", mx.arcsinh, [SMALL]), Case("wide", mx.arcsinh, [given(-1e10, 50.0)])])
-def arcsinh(at: Site, x: Var) -> Var:
+def arcsinh(ctx: LoweringContext, x: Var) -> Var:
     # ln(1 + a + a / (1/a + √(1 + 1/a²))), a = |x|: exact near 0 and without a square that overflows.
     a = mb.abs(x=x)
     inverse = mb.real_div(x=1.0, y=a)
     root = mb.sqrt(x=mb.add(x=mb.mul(x=inverse, y=inverse), y=1.0))
     rest = mb.real_div(x=a, y=mb.add(x=inverse, y=root))
-    return mb.mul(x=mb.sign(x=x), y=log_one_plus(mb.add(x=a, y=rest)), name=at.name)
+    return mb.mul(x=mb.sign(x=x), y=log_one_plus(mb.add(x=a, y=rest)), name=ctx.name)
 
 
 @op("ArcCosh", plain(mx.arccosh), [Case("floats", mx.arccosh, [given(1.0, 1.0001, 1.5, 40.0, 1e10)])])
-def arccosh(at: Site, x: Var) -> Var:
+def arccosh(ctx: LoweringContext, x: Var) -> Var:
     z = mb.sub(x=x, y=1.0)
     root = mb.mul(x=mb.sqrt(x=z), y=mb.sqrt(x=mb.add(x=z, y=2.0)))
-    return log_one_plus(mb.add(x=z, y=root), name=at.name)
+    return log_one_plus(mb.add(x=z, y=root), name=ctx.name)

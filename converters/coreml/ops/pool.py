@@ -10,7 +10,7 @@ from coremltools.converters.mil.mil import Var
 from mlx import nn
 
 from converters.coreml.graph import Node
-from converters.coreml.ops.registry import Case, Site, op
+from converters.coreml.ops.registry import Case, LoweringContext, op
 
 MAXIMA, MEANS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 
@@ -35,11 +35,11 @@ def _pool(node: Node, x: mx.array) -> mx.array:
         Case("sum", lambda x: nn.AvgPool2d(2)(x) * 3, [(1, 4, 6, 3)], ["avg_pool"]),
     ],
 )
-def pool(at: Site, x: Var) -> Var:
-    kind, sizes, steps = at.args
+def pool(ctx: LoweringContext, x: Var) -> Var:
+    kind, sizes, steps = ctx.args
     build = mb.max_pool if kind == "max" else mb.avg_pool
     last = x.rank - 1
     x = mb.transpose(x=x, perm=[0, last, *range(1, last)])
     y = build(x=x, kernel_sizes=list(sizes), strides=list(steps), pad_type="valid")
     y = mb.mul(x=y, y=float(prod(sizes))) if kind == "sum" else y
-    return mb.transpose(x=y, perm=[0, *range(2, last + 1), 1], name=at.name)
+    return mb.transpose(x=y, perm=[0, *range(2, last + 1), 1], name=ctx.name)

@@ -13,7 +13,7 @@ from coremltools.converters.mil.mil import Var
 from converters.coreml.errors import ConversionError
 from converters.coreml.graph import Array, Node
 from converters.coreml.ops.linear import gathered_product
-from converters.coreml.ops.registry import Case, Site, integers, op, operand
+from converters.coreml.ops.registry import Case, LoweringContext, integers, op, operand
 
 QUANTISATIONS = ("affine", "mxfp4", "mxfp8", "nvfp4")
 """MLX tells the mode by its number."""
@@ -21,7 +21,7 @@ _GROUPS = (32, 32, 32, 16)
 _BITS = (4, 4, 8, 4)
 
 
-def dequantised(at: Site, *parts: Var | Array) -> Array:
+def dequantised(ctx: LoweringContext, *parts: Var | Array) -> Array:
     """Packed numbers, scales and biases as one float32 matrix, or a stack of them.
 
     Raises:
@@ -30,10 +30,10 @@ def dequantised(at: Site, *parts: Var | Array) -> Array:
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if len(arrays) < len(parts):
         raise ConversionError(
-            f"{at.node.op} in {at.node.scope or 'the function'} reads quantised weights that are computed; "
+            f"{ctx.node.op} in {ctx.node.scope or 'the function'} reads quantised weights that are computed; "
             "only constant ones can be dequantised at conversion"
         )
-    group, bits, mode = at.args[:3]
+    group, bits, mode = ctx.args[:3]
     w, scales, biases = _three(map(mx.array, arrays))
     dense = mx.dequantize(w, scales, biases, group, bits, QUANTISATIONS[mode], dtype=mx.float32)
     return np.array(dense)
@@ -80,10 +80,10 @@ def _quantized_matmul(node: Node, x: mx.array, *parts: mx.array) -> mx.array:
     raw=True,
     note="dense in the package; compress it for fewer bytes",
 )
-def quantized_matmul(at: Site, x: Var | Array, *parts: Var | Array) -> Var:
-    weight = dequantised(at, *parts)
-    weight = weight if at.args[3] else np.ascontiguousarray(weight.swapaxes(-1, -2))
-    return mb.linear(x=operand(x, np.float32), weight=weight, name=at.name)
+def quantized_matmul(ctx: LoweringContext, x: Var | Array, *parts: Var | Array) -> Var:
+    weight = dequantised(ctx, *parts)
+    weight = weight if ctx.args[3] else np.ascontiguousarray(weight.swapaxes(-1, -2))
+    return mb.linear(x=operand(x, np.float32), weight=weight, name=ctx.name)
 
 
 def _gather_qmm(node: Node, x: mx.array, *rest: mx.array) -> mx.array:
@@ -108,8 +108,8 @@ def _experts(x: mx.array, i: mx.array) -> mx.array:
     raw=True,
     note="dense in the package; compress it for fewer bytes",
 )
-def gather_qmm(at: Site, x: Var | Array, *rest: Var | Array) -> Var:
+def gather_qmm(ctx: LoweringContext, x: Var | Array, *rest: Var | Array) -> Var:
     *parts, left, right = rest
-    weights = dequantised(at, *parts)
-    weights = np.ascontiguousarray(weights.swapaxes(-1, -2)) if at.args[3] else weights
-    return gathered_product(at, operand(x, np.float32), weights, left, right)
+    weights = dequantised(ctx, *parts)
+    weights = np.ascontiguousarray(weights.swapaxes(-1, -2)) if ctx.args[3] else weights
+    return gathered_product(ctx, operand(x, np.float32), weights, left, right)

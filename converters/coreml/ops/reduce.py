@@ -6,7 +6,7 @@ import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.ops.registry import Case, Site, booleans, given, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
 from converters.coreml.ops.widths import counted, truth
 
 KINDS = (mx.all, mx.any, mx.sum, mx.prod, mx.min, mx.max)
@@ -36,14 +36,14 @@ _LOGICAL = 2
         Case("variance", lambda x: (mx.var(x, axis=0), mx.std(x, axis=1)), [(4, 5)]),
     ],
 )
-def reduce(at: Site, x: Var) -> Var:
-    kind, axes = at.args
+def reduce(ctx: LoweringContext, x: Var) -> Var:
+    kind, axes = ctx.args
     if kind < _LOGICAL:
         x = truth(x)
     made = {"x": counted(x), "axes": list(axes), "keep_dims": True}
-    if at.out.dtype == "bool":
-        return truth(_REDUCE[kind](**made), name=at.name)
-    return _REDUCE[kind](**made, name=at.name)
+    if ctx.out.dtype == "bool":
+        return truth(_REDUCE[kind](**made), name=ctx.name)
+    return _REDUCE[kind](**made, name=ctx.name)
 
 
 @op(
@@ -56,11 +56,11 @@ def reduce(at: Site, x: Var) -> Var:
         Case("bools", lambda x: mx.argmax(x, axis=1), [booleans(5, 9)]),
         Case("all", mx.argmax, [(3, 9)]),
     ],
-    note="of equal numbers the first; beside NaN MLX gives the place of NaN",
+    note="of equal numbers the first; beside NaN MLX gives the position of NaN",
 )
-def arg_reduce(at: Site, x: Var) -> Var:
-    build = (mb.reduce_argmin, mb.reduce_argmax)[at.args[0]]
-    return build(x=counted(x), axis=at.args[1], keep_dims=True, name=at.name)
+def arg_reduce(ctx: LoweringContext, x: Var) -> Var:
+    build = (mb.reduce_argmin, mb.reduce_argmax)[ctx.args[0]]
+    return build(x=counted(x), axis=ctx.args[1], keep_dims=True, name=ctx.name)
 
 
 @op(
@@ -71,8 +71,8 @@ def arg_reduce(at: Site, x: Var) -> Var:
         Case("first", lambda x: mx.softmax(x, axis=0), [(2, 5)]),
     ],
 )
-def softmax(at: Site, x: Var) -> Var:
-    return mb.softmax(x=x, axis=-1, name=at.name)
+def softmax(ctx: LoweringContext, x: Var) -> Var:
+    return mb.softmax(x=x, axis=-1, name=ctx.name)
 
 
 @op(
@@ -85,8 +85,8 @@ def softmax(at: Site, x: Var) -> Var:
     ],
     note="a row of −∞ alone gives NaN, in MLX −∞",
 )
-def logsumexp(at: Site, x: Var) -> Var:
+def logsumexp(ctx: LoweringContext, x: Var) -> Var:
     # MIL's own reduce_log_sum_exp doesn't say that it takes the largest away first.
     peak = mb.reduce_max(x=x, axes=[-1], keep_dims=True)
     total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=x, y=peak)), axes=[-1], keep_dims=True)
-    return mb.add(x=mb.log(x=total, epsilon=0.0), y=peak, name=at.name)
+    return mb.add(x=mb.log(x=total, epsilon=0.0), y=peak, name=ctx.name)

@@ -1,4 +1,4 @@
-"""The op table: one decorated function lowers one primitive, with what it means in MLX and its test cases beside it."""
+"""The op table: one decorated function lowers one primitive, with its reference in MLX and its test cases beside it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array, Node, Tensor
 
-Meaning = Callable[..., Any]
+Reference = Callable[..., Any]
 """(node, \\*arrays) -> the array, or the arrays, that MLX makes of them."""
 Lowering = Callable[..., Any]
-"""(site, \\*operands) -> the MIL variable, or the variables, of the node's outputs."""
+"""(ctx, \\*operands) -> the MIL variable, or the variables, of the node's outputs."""
 Maker = Callable[[np.random.Generator], Array]
 
 
@@ -45,12 +45,12 @@ class Case(NamedTuple):
 class Op:
     """One row of the table.
 
-    ``meaning`` evaluates the node in MLX itself: it folds constants, tells where a package departs from its source,
+    ``reference`` evaluates the node in MLX itself: it folds constants, tells where a package departs from its source,
     and is checked against the function that was captured. ``raw`` lowerings get constants as NumPy arrays.
     """
 
     name: str
-    meaning: Meaning
+    reference: Reference
     lower: Lowering
     cases: tuple[Case, ...]
     family: str
@@ -59,7 +59,7 @@ class Op:
 
 
 @dataclass(frozen=True)
-class Site:
+class LoweringContext:
     """Where an op is lowered: its node, the shapes and dtypes it reads, and the deployment target.
 
     Lowered values are of three types: float32, int32 (all integers of MLX) and bool.
@@ -86,7 +86,7 @@ OPS: dict[str, Op] = {}
 
 
 def op(
-    name: str, mlx: Meaning, cases: Sequence[Case], raw: bool = False, note: str = ""
+    name: str, mlx: Reference, cases: Sequence[Case], raw: bool = False, note: str = ""
 ) -> Callable[[Lowering], Lowering]:
     """Register the decorated function as the lowering of primitive ``name``.
 
@@ -112,8 +112,8 @@ def op(
     return register
 
 
-def plain(function: Callable[..., mx.array]) -> Meaning:
-    """The meaning of a primitive without arguments: the MLX function of the arrays alone."""
+def plain(function: Callable[..., mx.array]) -> Reference:
+    """The reference of a primitive without arguments: the MLX function of the arrays alone."""
     return lambda _, *arrays: function(*arrays)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.ops.registry import Case, Site, booleans, integers, op, uniform
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op, uniform
 from converters.coreml.ops.widths import counted, settled
 
 KINDS = (mx.cummax, mx.cummin, mx.cumsum, mx.cumprod)
@@ -35,17 +35,17 @@ def _cases(function: Any, name: str) -> list[Case]:
     [case for function in KINDS for case in _cases(function, function.__name__)],
     note="all but the sum take log₂ n steps over the whole array",
 )
-def scan(at: Site, x: Var) -> Var:
-    kind, axis, reverse, inclusive = at.args
+def scan(ctx: LoweringContext, x: Var) -> Var:
+    kind, axis, reverse, inclusive = ctx.args
     axis %= x.rank
     if kind == SUM:
-        return settled(at, mb.cumsum, x=counted(x), axis=axis, exclusive=not inclusive, reverse=reverse)
-    return settled(at, lambda **name: _doubling(at, counted(x), axis, **name))
+        return settled(ctx, mb.cumsum, x=counted(x), axis=axis, exclusive=not inclusive, reverse=reverse)
+    return settled(ctx, lambda **name: _doubling(ctx, counted(x), axis, **name))
 
 
-def _doubling(at: Site, x: Var, axis: int, **name: str) -> Var:
+def _doubling(ctx: LoweringContext, x: Var, axis: int, **name: str) -> Var:
     """Each step joins twice as many neighbours: x[i] ∘ x[i − 1], then that with x[i − 2], x[i − 4] …"""
-    kind, _, reverse, inclusive = at.args
+    kind, _, reverse, inclusive = ctx.args
     length, step = x.shape[axis], 1
     while step < length:
         whole, rest = (step, length), (0, length - step)
@@ -57,7 +57,7 @@ def _doubling(at: Site, x: Var, axis: int, **name: str) -> Var:
         step *= 2
     if not inclusive:
         shape = [*x.shape[:axis], 1, *x.shape[axis + 1 :]]
-        edge = np.full(shape, _start(at, kind), np.float32 if at.out.is_float else np.int32)
+        edge = np.full(shape, _start(ctx, kind), np.float32 if ctx.out.is_float else np.int32)
         inner = _part(x, axis, 1, length) if reverse else _part(x, axis, 0, length - 1)
         x = mb.concat(values=[inner, edge] if reverse else [edge, inner], axis=axis)
     return mb.identity(x=x, **name)
@@ -71,13 +71,13 @@ def _part(x: Var, axis: int, begin: int, end: int) -> Var:
     )
 
 
-def _start(at: Site, kind: int) -> float:
+def _start(ctx: LoweringContext, kind: int) -> float:
     """What a scan of nothing gives."""
     if kind > SUM:
         return 1
-    if at.out.dtype == "bool":
+    if ctx.out.dtype == "bool":
         return kind
-    info = (-np.inf, np.inf) if at.out.is_float else _limits(at.out.dtype)
+    info = (-np.inf, np.inf) if ctx.out.is_float else _limits(ctx.out.dtype)
     return info[kind]
 
 

@@ -1,4 +1,4 @@
-"""Shapes and places: what moves numbers and changes none."""
+"""Shapes and positions: what moves numbers and changes none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Node
-from converters.coreml.ops.registry import Case, Site, booleans, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op
 
 
 @op(
@@ -18,28 +18,28 @@ from converters.coreml.ops.registry import Case, Site, booleans, integers, op
     lambda n, x: mx.reshape(x, n.out.shape),
     [Case("merge", lambda x: x.reshape(6, -1), [(2, 3, 4)]), Case("scalar", lambda x: x.reshape(()) + 1, [(1, 1)])],
 )
-def reshape(at: Site, x: Var) -> Var:
-    return reshaped(x, at.out.shape, name=at.name)
+def reshape(ctx: LoweringContext, x: Var) -> Var:
+    return reshaped(x, ctx.out.shape, name=ctx.name)
 
 
 @op("Flatten", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: mx.flatten(x, 1, 2), [(2, 3, 4)])])
-def flatten(at: Site, x: Var) -> Var:
-    return reshaped(x, at.out.shape, name=at.name)
+def flatten(ctx: LoweringContext, x: Var) -> Var:
+    return reshaped(x, ctx.out.shape, name=ctx.name)
 
 
 @op("Unflatten", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: mx.unflatten(x, 1, (2, 3)), [(2, 6)])])
-def unflatten(at: Site, x: Var) -> Var:
-    return reshaped(x, at.out.shape, name=at.name)
+def unflatten(ctx: LoweringContext, x: Var) -> Var:
+    return reshaped(x, ctx.out.shape, name=ctx.name)
 
 
 @op("Squeeze", lambda n, x: mx.reshape(x, n.out.shape), [Case("one", lambda x: x.squeeze(1), [(2, 1, 4)])])
-def squeeze(at: Site, x: Var) -> Var:
-    return reshaped(x, at.out.shape, name=at.name)
+def squeeze(ctx: LoweringContext, x: Var) -> Var:
+    return reshaped(x, ctx.out.shape, name=ctx.name)
 
 
 @op("ExpandDims", lambda n, x: mx.reshape(x, n.out.shape), [Case("two", lambda x: x[:, None, :, None], [(2, 4)])])
-def expand_dims(at: Site, x: Var) -> Var:
-    return reshaped(x, at.out.shape, name=at.name)
+def expand_dims(ctx: LoweringContext, x: Var) -> Var:
+    return reshaped(x, ctx.out.shape, name=ctx.name)
 
 
 def reshaped(x: Var, shape: tuple[int, ...], **name: str) -> Var:
@@ -52,8 +52,8 @@ def reshaped(x: Var, shape: tuple[int, ...], **name: str) -> Var:
 
 
 @op("Transpose", lambda n, x: mx.transpose(x, n.args[0]), [Case("swap", lambda x: x.transpose(0, 2, 1), [(2, 3, 4)])])
-def transpose(at: Site, x: Var) -> Var:
-    return mb.transpose(x=x, perm=list(at.args[0]), name=at.name)
+def transpose(ctx: LoweringContext, x: Var) -> Var:
+    return mb.transpose(x=x, perm=list(ctx.args[0]), name=ctx.name)
 
 
 @op(
@@ -61,11 +61,11 @@ def transpose(at: Site, x: Var) -> Var:
     lambda n, x: mx.broadcast_to(x, n.out.shape),
     [Case("rows", lambda x: mx.broadcast_to(x, (3, 2, 4)), [(2, 1)])],
 )
-def broadcast(at: Site, x: Var) -> Var:
-    shape = at.out.shape
+def broadcast(ctx: LoweringContext, x: Var) -> Var:
+    shape = ctx.out.shape
     aligned = (1,) * (len(shape) - x.rank) + tuple(x.shape)
     reps = [want // have for want, have in zip(shape, aligned, strict=True)]
-    return mb.tile(x=reshaped(x, aligned), reps=reps, name=at.name)
+    return mb.tile(x=reshaped(x, aligned), reps=reps, name=ctx.name)
 
 
 @op(
@@ -76,11 +76,11 @@ def broadcast(at: Site, x: Var) -> Var:
         Case("reversed", lambda x: x[::-1, 1:], [(3, 4)]),
     ],
 )
-def slice_(at: Site, x: Var) -> Var:
-    begin, end, stride = (list(a) for a in at.args)
+def slice_(ctx: LoweringContext, x: Var) -> Var:
+    begin, end, stride = (list(a) for a in ctx.args)
     # Counting down to the first number ends before index 0, for which MIL has a mask only.
     open_end = [s < 0 and _end(e, s) is None for e, s in zip(end, stride, strict=True)]
-    return mb.slice_by_index(x=x, begin=begin, end=end, stride=stride, end_mask=open_end, name=at.name)
+    return mb.slice_by_index(x=x, begin=begin, end=end, stride=stride, end_mask=open_end, name=ctx.name)
 
 
 @op(
@@ -92,11 +92,11 @@ def slice_(at: Site, x: Var) -> Var:
         Case("kept_ones", lambda x: x[1, None, 1:3] * 2, [(2, 3, 1)], ["slice_by_index"]),
     ],
 )
-def pick(at: Site, x: Var) -> Var:
-    begin, end, stride, dropped = at.args
+def pick(ctx: LoweringContext, x: Var) -> Var:
+    begin, end, stride, dropped = ctx.args
     mask = [axis in dropped for axis in range(x.rank)]
     return mb.slice_by_index(
-        x=x, begin=list(begin), end=list(end), stride=list(stride), squeeze_mask=mask, name=at.name
+        x=x, begin=list(begin), end=list(end), stride=list(stride), squeeze_mask=mask, name=ctx.name
     )
 
 
@@ -109,8 +109,8 @@ def _end(end: int, stride: int) -> int | None:
     lambda n, *x: mx.concatenate(list(x), n.args[0]),
     [Case("last", lambda x, y: mx.concatenate([x, y], -1), [(2, 3), (2, 4)])],
 )
-def concatenate(at: Site, *x: Var) -> Var:
-    return mb.concat(values=x, axis=at.args[0], name=at.name)
+def concatenate(ctx: LoweringContext, *x: Var) -> Var:
+    return mb.concat(values=x, axis=ctx.args[0], name=ctx.name)
 
 
 @op(
@@ -122,14 +122,14 @@ def concatenate(at: Site, *x: Var) -> Var:
         Case("rolled", lambda x: mx.roll(x, 2, 1), [(2, 5)]),
     ],
 )
-def split(at: Site, x: Var) -> list[Var]:
-    axis = at.args[1]
+def split(ctx: LoweringContext, x: Var) -> list[Var]:
+    axis = ctx.args[1]
     made: list[Var] = []
     start = 0
-    sizes = [t.shape[axis] for t in at.node.outputs]
+    sizes = [t.shape[axis] for t in ctx.node.outputs]
     if all(sizes):
-        return list(mb.split(x=x, split_sizes=sizes, axis=axis, name=at.name))
-    for tensor, size in zip(at.node.outputs, sizes, strict=True):
+        return list(mb.split(x=x, split_sizes=sizes, axis=axis, name=ctx.name))
+    for tensor, size in zip(ctx.node.outputs, sizes, strict=True):
         begin, end = [0] * x.rank, list(x.shape)
         begin[axis], end[axis] = start, start + size
         made.append(mb.slice_by_index(x=x, begin=begin, end=end, name=tensor.name))
@@ -156,19 +156,19 @@ def _pad(node: Node, x: mx.array, value: mx.array) -> mx.array:
         Case("booleans", lambda x: mx.pad(x, [(1, 2)], constant_values=True), [booleans(3)], ["concat"]),
     ],
 )
-def pad(at: Site, x: Var, value: Var) -> Var:
-    axes, low, high = at.args
+def pad(ctx: LoweringContext, x: Var, value: Var) -> Var:
+    axes, low, high = ctx.args
     # MIL pads floats alone, and with constants.
-    if at.out.is_float and value.val is not None:
+    if ctx.out.is_float and value.val is not None:
         widths = [0] * (2 * x.rank)
         for axis, before, after in zip(axes, low, high, strict=True):
             widths[2 * axis], widths[2 * axis + 1] = before, after
-        return mb.pad(x=x, pad=widths, mode="constant", constant_val=float(value.val), name=at.name)
+        return mb.pad(x=x, pad=widths, mode="constant", constant_val=float(value.val), name=ctx.name)
     for axis, before, after in zip(axes, low, high, strict=True):
         sides = [_filled(x, axis, before, value), x, _filled(x, axis, after, value)]
         if before or after:
             x = mb.concat(values=[side for side in sides if side is not None], axis=axis)
-    return mb.identity(x=x, name=at.name)
+    return mb.identity(x=x, name=ctx.name)
 
 
 def _filled(x: Var, axis: int, count: int, value: Var) -> Var | None:
@@ -178,12 +178,12 @@ def _filled(x: Var, axis: int, count: int, value: Var) -> Var | None:
 
 def _strided(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
     shape, strides, offset = node.args
-    places = np.full(shape, offset, np.int32)
+    positions = np.full(shape, offset, np.int32)
     for axis, stride in enumerate(strides):
-        places += stride * np.arange(shape[axis], dtype=np.int32).reshape(
+        positions += stride * np.arange(shape[axis], dtype=np.int32).reshape(
             [-1 if a == axis else 1 for a in range(len(shape))]
         )
-    return places
+    return positions
 
 
 @op(
@@ -193,9 +193,9 @@ def _strided(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
         Case("windows", lambda x: mx.as_strided(x, (4, 3), (1, 1), 0), [(6,)], ["gather"]),
         Case("grid", lambda x: mx.as_strided(x, (2, 2, 3), (8, 1, 2), 1), [(3, 8)], ["gather"]),
     ],
-    note="a gather at constant places",
+    note="a gather at constant positions",
 )
-def as_strided(at: Site, x: Var) -> Var:
-    places = _strided(at.node)
-    y = mb.gather(x=reshaped(x, (-1,)), indices=places.reshape(-1), axis=0, validate_indices=False)
-    return reshaped(y, at.out.shape, name=at.name)
+def as_strided(ctx: LoweringContext, x: Var) -> Var:
+    positions = _strided(ctx.node)
+    y = mb.gather(x=reshaped(x, (-1,)), indices=positions.reshape(-1), axis=0, validate_indices=False)
+    return reshaped(y, ctx.out.shape, name=ctx.name)

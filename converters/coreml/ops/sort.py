@@ -1,4 +1,4 @@
-"""Order: sorts, and places in what is sorted."""
+"""Order: sorts, and positions in what is sorted."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from converters.coreml.ops.registry import Case, Site, booleans, integers, op, uniform
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op, uniform
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import counted, truth
 
 NAN = "where MLX has NaN last, its place is open"
 
 
-def _sorted(at: Site, x: Var) -> Var:
-    ordered = partial(mb.topk, x=counted(x), k=x.shape[at.args[-1]], axis=at.args[-1], ascending=True)
+def _sorted(ctx: LoweringContext, x: Var) -> Var:
+    ordered = partial(mb.topk, x=counted(x), k=x.shape[ctx.args[-1]], axis=ctx.args[-1], ascending=True)
     if x.dtype == types.bool:
-        return truth(ordered()[0], name=at.name)
-    return mb.identity(x=ordered()[0], name=at.name)
+        return truth(ordered()[0], name=ctx.name)
+    return mb.identity(x=ordered()[0], name=ctx.name)
 
 
 @op(
@@ -34,8 +34,8 @@ def _sorted(at: Site, x: Var) -> Var:
     ],
     note=NAN,
 )
-def sort(at: Site, x: Var) -> Var:
-    return _sorted(at, x)
+def sort(ctx: LoweringContext, x: Var) -> Var:
+    return _sorted(ctx, x)
 
 
 @op(
@@ -47,8 +47,8 @@ def sort(at: Site, x: Var) -> Var:
     ],
     note="sorted whole; MLX leaves the order on both sides of the pivot open",
 )
-def partition(at: Site, x: Var) -> Var:
-    return _sorted(at, x)
+def partition(ctx: LoweringContext, x: Var) -> Var:
+    return _sorted(ctx, x)
 
 
 @op(
@@ -61,8 +61,8 @@ def partition(at: Site, x: Var) -> Var:
     ],
     note="of equal numbers the first comes first in MLX; Core ML doesn't promise it. " + NAN,
 )
-def argsort(at: Site, x: Var) -> Var:
-    return mb.argsort(x=counted(x), axis=at.args[-1], ascending=True, name=at.name)
+def argsort(ctx: LoweringContext, x: Var) -> Var:
+    return mb.argsort(x=counted(x), axis=ctx.args[-1], ascending=True, name=ctx.name)
 
 
 @op(
@@ -71,8 +71,8 @@ def argsort(at: Site, x: Var) -> Var:
     [Case("pivot", lambda x: mx.sort(mx.argpartition(x, 3, axis=1)[:, :4], axis=1), [(3, 9)], ["argsort"])],
     note="sorted whole; MLX leaves the order on both sides of the pivot open",
 )
-def argpartition(at: Site, x: Var) -> Var:
-    return argsort(at, x)
+def argpartition(ctx: LoweringContext, x: Var) -> Var:
+    return argsort(ctx, x)
 
 
 @op(
@@ -85,8 +85,8 @@ def argpartition(at: Site, x: Var) -> Var:
     ],
     note="counts what is smaller: as many comparisons as both arrays have numbers, multiplied",
 )
-def searchsorted(at: Site, a: Var, v: Var) -> Var:
-    compare = mb.less_equal if at.args[0] else mb.less
+def searchsorted(ctx: LoweringContext, a: Var, v: Var) -> Var:
+    compare = mb.less_equal if ctx.args[0] else mb.less
     column = mb.reshape(x=v, shape=[-1, 1]) if v.rank else mb.reshape(x=mb.expand_dims(x=v, axes=[0]), shape=[1, 1])
     before = mb.cast(x=compare(x=mb.expand_dims(x=a, axes=[0]), y=column), dtype="int32")
-    return reshaped(mb.reduce_sum(x=before, axes=[1]), at.out.shape, name=at.name)
+    return reshaped(mb.reduce_sum(x=before, axes=[1]), ctx.out.shape, name=ctx.name)

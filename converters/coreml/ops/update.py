@@ -12,14 +12,14 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Node
 from converters.coreml.ops.index import _named, _numeric
-from converters.coreml.ops.registry import Case, Site, booleans, given, integers, op
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
 from converters.coreml.ops.shape import reshaped
 
 _COMBINE = (mb.maximum, mb.minimum, mb.add, mb.mul)
 
 
 def _ranges(node: Node, shape: Sequence[int]) -> list[range]:
-    """The places that a slice names, axis by axis; MLX counts an end below 0 from before the first number."""
+    """The positions that a slice names, axis by axis; MLX counts an end below 0 from before the first number."""
     begin, end, stride = node.args[-3:]
     return [
         range(b, e if s > 0 else max(e, -1), s)[: shape[a]]
@@ -62,15 +62,15 @@ def _set(*spots: slice | int) -> Callable[[mx.array, mx.array], mx.array]:
     ],
     note="concatenated from what stays and what is new",
 )
-def slice_update(at: Site, x: Var, update: Var) -> Var:
-    spans = _ranges(at.node, x.shape)
-    x, update, mode = _numeric(x), _numeric(update), at.args[0]
+def slice_update(ctx: LoweringContext, x: Var, update: Var) -> Var:
+    spans = _ranges(ctx.node, x.shape)
+    x, update, mode = _numeric(x), _numeric(update), ctx.args[0]
     if mode < len(_COMBINE):
         old = x
         for axis, span in enumerate(spans):
             old = _part(old, span, axis)
         update = _COMBINE[mode](x=old, y=update)
-    return _named(_written(x, update, spans, 0), at)
+    return _named(_written(x, update, spans, 0), ctx)
 
 
 def _part(x: Var, span: range, axis: int) -> Var:
@@ -112,9 +112,9 @@ def _written(x: Var, update: Var, spans: Sequence[range], axis: int) -> Var:
         Case("booleans", lambda x, i: mx.slice(x, i, (1,), (3, 2)), [booleans(3, 5), given(2)]),
     ],
 )
-def dynamic_slice(at: Site, x: Var, start: Var) -> Var:
-    axes, sizes = at.args
-    return mb.slice_by_size(x=x, begin=_begin(x.rank, axes, start), size=list(sizes), name=at.name)
+def dynamic_slice(ctx: LoweringContext, x: Var, start: Var) -> Var:
+    axes, sizes = ctx.args
+    return mb.slice_by_size(x=x, begin=_begin(x.rank, axes, start), size=list(sizes), name=ctx.name)
 
 
 def _begin(rank: int, axes: Sequence[int], start: Var) -> Var | list[int]:
@@ -125,8 +125,8 @@ def _begin(rank: int, axes: Sequence[int], start: Var) -> Var | list[int]:
     if list(axes) == list(range(rank)):
         return start
     numbers = [np.zeros(1, np.int32)] * rank
-    for place, axis in enumerate(axes):
-        numbers[axis] = mb.slice_by_index(x=start, begin=[place], end=[place + 1])
+    for position, axis in enumerate(axes):
+        numbers[axis] = mb.slice_by_index(x=start, begin=[position], end=[position + 1])
     return mb.concat(values=numbers, axis=0)
 
 
@@ -140,16 +140,16 @@ def _begin(rank: int, axes: Sequence[int], start: Var) -> Var | list[int]:
         Case("constant", lambda x, y: mx.slice_update(x, y, mx.array([2]), (1,)), [(3, 5), (3, 2)]),
     ],
 )
-def dynamic_slice_update(at: Site, x: Var, update: Var, start: Var) -> Var:
-    (axes,) = at.args
+def dynamic_slice_update(ctx: LoweringContext, x: Var, update: Var, start: Var) -> Var:
+    (axes,) = ctx.args
     begin = _begin(x.rank, axes, start)
     if isinstance(begin, list):
         spans = [range(b, b + n) for b, n in zip(begin, update.shape, strict=True)]
-        return _named(_written(_numeric(x), _numeric(update), spans, 0), at)
+        return _named(_written(_numeric(x), _numeric(update), spans, 0), ctx)
     starts = [
         mb.slice_by_index(x=begin, begin=[axis], end=[axis + 1]) if axis in axes else None for axis in range(x.rank)
     ]
-    return _named(_moved_in(_numeric(x), _numeric(update), starts, 0), at)
+    return _named(_moved_in(_numeric(x), _numeric(update), starts, 0), ctx)
 
 
 def _moved_in(x: Var, update: Var, starts: Sequence[Var | None], axis: int) -> Var:
@@ -168,8 +168,8 @@ def _moved_in(x: Var, update: Var, starts: Sequence[Var | None], axis: int) -> V
 def _masked_scatter(node: Node, x: mx.array, mask: mx.array, source: mx.array) -> mx.array:
     batch = x.shape[0]
     flat = mask.reshape(batch, -1)
-    place = mx.maximum(mx.cumsum(flat.astype(mx.int32), axis=1) - 1, 0)
-    return mx.where(mask, mx.take_along_axis(source.reshape(batch, -1), place, axis=1).reshape(x.shape), x)
+    position = mx.maximum(mx.cumsum(flat.astype(mx.int32), axis=1) - 1, 0)
+    return mx.where(mask, mx.take_along_axis(source.reshape(batch, -1), position, axis=1).reshape(x.shape), x)
 
 
 def _set_masked(x: mx.array, mask: mx.array, y: mx.array) -> mx.array:
@@ -184,12 +184,12 @@ def _set_masked(x: mx.array, mask: mx.array, y: mx.array) -> mx.array:
         Case("numbers", _set_masked, [(2, 3), booleans(2, 3), (6,)], ["cumsum"]),
         Case("one", lambda x, m: _set_masked(x, m, mx.array(2.0)), [(2, 3), booleans(2, 3)]),
     ],
-    note="the n-th place that is True takes the n-th number: a running count picks it",
+    note="the n-th position that is True takes the n-th number: a running count picks it",
 )
-def masked_scatter(at: Site, x: Var, mask: Var, source: Var) -> Var:
+def masked_scatter(ctx: LoweringContext, x: Var, mask: Var, source: Var) -> Var:
     batch, size = x.shape[0], math.prod(x.shape[1:])
     count = mb.cumsum(x=reshaped(mb.cast(x=mask, dtype="int32"), (batch, size)), axis=1)
-    place = mb.maximum(x=mb.sub(x=count, y=1), y=0)
+    position = mb.maximum(x=mb.sub(x=count, y=1), y=0)
     flat = reshaped(_numeric(source), (batch, math.prod(source.shape[1:])))
-    picked = mb.gather_along_axis(x=flat, indices=place, axis=1, validate_indices=False)
-    return _named(mb.select(cond=mask, a=reshaped(picked, tuple(x.shape)), b=_numeric(x)), at)
+    picked = mb.gather_along_axis(x=flat, indices=position, axis=1, validate_indices=False)
+    return _named(mb.select(cond=mask, a=reshaped(picked, tuple(x.shape)), b=_numeric(x)), ctx)

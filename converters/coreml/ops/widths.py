@@ -10,7 +10,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
 from converters.coreml.graph import Array
-from converters.coreml.ops.registry import Site
+from converters.coreml.ops.registry import LoweringContext
 
 BITS = {
     "bool": 1,
@@ -55,10 +55,10 @@ def wrapped(x: Var, dtype: str, **name: str) -> Var:
     return mb.sub(x=mb.mod(x=mb.add(x=x, y=span // 2), y=span), y=span // 2, **name)
 
 
-def settled(at: Site, build: Callable[..., Var], **operands: Var) -> Var:
+def settled(ctx: LoweringContext, build: Callable[..., Var], **operands: Var) -> Var:
     """``build(**operands)`` in the output's dtype: MLX computes on booleans as on 0 and 1, and lets integers wrap."""
-    if at.out.dtype == "bool":
-        return truth(build(**{key: counted(x) for key, x in operands.items()}), name=at.name)
-    if at.out.dtype in NARROW:
-        return wrapped(build(**operands), at.out.dtype, name=at.name)
-    return build(**operands, name=at.name)
+    if ctx.out.dtype == "bool":
+        return truth(build(**{key: counted(x) for key, x in operands.items()}), name=ctx.name)
+    if ctx.out.dtype in NARROW:
+        return wrapped(build(**operands), ctx.out.dtype, name=ctx.name)
+    return build(**operands, name=ctx.name)

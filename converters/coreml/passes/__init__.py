@@ -11,9 +11,9 @@ from converters.coreml.passes.broadcast import drop_broadcasts
 from converters.coreml.passes.dequantize import dequantise_tables
 from converters.coreml.passes.empty import drop_empty
 from converters.coreml.passes.fold import fold_constants
+from converters.coreml.passes.indexing import join_indexing
 from converters.coreml.passes.linear import fuse_linear
 from converters.coreml.passes.norms import fuse_norms
-from converters.coreml.passes.places import join_indexing
 from converters.coreml.passes.pools import fuse_pools, split_repeats
 from converters.coreml.passes.slices import slice_constant_gathers, squeeze_slices
 from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal, name_outputs

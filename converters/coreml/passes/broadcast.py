@@ -24,21 +24,21 @@ def drop_broadcasts(graph: Graph) -> Graph:
 
 def _unbroadcast(graph: Graph, node: Node) -> Node:
     inputs = node.inputs
-    for place, name in enumerate(inputs):
+    for position, name in enumerate(inputs):
         source = graph.producers.get(name)
         if source is not None and source.op == "Broadcast":
-            before = (*inputs[:place], source.inputs[0], *inputs[place + 1 :])
-            if _same_shape(node, [graph.tensors[i].shape for i in before], place):
+            before = (*inputs[:position], source.inputs[0], *inputs[position + 1 :])
+            if _same_shape(node, [graph.tensors[i].shape for i in before], position):
                 inputs = before
     return replace(node, inputs=inputs)
 
 
-def _same_shape(node: Node, shapes: Sequence[tuple[int, ...]], place: int) -> bool:
+def _same_shape(node: Node, shapes: Sequence[tuple[int, ...]], position: int) -> bool:
     out = node.out.shape
     if node.op in ELEMENTWISE:
         return np.broadcast_shapes(*shapes) == out
     if node.op == "AddMM":
-        return place == 2
+        return position == 2
     if node.op == "Matmul":
         a, b = shapes
         whole = len(a) > 1 and len(b) > 1 and (a[-2], b[-1]) == out[-2:]

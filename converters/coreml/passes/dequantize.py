@@ -42,11 +42,11 @@ def dequantise_tables(graph: Graph) -> Graph:
 
 
 def _candidates(graph: Graph, packed: Node) -> Iterator[tuple[Node, list[Node]]]:
-    """Nodes that depend on this take, on others at the same places, and on constants; with those takes."""
+    """Nodes that depend on this take, on others at the same indices, and on constants; with those takes."""
     takes: list[Node] = []
     region: dict[str, Node] = {}
     start = graph.nodes.index(packed)
-    places = graph.tensors[packed.inputs[1]].shape
+    shape = graph.tensors[packed.inputs[1]].shape
     for node in _takes(graph, packed):
         region[node.out.name] = node
         takes.append(node)
@@ -55,7 +55,7 @@ def _candidates(graph: Graph, packed: Node) -> Iterator[tuple[Node, list[Node]]]
             continue
         if all(name in region or name in graph.constants for name in node.inputs):
             region[node.out.name] = node
-            if node.out.is_float and len(node.out.shape) == len(places) + 1:
+            if node.out.is_float and len(node.out.shape) == len(shape) + 1:
                 used = _reached(region, node)
                 if packed in used:
                     yield node, [packed, *(take for take in takes if take in used and take is not packed)]
@@ -67,7 +67,7 @@ def _takes(graph: Graph, packed: Node) -> list[Node]:
 
 
 def _picks_rows(graph: Graph, node: Node) -> bool:
-    """Whether a node picks rows of a constant table at places that are computed."""
+    """Whether a node picks rows of a constant table at indices that are computed."""
     if len(node.inputs) != 2 or node.inputs[0] not in graph.constants or node.inputs[1] in graph.constants:
         return False
     rows = (1, *graph.constants[node.inputs[0]].shape[1:])
@@ -125,11 +125,11 @@ def _same_rows(graph: Graph, packed: Node, root: Node, takes: list[Node], table:
     rng = np.random.default_rng(0)
     shape = graph.tensors[packed.inputs[1]].shape
     for _ in range(2):
-        places = mx.array(rng.integers(0, table.shape[0], shape).astype(np.int32))
-        values = {packed.inputs[1]: places}
+        indices = mx.array(rng.integers(0, table.shape[0], shape).astype(np.int32))
+        values = {packed.inputs[1]: indices}
         for node in _reached(region, root):
             read = [values[n] if n in values else mx.array(graph.constants[n]) for n in node.inputs]
             values[node.out.name] = next(evaluate(node, *read))
-        if not mx.allclose(values[root.out.name], table[places], rtol=1e-2 if table.itemsize < 4 else 1e-5, atol=1e-6):
+        if not mx.allclose(values[root.out.name], table[indices], rtol=1e-2 if table.itemsize < 4 else 1e-5, atol=1e-6):
             return False
     return True

@@ -62,7 +62,7 @@ def _windows(graph: Graph, reduced: Node) -> Windows | None:
 
 
 def _strided(graph: Graph, node: Node) -> Windows | None:
-    """Windows that overlap, or leave numbers out, are places in a flat array."""
+    """Windows that overlap, or leave numbers out, are positions in a flat array."""
     shape, strides, offset = node.args
     flat = graph.producers.get(node.inputs[0])
     x = flat.inputs[0] if flat is not None and flat.op in RESHAPES else node.inputs[0]

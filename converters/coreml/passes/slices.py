@@ -14,13 +14,13 @@ def slice_constant_gathers(graph: Graph) -> Graph:
 
 
 def _sliced(graph: Graph, node: Node) -> Node:
-    source, *places = node.inputs
-    if any(name not in graph.constants or graph.constants[name].ndim for name in places):
+    source, *indices = node.inputs
+    if any(name not in graph.constants or graph.constants[name].ndim for name in indices):
         return node
     axes, sizes = node.args
     shape = graph.tensors[source].shape
     begin = [0] * len(shape)
-    for axis, name in zip(axes, places, strict=True):
+    for axis, name in zip(axes, indices, strict=True):
         begin[axis] = int(graph.constants[name]) % shape[axis]
     end = tuple(b + size for b, size in zip(begin, sizes, strict=True))
     return replace(node, op="Slice", inputs=(source,), args=(tuple(begin), end, (1,) * len(shape)))

@@ -25,7 +25,7 @@ def cast(source_val: Numbers, output_dtype: str) -> Array:
 
 
 def _blocks(table: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """The index that spreads a table's leading dimensions over ``shape``: place i reads entry i // block."""
+    """The index that spreads a table's leading dimensions over ``shape``: position i reads entry i // block."""
     index = []
     for axis, size in enumerate(shape):
         block, rest = divmod(size, table.shape[axis])

@@ -75,13 +75,13 @@ def _conv_sizes(
 
 
 def _conv_makes(x: Array, weight: Array, **given: Any) -> int:
-    _, places = _conv_sizes(x, weight, **given)
-    return product((x.shape[0], weight.shape[0], *places))
+    _, positions = _conv_sizes(x, weight, **given)
+    return product((x.shape[0], weight.shape[0], *positions))
 
 
 def _conv_needs(x: Array, weight: Array, **given: Any) -> int:
-    padded, places = _conv_sizes(x, weight, **given)
-    return product(x.shape[:2]) * max(product(padded), product((*places, *weight.shape[2:])))
+    padded, positions = _conv_sizes(x, weight, **given)
+    return product(x.shape[:2]) * max(product(padded), product((*positions, *weight.shape[2:])))
 
 
 @op("conv", makes=_conv_makes, needs=_conv_needs, reads="strides pad dilations")
@@ -104,7 +104,7 @@ def conv(
     windows = _windows(padded, kernel, step, dilation)
     n, c = windows.shape[:2]
     size = windows.shape[2 : 2 + spatial]
-    # (n, groups, places, C / groups · kernel) @ (groups, C / groups · kernel, C_out / groups)
+    # (n, groups, positions, C / groups · kernel) @ (groups, C / groups · kernel, C_out / groups)
     columns = (
         windows.reshape(n, groups, c // groups, math.prod(size), -1)
         .swapaxes(2, 3)
@@ -116,7 +116,7 @@ def conv(
 
 
 def _full(x: Array, weight: Array, strides: Any, dilations: Any) -> list[int]:
-    """The dimensions that every place of the kernel reaches."""
+    """The dimensions that every position of the kernel reaches."""
     kernel = weight.shape[2:]
     step, span = _ones(strides, len(kernel)), _span(kernel, _ones(dilations, len(kernel)))
     return [(s - 1) * t + k for s, t, k in zip(x.shape[2:], step, span, strict=True)]
@@ -153,11 +153,11 @@ def conv_transpose(
     full = _full(x, weight, strides, dilations)
     y = np.zeros((n, groups * per_group, *full), dtype=np.float32)
     rows = x.reshape(n, groups, c // groups, -1)
-    for place in np.ndindex(*kernel):
-        filters = weight[(slice(None), slice(None), *place)].reshape(groups, c // groups, per_group)
+    for position in np.ndindex(*kernel):
+        filters = weight[(slice(None), slice(None), *position)].reshape(groups, c // groups, per_group)
         part = np.matmul(filters.swapaxes(1, 2), rows).reshape(n, groups * per_group, *size)
         spots = (
-            slice(p * d, p * d + (s - 1) * t + 1, t) for p, d, s, t in zip(place, dilation, size, step, strict=True)
+            slice(p * d, p * d + (s - 1) * t + 1, t) for p, d, s, t in zip(position, dilation, size, step, strict=True)
         )
         y[(slice(None), slice(None), *spots)] += part
     if pad_type == "same":

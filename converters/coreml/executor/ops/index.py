@@ -34,14 +34,14 @@ def gather(
     x: Array, indices: Ints, node: Node, axis: int = 0, batch_dims: int = 0, validate_indices: bool = False
 ) -> Array:
     """x[..., indices, ...] along ``axis``; the first ``batch_dims`` dimensions go in step with those of x."""
-    place = axis_of(axis, x.ndim)
-    index = _checked(indices, x.shape[place], node)
+    axis = axis_of(axis, x.ndim)
+    index = _checked(indices, x.shape[axis], node)
     if batch_dims == 0:
-        return np.take(x, index, axis=place)
+        return np.take(x, index, axis=axis)
     batch = x.shape[:batch_dims]
     rows = x.reshape(-1, *x.shape[batch_dims:])
-    taken = [np.take(r, i, axis=place - batch_dims) for r, i in zip(rows, index.reshape(len(rows), -1), strict=True)]
-    inner = x.shape[batch_dims:place] + index.shape[batch_dims:] + x.shape[place + 1 :]
+    taken = [np.take(r, i, axis=axis - batch_dims) for r, i in zip(rows, index.reshape(len(rows), -1), strict=True)]
+    inner = x.shape[batch_dims:axis] + index.shape[batch_dims:] + x.shape[axis + 1 :]
     return np.stack(taken).reshape(batch + inner)
 
 
@@ -57,13 +57,13 @@ def gather_along_axis(x: Array, indices: Ints, node: Node, axis: int = 0, valida
 
 
 def _gathers_nd(x: Array, indices: Array, batch_dims: int = 0, **_: Any) -> int:
-    *places, depth = np.shape(indices)
-    return product((*places, *x.shape[batch_dims + depth :]))
+    *positions, depth = np.shape(indices)
+    return product((*positions, *x.shape[batch_dims + depth :]))
 
 
 @op("gather_nd", node=True, makes=_gathers_nd)
 def gather_nd(x: Array, indices: Ints, node: Node, batch_dims: int = 0, validate_indices: bool = False) -> Array:
-    """out[i…] = x[b…, indices[i…]]: the last dimension of ``indices`` is a place in x, behind ``batch_dims``."""
+    """out[i…] = x[b…, indices[i…]]: the last dimension of ``indices`` is a position in x, behind ``batch_dims``."""
     depth = np.shape(indices)[-1]
     index = _checked(indices, np.array(x.shape[batch_dims : batch_dims + depth]), node)
     grid = np.indices(index.shape[:-1])[:batch_dims]
@@ -101,9 +101,9 @@ def scatter(
     validate_indices: bool = False,
 ) -> Array:
     """data[..., indices[i], ...] ∘ updates[..., i, ...] along ``axis``."""
-    place = axis_of(axis, data.ndim)
-    index = _checked(indices, data.shape[place], node)
-    return _combine(data, (slice(None),) * place + (index,), updates, mode)
+    axis = axis_of(axis, data.ndim)
+    index = _checked(indices, data.shape[axis], node)
+    return _combine(data, (slice(None),) * axis + (index,), updates, mode)
 
 
 @op("scatter_along_axis", node=True)
@@ -117,10 +117,10 @@ def scatter_along_axis(
     validate_indices: bool = False,
 ) -> Array:
     """data[p, indices[p, i, q], q] ∘ updates[p, i, q], the middle index being that of ``axis``."""
-    place = axis_of(axis, data.ndim)
-    index = _checked(indices, data.shape[place], node)
+    axis = axis_of(axis, data.ndim)
+    index = _checked(indices, data.shape[axis], node)
     grid: list[Any] = list(np.indices(index.shape, sparse=True))
-    grid[place] = index
+    grid[axis] = index
     return _combine(data, tuple(grid), updates, mode)
 
 
@@ -128,14 +128,14 @@ def scatter_along_axis(
 def scatter_nd(
     data: Array, indices: Ints, updates: Numbers, node: Node, mode: str = "add", validate_indices: bool = False
 ) -> Array:
-    """data[indices[i…]] ∘ updates[i…]: the last dimension of ``indices`` is a place in data."""
+    """data[indices[i…]] ∘ updates[i…]: the last dimension of ``indices`` is a position in data."""
     index = _checked(indices, np.array(data.shape[: np.shape(indices)[-1]]), node)
     return _combine(data, tuple(np.moveaxis(index, -1, 0)), updates, mode)
 
 
 @op("non_zero", needs=lambda x: x.size * x.ndim)
 def non_zero(x: Array) -> Array:
-    """The places of the elements other than zero, a row each: (count, rank)."""
+    """The positions of the elements other than zero, a row each: (count, rank)."""
     return np.argwhere(x)
 
 
@@ -149,9 +149,9 @@ def one_hot(
 ) -> Array:
     """``on_value`` where the new dimension's index equals the element, else ``off_value``."""
     index = np.asarray(indices)
-    place = axis_of(axis, index.ndim + 1)
-    numbers = np.arange(int(one_hot_vector_size)).reshape([-1] + [1] * (index.ndim - place))
-    return np.asarray(np.where(np.expand_dims(index, place) == numbers, on_value, off_value))
+    axis = axis_of(axis, index.ndim + 1)
+    numbers = np.arange(int(one_hot_vector_size)).reshape([-1] + [1] * (index.ndim - axis))
+    return np.asarray(np.where(np.expand_dims(index, axis) == numbers, on_value, off_value))
 
 
 def _order(x: Array, axis: int, ascending: bool) -> Array:

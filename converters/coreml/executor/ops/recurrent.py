@@ -161,7 +161,7 @@ def lstm(
     half = weight_hh.shape[1]
     ahead = one(initial_h[:, :half], initial_c[:, :half], weight_ih, weight_hh, bias, peephole, False)
     back = one(initial_h[:, half:], initial_c[:, half:], weight_ih_back, weight_hh_back, bias_back, peephole_back, True)
-    # One direction alone comes out in the order of computation, two at their common places in time.
+    # One direction alone comes out in the order of computation, two at their common positions in time.
     back = (back[0][::-1], back[1], back[2])
     y, h, c = (np.concatenate(pair, axis=-1) for pair in zip(ahead, back, strict=True))
     return y, h, c

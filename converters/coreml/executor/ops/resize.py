@@ -13,7 +13,7 @@ from converters.coreml.executor.registry import Ints, op
 
 
 def grid(length: float, count: int, mode: str) -> Array:
-    """The places, in an interval of ``length`` pixels, of ``count`` samples (float64).
+    """The positions, in an interval of ``length`` pixels, of ``count`` samples (float64).
 
     STRICT_ALIGN_CORNERS i (L − 1) / (n − 1), ALIGN_CORNERS the same but the middle for one sample,
     DEFAULT i L / n, UNALIGN_CORNERS (i + ½) L / n − ½, OFFSET_CORNERS (i + ½) max(1, L − 1) / n.
@@ -22,32 +22,32 @@ def grid(length: float, count: int, mode: str) -> Array:
     if mode in {"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"}:
         if count == 1:
             return np.array([(length - 1) / 2 if mode == "ALIGN_CORNERS" else 0.0])
-        places = i * (length - 1) / (count - 1)
+        positions = i * (length - 1) / (count - 1)
     elif mode == "DEFAULT":
-        places = i * length / count
+        positions = i * length / count
     elif mode == "UNALIGN_CORNERS":
-        places = (i + 0.5) * length / count - 0.5
+        positions = (i + 0.5) * length / count - 0.5
     elif mode == "OFFSET_CORNERS":
-        places = (i + 0.5) * max(1.0, length - 1) / count
+        positions = (i + 0.5) * max(1.0, length - 1) / count
     else:
         raise ValueError(f"unknown sampling mode {mode!r}")
-    return np.clip(places, 0, max(0.0, length - 1))
+    return np.clip(positions, 0, max(0.0, length - 1))
 
 
-def _linear(x: Array, axis: int, places: Array) -> Array:
-    """Linear interpolation along ``axis`` at fractional places."""
-    low = np.floor(places).astype(np.int64)
+def _linear(x: Array, axis: int, positions: Array) -> Array:
+    """Linear interpolation along ``axis`` at fractional positions."""
+    low = np.floor(positions).astype(np.int64)
     high = np.minimum(low + 1, x.shape[axis] - 1)
     shape = [1] * x.ndim
     shape[axis] = -1
-    part = (places - low).astype(np.float32).reshape(shape)
+    part = (positions - low).astype(np.float32).reshape(shape)
     return np.asarray(np.take(x, low, axis) * (1 - part) + np.take(x, high, axis) * part)
 
 
 def _nearest(x: Array, axis: int, count: int) -> Array:
     """The pixel floor(i · L / n)."""
-    places = np.arange(count) * x.shape[axis] // count
-    return np.asarray(np.take(x, places, axis))
+    positions = np.arange(count) * x.shape[axis] // count
+    return np.asarray(np.take(x, positions, axis))
 
 
 def _scaled(size: int, factor: float) -> int:
@@ -94,8 +94,8 @@ def upsample_nearest_neighbor(x: Array, scale_factor_height: float = 1, scale_fa
     """H and W times the factors, rounded down; each pixel from floor(i / factor)."""
     for axis, factor in ((x.ndim - 2, scale_factor_height), (x.ndim - 1, scale_factor_width)):
         count = _scaled(x.shape[axis], factor)
-        places = np.floor(np.arange(count) / float(factor)).astype(np.int64)
-        x = np.take(x, np.minimum(places, x.shape[axis] - 1), axis)
+        positions = np.floor(np.arange(count) / float(factor)).astype(np.int64)
+        x = np.take(x, np.minimum(positions, x.shape[axis] - 1), axis)
     return x
 
 
@@ -150,17 +150,17 @@ def resize(
     return x
 
 
-def _fold(places: Array, first: float, last: float) -> Array:
-    """Places reflected at both ends until they lie between them."""
+def _fold(positions: Array, first: float, last: float) -> Array:
+    """Positions reflected at both ends until they lie between them."""
     span = last - first
     if span <= 0:
-        return np.zeros_like(places)
-    rest = np.mod(places - first, 2 * span)
+        return np.zeros_like(positions)
+    rest = np.mod(positions - first, 2 * span)
     return np.asarray(first + np.where(rest > span, 2 * span - rest, rest))
 
 
 def _pixels(image: Array, rows: Array, columns: Array, fill: float) -> Array:
-    """image (C, H, W) at whole places; outside, ``fill``."""
+    """image (C, H, W) at whole positions; outside, ``fill``."""
     h, w = image.shape[-2:]
     inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
     found = image[:, np.clip(rows, 0, h - 1), np.clip(columns, 0, w - 1)]
@@ -168,7 +168,7 @@ def _pixels(image: Array, rows: Array, columns: Array, fill: float) -> Array:
 
 
 def _sample(image: Array, rows: Array, columns: Array, mode: str, fill: float) -> Array:
-    """image (C, H, W) at fractional places: bilinear or nearest, half to even."""
+    """image (C, H, W) at fractional positions: bilinear or nearest, half to even."""
     if mode == "nearest":
         return _pixels(image, np.rint(rows).astype(np.int64), np.rint(columns).astype(np.int64), fill)
     if mode != "bilinear":
@@ -181,15 +181,15 @@ def _sample(image: Array, rows: Array, columns: Array, mode: str, fill: float) -
     return np.asarray(total + _pixels(image, top + 1, left + 1, fill) * (down * right))
 
 
-def _unnormalise(places: Array, size: int, coordinates_mode: str, align_corners: bool) -> Array:
+def _unnormalise(positions: Array, size: int, coordinates_mode: str, align_corners: bool) -> Array:
     """Coordinates as pixels; the ends of the range are the corner pixels' centres, or their outer edges."""
     if coordinates_mode == "unnormalized":
-        return places
+        return positions
     if coordinates_mode == "normalized_minus_one_to_one":
-        places = (places + 1) / 2
+        positions = (positions + 1) / 2
     elif coordinates_mode != "normalized_zero_to_one":
         raise ValueError(f"unknown coordinates_mode {coordinates_mode!r}")
-    return places * (size - 1) if align_corners else places * size - 0.5
+    return positions * (size - 1) if align_corners else positions * size - 0.5
 
 
 @op("resample", makes=lambda x, coordinates, **_: coordinates.size // 2 * x.shape[1])
@@ -205,16 +205,16 @@ def resample(
     """x (B, C, H, W) at the points ``coordinates`` (B, H2, W2, 2), which hold (column, row)."""
     axes = []
     for last, size in ((1, x.shape[2]), (0, x.shape[3])):
-        places = _unnormalise(coordinates[..., last].astype(np.float64), size, coordinates_mode, align_corners)
+        positions = _unnormalise(coordinates[..., last].astype(np.float64), size, coordinates_mode, align_corners)
         if padding_mode == "border":
-            places = np.clip(places, 0, size - 1)
+            positions = np.clip(positions, 0, size - 1)
         elif padding_mode == "reflection":
-            places = _fold(places, 0, size - 1)
+            positions = _fold(positions, 0, size - 1)
         elif padding_mode == "symmetric":
-            places = np.clip(_fold(places, -0.5, size - 0.5), 0, size - 1)
+            positions = np.clip(_fold(positions, -0.5, size - 0.5), 0, size - 1)
         elif padding_mode != "constant":
             raise ValueError(f"unknown padding_mode {padding_mode!r}")
-        axes.append(places)
+        axes.append(positions)
     return np.stack(
         [_sample(i, r, c, sampling_mode, padding_value) for i, r, c in zip(x, axes[0], axes[1], strict=True)]
     )
@@ -248,8 +248,10 @@ def affine(
     out = []
     for image, matrix in zip(x, np.broadcast_to(transform_matrix, (len(x), 6)), strict=True):
         across, down = np.einsum("ij,jhw->ihw", matrix.reshape(2, 3).astype(np.float64), points)
-        places = [_unnormalise(p, s, coordinates_mode, True) for p, s in zip((down, across), x.shape[2:], strict=True)]
-        out.append(_sample(image, places[0], places[1], sampling_mode, padding_value))
+        positions = [
+            _unnormalise(p, s, coordinates_mode, True) for p, s in zip((down, across), x.shape[2:], strict=True)
+        ]
+        out.append(_sample(image, positions[0], positions[1], sampling_mode, padding_value))
     return np.stack(out)
 
 

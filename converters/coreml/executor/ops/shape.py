@@ -43,7 +43,7 @@ def shape_of(x: Numbers) -> Array:
 
 @op("expand_dims")
 def expand_dims(x: Array, axes: Ints) -> Array:
-    """New dimensions of length 1 at the places ``axes`` of the result."""
+    """New dimensions of length 1 at the positions ``axes`` of the result."""
     return np.expand_dims(x, ints(axes))
 
 
@@ -69,10 +69,10 @@ def concat(values: Several, axis: int, interleave: bool = False) -> Array:
     parts = [np.atleast_1d(v) for v in values]
     if not interleave:
         return np.concatenate(parts, axis=axis)
-    place = axis_of(axis, parts[0].ndim)
+    axis = axis_of(axis, parts[0].ndim)
     shape = list(parts[0].shape)
-    shape[place] *= len(parts)
-    return np.stack(parts, axis=place + 1).reshape(shape)
+    shape[axis] *= len(parts)
+    return np.stack(parts, axis=axis + 1).reshape(shape)
 
 
 @op("stack", makes=_together)
@@ -246,10 +246,10 @@ def band_part(x: Array, lower: int = -1, upper: int = -1) -> Array:
 
 @op("sliding_windows", makes=lambda x, size, **_: x.size * int(size), reads="size")
 def sliding_windows(x: Array, axis: int, size: int, stride: int = 1) -> Array:
-    """All windows of ``size`` along ``axis``; the place in the window is a new dimension behind it."""
-    place = axis_of(axis, x.ndim)
-    windows = np.moveaxis(np.lib.stride_tricks.sliding_window_view(x, size, axis=place), -1, place + 1)
-    return windows[(slice(None),) * place + (slice(None, None, stride),)]
+    """All windows of ``size`` along ``axis``; the position in the window is a new dimension behind it."""
+    axis = axis_of(axis, x.ndim)
+    windows = np.moveaxis(np.lib.stride_tricks.sliding_window_view(x, size, axis=axis), -1, axis + 1)
+    return windows[(slice(None),) * axis + (slice(None, None, stride),)]
 
 
 @op("pixel_shuffle")

@@ -13,7 +13,7 @@ open class MLModelConfiguration: NSObject {
 
 open class MLPredictionOptions: NSObject {}
 
-/// Gives for tokens what the box's fixtures have for them. As Apple's, it is not Sendable.
+/// Gives for tokens what the bundle's fixtures have for them. As Apple's, it is not Sendable.
 ///
 /// Each call adds its name as a line to the file in WOTD_CALLS.
 open class MLModel: NSObject {

@@ -1,6 +1,6 @@
 // What SemanticEncoder makes of texts.
 //
-//     encode BOX [--cancelled]     a text a line as a JSON string on stdin, a JSON object a line
+//     encode BUNDLE [--cancelled]     a text a line as a JSON string on stdin, a JSON object a line
 
 import Foundation
 import WOTDKit

@@ -1,6 +1,6 @@
 import Foundation
 
-/// `manifest.json` of a box. Keys that are not named here are ignored.
+/// `manifest.json` of a bundle. Keys that are not named here are ignored.
 public struct Manifest: Codable, Sendable {
     /// The format that this package reads.
     public static let supportedFormat = 1
@@ -91,14 +91,14 @@ public struct Manifest: Codable, Sendable {
         return manifest
     }
 
-    /// Reads `manifest.json` in a box folder.
-    public static func read(box: URL) throws -> Manifest {
-        let file = box.appendingPathComponent("manifest.json")
+    /// Reads `manifest.json` in a bundle folder.
+    public static func read(bundle: URL) throws -> Manifest {
+        let file = bundle.appendingPathComponent("manifest.json")
         let data: Data
         do {
             data = try Data(contentsOf: file)
         } catch {
-            throw WOTDError("no manifest.json in \(box.path): \(error.localizedDescription)")
+            throw WOTDError("no manifest.json in \(bundle.path): \(error.localizedDescription)")
         }
         return try read(data: data)
     }

@@ -2,33 +2,33 @@
 import CoreML
 import Foundation
 
-/// A box's text encoder: text in, semantic ID out.
+/// A bundle's text encoder: text in, semantic ID out.
 ///
-///     let encoder = try await SemanticEncoder(url: box)
+///     let encoder = try await SemanticEncoder(url: bundle)
 ///     let id = try await encoder.encode("petrichor")
 ///
 /// Several tasks may use one encoder at the same time.
 public actor SemanticEncoder {
     public nonisolated let manifest: Manifest
     public nonisolated let tokenizer: WordPieceTokenizer
-    /// The box's words; nil where it lists none.
+    /// The bundle's words; nil where it lists none.
     public nonisolated let index: WordIndex?
     private let model: TextModel
     private let maxLength: Int
 
-    /// Opens a box folder. The first time, its model is compiled and kept in the Caches folder, which takes seconds.
+    /// Opens a bundle folder. The first time, its model is compiled and kept in the Caches folder, which takes seconds.
     public init(url: URL, computeUnits: MLComputeUnits = .all) async throws {
-        manifest = try Manifest.read(box: url)
+        manifest = try Manifest.read(bundle: url)
         guard manifest.kind == "text-encoder", let description = manifest.tokenizer else {
             throw WOTDError("\(url.lastPathComponent) holds the kind \"\(manifest.kind)\", expected \"text-encoder\"")
         }
         tokenizer = try WordPieceTokenizer(url: url.appendingPathComponent(description.file))
-        index = try manifest.words.map { try WordIndex(box: url, words: $0) }
+        index = try manifest.words.map { try WordIndex(bundle: url, words: $0) }
         maxLength = description.maxLength
-        model = try await TextModel(manifest: manifest, box: url, computeUnits: computeUnits)
+        model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits)
     }
 
-    /// The text's semantic ID: for a word of the box the one that it lists, where words that would share an ID have
+    /// The text's semantic ID: for a word of the bundle the one that it lists, where words that would share an ID have
     /// different ones; for any other text the model's.
     public func encode(_ text: String) async throws -> SemanticID {
         if let id = index?.id(of: text) {
@@ -61,12 +61,12 @@ public actor SemanticEncoder {
         manifest.labels(id)
     }
 
-    /// The box's words nearest to a vector, the nearest first.
+    /// The bundle's words nearest to a vector, the nearest first.
     public nonisolated func nearest(to vector: [Float], count: Int) -> [Neighbour] {
         index?.nearest(to: vector, count: count) ?? []
     }
 
-    /// The box's words that have this ID.
+    /// The bundle's words that have this ID.
     public nonisolated func words(with id: SemanticID) -> [String] {
         index?.words(with: id) ?? []
     }

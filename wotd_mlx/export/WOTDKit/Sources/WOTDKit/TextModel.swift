@@ -2,7 +2,7 @@
 import CoreML
 import Foundation
 
-/// A box's model: tokens in, numbers out.
+/// A bundle's model: tokens in, numbers out.
 ///
 /// Core ML predicts for several tasks at a time, though its types don't declare it.
 struct TextModel: @unchecked Sendable {
@@ -14,19 +14,19 @@ struct TextModel: @unchecked Sendable {
 
     private let model: MLModel
 
-    /// Opens the box's compiled model, else its package, else the app's own compiled model of that name.
+    /// Opens the bundle's compiled model, else its package, else the app's own compiled model of that name.
     ///
     /// A package is compiled the first time and kept in the Caches folder.
-    init(manifest: Manifest, box: URL, computeUnits: MLComputeUnits) async throws {
+    init(manifest: Manifest, bundle: URL, computeUnits: MLComputeUnits) async throws {
         @Sendable func load(_ url: URL) async throws -> TextModel {
             let configuration = MLModelConfiguration()
             configuration.computeUnits = computeUnits
             return TextModel(model: try await MLModel.load(contentsOf: url, configuration: configuration))
         }
         let files = FileManager.default
-        let package = box.appendingPathComponent(manifest.packageFile)
+        let package = bundle.appendingPathComponent(manifest.packageFile)
         let name = package.deletingPathExtension().lastPathComponent
-        let compiled = box.appendingPathComponent(name + ".mlmodelc")
+        let compiled = bundle.appendingPathComponent(name + ".mlmodelc")
         if files.fileExists(atPath: compiled.path) {
             self = try await load(compiled)
         } else if files.fileExists(atPath: package.path) {
@@ -40,7 +40,7 @@ struct TextModel: @unchecked Sendable {
         } else if let bundled = Bundle.main.url(forResource: name, withExtension: "mlmodelc") {
             self = try await load(bundled)
         } else {
-            throw WOTDError("\(box.path) has neither \(manifest.packageFile) nor \(name).mlmodelc")
+            throw WOTDError("\(bundle.path) has neither \(manifest.packageFile) nor \(name).mlmodelc")
         }
     }
 
@@ -59,7 +59,7 @@ struct TextModel: @unchecked Sendable {
             let vector = output.featureValue(for: "vector")?.multiArrayValue
         else {
             let names = output.featureNames.sorted().joined(separator: ", ")
-            throw WOTDError("the model gave the outputs \(names), expected id and vector; export the box again")
+            throw WOTDError("the model gave the outputs \(names), expected id and vector; export the bundle again")
         }
         return Output(
             id: TextModel.integers(id),

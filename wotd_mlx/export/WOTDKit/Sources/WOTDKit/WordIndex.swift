@@ -1,6 +1,6 @@
 import Foundation
 
-/// A word of the box and its cosine to what was asked for.
+/// A word of the bundle and its cosine to what was asked for.
 public struct Neighbour: Hashable, Sendable {
     public let word: String
     public let cosine: Float
@@ -11,7 +11,7 @@ public struct Neighbour: Hashable, Sendable {
     }
 }
 
-/// The box's words with their IDs and vectors: nearest words by cosine, and the words under an ID.
+/// The bundle's words with their IDs and vectors: nearest words by cosine, and the words under an ID.
 public final class WordIndex: Sendable {
     public let words: [String]
     public let ids: [SemanticID]
@@ -35,10 +35,10 @@ public final class WordIndex: Sendable {
     }
 
     /// Reads the words that a manifest lists, with the vectors beside it.
-    public convenience init(box: URL, words: Manifest.Words) throws {
+    public convenience init(bundle: URL, words: Manifest.Words) throws {
         let data: Data
         do {
-            data = try Data(contentsOf: box.appendingPathComponent(words.file))
+            data = try Data(contentsOf: bundle.appendingPathComponent(words.file))
         } catch {
             throw WOTDError("\(words.file) can't be read: \(error.localizedDescription)")
         }
@@ -57,12 +57,12 @@ public final class WordIndex: Sendable {
         return order.prefix(count).map { Neighbour(word: words[$0], cosine: scores[$0] / length) }
     }
 
-    /// The ID that the box gives to this word; nil for a word that it doesn't list.
+    /// The ID that the bundle gives to this word; nil for a word that it doesn't list.
     public func id(of word: String) -> SemanticID? {
         rows[word].map { ids[$0] }
     }
 
-    /// The words that have this ID, in the box's order.
+    /// The words that have this ID, in the bundle's order.
     public func words(with id: SemanticID) -> [String] {
         zip(words, ids).filter { $1 == id }.map(\.0)
     }

@@ -44,9 +44,9 @@ struct SampleView: View {
 
     private var folderRow: some View {
         HStack {
-            TextField("Box folder", text: $folder)
+            TextField("Bundle folder", text: $folder)
             Button("Choose…") { isChoosing = true }
-            Button("Open") { Task { await openBox() } }.disabled(isBusy)
+            Button("Open") { Task { await openBundle() } }.disabled(isBusy)
         }
     }
 
@@ -83,7 +83,7 @@ struct SampleView: View {
         }
     }
 
-    private func openBox() async {
+    private func openBundle() async {
         isBusy = true
         message = ""
         encoder = nil

@@ -8,33 +8,33 @@ import XCTest
 /// The model on this device against what the exporter computed.
 final class EncoderTests: XCTestCase {
     func testFixturesKeepTheirIDsAndVectors() async throws {
-        let encoder = try await SemanticEncoder(url: try TestBox.folder())
-        let cases = try TestBox.fixtures().cases
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
+        let cases = try TestBundle.fixtures().cases
         var same = 0
         for fixture in cases {
             let found = try await encoder.encodeWhole(fixture.text)
             same += found.id == SemanticID(fixture.id) ? 1 : 0
-            let cosine = TestBox.cosine(found.vector, fixture.vector)
+            let cosine = TestBundle.cosine(found.vector, fixture.vector)
             XCTAssertGreaterThan(cosine, 0.999, "vector of \(fixture.text.debugDescription)")
         }
         XCTAssertGreaterThan(Double(same), 0.995 * Double(cases.count), "IDs that are the exporter's")
     }
 
     func testASecondEncoderUsesTheKeptModel() async throws {
-        let box = try TestBox.folder()
-        let first = try await SemanticEncoder(url: box, computeUnits: .cpuOnly)
-        let second = try await SemanticEncoder(url: box, computeUnits: .cpuOnly)
-        let text = try XCTUnwrap(TestBox.fixtures().cases.first).text
+        let bundle = try TestBundle.folder()
+        let first = try await SemanticEncoder(url: bundle, computeUnits: .cpuOnly)
+        let second = try await SemanticEncoder(url: bundle, computeUnits: .cpuOnly)
+        let text = try XCTUnwrap(TestBundle.fixtures().cases.first).text
         let id = try await first.encodeWhole(text).id
         let again = try await second.encodeWhole(text).id
         XCTAssertEqual(id, again)
         XCTAssertEqual(first.labels(id).count, id.numbers.count)
     }
 
-    func testAWordOfTheBoxHasItsOwnID() async throws {
-        let encoder = try await SemanticEncoder(url: try TestBox.folder())
+    func testAWordOfTheBundleHasItsOwnID() async throws {
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
         guard let words = encoder.manifest.words else {
-            throw XCTSkip("the box lists no words")
+            throw XCTSkip("the bundle lists no words")
         }
         for (word, id) in zip(words.texts, words.ids).prefix(20) {
             let found = try await encoder.encode(word)
@@ -43,8 +43,8 @@ final class EncoderTests: XCTestCase {
     }
 
     func testOneEncoderServesManyTasks() async throws {
-        let encoder = try await SemanticEncoder(url: try TestBox.folder())
-        let cases = try TestBox.fixtures().cases.prefix(32)
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
+        let cases = try TestBundle.fixtures().cases.prefix(32)
         let found = try await withThrowingTaskGroup(of: (String, SemanticID).self) { group in
             for text in cases.map(\.text) {
                 group.addTask { (text, try await encoder.encodeWhole(text).id) }
@@ -58,8 +58,8 @@ final class EncoderTests: XCTestCase {
     }
 
     func testACutTextSaysSo() async throws {
-        let encoder = try await SemanticEncoder(url: try TestBox.folder())
-        for fixture in try TestBox.fixtures().cases where fixture.text.count > 1000 {
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
+        for fixture in try TestBundle.fixtures().cases where fixture.text.count > 1000 {
             let found = try await encoder.encodeWhole(fixture.text)
             // One word of thousands of letters is one token.
             XCTAssertEqual(found.isTruncated, fixture.text.contains(" "))
@@ -67,7 +67,7 @@ final class EncoderTests: XCTestCase {
     }
 
     func testACancelledTaskGetsNoAnswer() async throws {
-        let encoder = try await SemanticEncoder(url: try TestBox.folder())
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
         let task = Task {
             withUnsafeCurrentTask { $0?.cancel() }
             return try await encoder.encodeWhole("twilight")

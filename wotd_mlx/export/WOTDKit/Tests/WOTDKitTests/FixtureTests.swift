@@ -3,13 +3,13 @@ import XCTest
 
 @testable import WOTDKit
 
-/// The box's fixtures: what the exporter's tokenizer made of each text.
+/// The bundle's fixtures: what the exporter's tokenizer made of each text.
 final class FixtureTests: XCTestCase {
     func testTokensOfEveryFixture() throws {
-        let box = try TestBox.folder()
-        let description = try XCTUnwrap(Manifest.read(box: box).tokenizer)
-        let tokenizer = try WordPieceTokenizer(url: box.appendingPathComponent(description.file))
-        let fixtures = try TestBox.fixtures()
+        let bundle = try TestBundle.folder()
+        let description = try XCTUnwrap(Manifest.read(bundle: bundle).tokenizer)
+        let tokenizer = try WordPieceTokenizer(url: bundle.appendingPathComponent(description.file))
+        let fixtures = try TestBundle.fixtures()
         XCTAssertEqual(fixtures.maxLength, description.maxLength)
         XCTAssertFalse(fixtures.cases.isEmpty)
         for fixture in fixtures.cases {
@@ -20,13 +20,13 @@ final class FixtureTests: XCTestCase {
     }
 
     func testEveryWordIsItsOwnNearest() throws {
-        let box = try TestBox.folder()
-        guard let words = try Manifest.read(box: box).words else {
-            throw XCTSkip("the box lists no words")
+        let bundle = try TestBundle.folder()
+        guard let words = try Manifest.read(bundle: bundle).words else {
+            throw XCTSkip("the bundle lists no words")
         }
-        let index = try WordIndex(box: box, words: words)
+        let index = try WordIndex(bundle: bundle, words: words)
         XCTAssertEqual(index.words.count, words.texts.count)
-        let vectors = WordIndex.floats(try Data(contentsOf: box.appendingPathComponent(words.file)))
+        let vectors = WordIndex.floats(try Data(contentsOf: bundle.appendingPathComponent(words.file)))
         for row in 0..<min(5, words.texts.count) {
             let vector = Array(vectors[(row * words.dimensions)...].prefix(words.dimensions))
             let nearest = index.nearest(to: vector, count: 1)

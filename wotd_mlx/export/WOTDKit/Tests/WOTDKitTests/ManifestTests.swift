@@ -49,7 +49,7 @@ final class ManifestTests: XCTestCase {
             XCTAssertTrue($0.localizedDescription.contains("format 2"))
         }
         XCTAssertThrowsError(try Manifest.read(data: Data("[]".utf8)))
-        XCTAssertThrowsError(try Manifest.read(box: URL(fileURLWithPath: "/nowhere/at/all")))
+        XCTAssertThrowsError(try Manifest.read(bundle: URL(fileURLWithPath: "/nowhere/at/all")))
     }
 
     func testAnEncoderOfVectorsHasNoTokenizer() throws {

@@ -3,7 +3,7 @@ import XCTest
 
 @testable import WOTDKit
 
-/// `fixtures.json` of a box.
+/// `fixtures.json` of a bundle.
 struct Fixtures: Decodable {
     struct Case: Decodable {
         let text: String
@@ -23,17 +23,17 @@ struct Fixtures: Decodable {
     }
 }
 
-/// The box that the tests read: the folder in WOTD_BOX, else the one that holds this package.
-enum TestBox {
+/// The bundle that the tests read: the folder in WOTD_BUNDLE, else the one that holds this package.
+enum TestBundle {
     static func folder() throws -> URL {
-        let named = ProcessInfo.processInfo.environment["WOTD_BOX"].flatMap { $0.isEmpty ? nil : $0 }
+        let named = ProcessInfo.processInfo.environment["WOTD_BUNDLE"].flatMap { $0.isEmpty ? nil : $0 }
         let above = (0..<4).reduce(URL(fileURLWithPath: #filePath)) { url, _ in url.deletingLastPathComponent() }
         let url = named.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? above
         guard FileManager.default.fileExists(atPath: url.appendingPathComponent("manifest.json").path) else {
-            throw XCTSkip("no box at \(url.path); name one in WOTD_BOX")
+            throw XCTSkip("no bundle at \(url.path); name one in WOTD_BUNDLE")
         }
-        if try Manifest.read(box: url).kind != "text-encoder" {
-            throw XCTSkip("the box at \(url.path) is no text encoder")
+        if try Manifest.read(bundle: url).kind != "text-encoder" {
+            throw XCTSkip("the bundle at \(url.path) is no text encoder")
         }
         return url
     }

@@ -1,4 +1,4 @@
-"""The app box: a package and all that an app needs beside it, made whole or not at all."""
+"""The app bundle: a package and all that an app needs beside it, made whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gathers and scatters without the axes of length 1 that MLX puts between places and slices."""
+"""Gathers and scatters without the axes of length 1 that MLX puts between indices and slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from converters.coreml.passes.tidy import RESHAPES, drop_dead
 def join_indexing(graph: Graph) -> Graph:
     """The graph with nodes Take(x, indices), args (axis,), and with reshapes drawn into Gather and Scatter.
 
-    Places and slices together may have more axes than Core ML takes; the arrays on either side seldom have.
+    Indices and slices together may have more axes than Core ML takes; the arrays on either side seldom have.
     """
     nodes = []
     for node in graph.nodes:
@@ -34,11 +34,11 @@ def _take(graph: Graph, node: Node) -> Node | None:
     if gather.op != "Gather" or len(gather.args[0]) != 1:
         return None
     shape, (axis,), sizes = graph.tensors[gather.inputs[0]].shape, gather.args[0], gather.args[1]
-    places = graph.tensors[gather.inputs[1]].shape
+    batch = graph.tensors[gather.inputs[1]].shape
     whole = tuple(sizes) == (*shape[:axis], 1, *shape[axis + 1 :])
-    if not whole or node.out.shape != (*shape[:axis], *places, *shape[axis + 1 :]):
+    if not whole or node.out.shape != (*shape[:axis], *batch, *shape[axis + 1 :]):
         return None
-    rank = len(places)
+    rank = len(batch)
     want = [*range(rank, rank + axis), *range(rank), *range(rank + axis, rank + len(shape))]
     order = list(between[0].args[0]) if between else list(range(rank + len(shape)))
     if len(between) > 1 or order != want:

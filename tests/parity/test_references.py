@@ -1,4 +1,4 @@
-"""Each predictor against its PyTorch twin, made of a third party's layers: the same weights, outputs and gradients."""
+"""Each predictor against its reference implementation, of a third party's layers: weights, outputs and gradients."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ DIMS, L = 24, 13
 
 @pytest.fixture(scope="module", params=NAMES)
 def pair(request):
-    """(our model, the twin, the rules between them) with the twin's random weights in both."""
+    """(our model, the reference, the rules between them) with the reference's random weights in both."""
     torch = pytest.importorskip("torch")
     names = import_module("converters.torch.names")
     module = import_module(f"converters.torch.{request.param}")
     # Not 0: there one of RWKV's first receptances is nearly orthogonal to its key, and the norm of a head magnifies the
-    # rounding of their product: in shares of the largest gradient ours is 2.6e-5 off from float64, the twin 1.4e-5.
+    # rounding of their product: in shares of the largest gradient ours is 2.6e-5 off from float64, torch's 1.4e-5.
     torch.manual_seed(1)
     cfg = preset(request.param, "tiny", dims=DIMS)
-    twin = module.Twin(cfg).eval()
+    reference = module.Reference(cfg).eval()
     rules = module.rules(cfg)
     ours = build(request.param, cfg).eval()
-    weights = {name: weight.numpy() for name, weight in twin.state_dict().items()}
+    weights = {name: weight.numpy() for name, weight in reference.state_dict().items()}
     ours.load_weights([(name, mx.array(w)) for name, w in names.to_mlx(weights, rules).items()], strict=True)
     device = "cuda" if torch.cuda.is_available() and mx.default_device() == mx.gpu else "cpu"
-    return ours, twin.to(device), rules
+    return ours, reference.to(device), rules
 
 
-def inputs(torch, twin):
+def inputs(torch, reference):
     rng = np.random.default_rng(0)
     x, weight = (rng.normal(size=(2, L, DIMS)).astype("float32") for _ in range(2))
-    device = next(twin.parameters()).device
+    device = next(reference.parameters()).device
     return x, weight, torch.tensor(x, device=device, requires_grad=True), torch.tensor(weight, device=device)
 
 
-def test_outputs_are_the_twins(pair):
+def test_outputs_are_the_references(pair):
     import torch
 
-    ours, twin, _ = pair
-    x, _, tx, _ = inputs(torch, twin)
-    close(ours(mx.array(x))[0], twin(tx).detach().cpu().numpy(), "twin")
+    ours, reference, _ = pair
+    x, _, tx, _ = inputs(torch, reference)
+    close(ours(mx.array(x))[0], reference(tx).detach().cpu().numpy(), "reference")
 
 
-def test_gradients_are_the_twins(pair):
+def test_gradients_are_the_references(pair):
     """Of a weighted mean of the outputs, in the inputs and in every weight."""
     import torch
 
-    ours, twin, rules = pair
+    ours, reference, rules = pair
     names = import_module("converters.torch.names")
-    x, weight, tx, tw = inputs(torch, twin)
-    twin.zero_grad()
-    (twin(tx) * tw).mean().backward()
-    theirs = {name: p.grad.cpu().numpy() for name, p in twin.named_parameters() if p.grad is not None}
+    x, weight, tx, tw = inputs(torch, reference)
+    reference.zero_grad()
+    (reference(tx) * tw).mean().backward()
+    theirs = {name: p.grad.cpu().numpy() for name, p in reference.named_parameters() if p.grad is not None}
 
     def loss(parameters, x):
         ours.update(parameters)
@@ -73,13 +73,13 @@ def test_gradients_are_the_twins(pair):
     # A mean makes all gradients small: they are told apart beside the largest of them.
     largest = max(np.abs(gradient).max() for gradient in wanted.values())
     for name, want in wanted.items():
-        close(np.asarray(got[name]) / largest, want / largest, "twin_gradient")
+        close(np.asarray(got[name]) / largest, want / largest, "reference_gradient")
 
 
 def test_weights_go_both_ways_bit_for_bit(pair):
-    ours, twin, rules = pair
+    ours, reference, rules = pair
     names = import_module("converters.torch.names")
-    weights = {name: weight.cpu().numpy() for name, weight in twin.state_dict().items()}
+    weights = {name: weight.cpu().numpy() for name, weight in reference.state_dict().items()}
     back = names.to_torch({k: np.array(v) for k, v in tree_flatten(ours.parameters())}, rules)
     assert back.keys() == weights.keys()
     for name, weight in weights.items():
