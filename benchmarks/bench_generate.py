@@ -25,9 +25,9 @@ from benchmarks.timing import write_results
 
 WAYS: dict[str, dict[str, Any]] = {
     "blend": {"by": "blend"},
-    "blend, in turn": {"by": "blend", "in_turn": True},
+    "blend, in turn": {"by": "blend", "sequential": True},
     "model": {"by": "model"},
-    "model, any word": {"by": "model", "anywhere": True},
+    "model, any word": {"by": "model", "any_word": True},
     "encoder": {"by": "encoder"},
 }
 
@@ -43,8 +43,9 @@ def call(*arguments: object, cache: Path) -> dict[str, Any]:
 
 def latencies(run: Path, answers: int) -> dict[str, Any]:
     """Milliseconds for five words by an ID that at least five words have; to be called in a fresh process."""
+    from wotd_mlx.config.generate import GenerateConfig
     from wotd_mlx.language.dsl import ByPattern
-    from wotd_mlx.language.generate import Options, load_generator
+    from wotd_mlx.language.generate import load_generator
     from wotd_mlx.language.pattern import Pattern
 
     generator = load_generator(run)
@@ -55,7 +56,7 @@ def latencies(run: Path, answers: int) -> dict[str, Any]:
     for turn, row in enumerate(chosen):
         for name, options in WAYS.items():
             request = ByPattern(Pattern.of(ids[row].tolist()))
-            found = generator.generate(request, Options(seed=turn, **options))
+            found = generator.generate(request, GenerateConfig(seed=turn, **options))
             took[name] += [found.latency_ms] if turn > 1 else []
     return {name: {"p50": float(np.median(t)), "p95": float(np.percentile(t, 95))} for name, t in took.items()}
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from tests.conftest import rewrite_config
 from wotd_mlx.cli import COMMANDS, main
+from wotd_mlx.cli.generate import command as generate_command
 from wotd_mlx.words.builtin import load_builtin
 
 
@@ -404,3 +405,21 @@ def test_codes_draws_and_prints_a_line_a_code(finished, tmp_path):
     shown = CliRunner().invoke(main, ["codes", "--run", str(finished.run), "--coordinate", "era"])
     assert shown.exit_code == 0
     assert "era" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--exclude", "seen.txt"], ""),
+        (["--shown", "seen.txt"], "note: --shown is now --exclude; the old name goes with the next version\n"),
+        (["--shown=seen.txt"], "note: --shown is now --exclude; the old name goes with the next version\n"),
+        (["--anywhere"], "note: --anywhere is now --any-word; the old name goes with the next version\n"),
+    ],
+)
+def test_an_old_name_of_an_option_still_works_with_a_note(given, told, tmp_path):
+    context = generate_command.make_context("generate", ["[0,*]", *given])
+    assert context.params["exclude"] == (None if given == ["--anywhere"] else Path("seen.txt"))
+    assert context.params["any_word"] == (given == ["--anywhere"])
+    result = CliRunner().invoke(main, ["generate", "--run", str(tmp_path / "none"), "[0,*]", *given])
+    assert result.stderr.startswith(told + "error: ")
+    assert len(result.stderr.splitlines()) == 1 + bool(told)

@@ -17,12 +17,11 @@ from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.names import CodeName, name_codes
 from wotd_mlx.codes.student import Student
 from wotd_mlx.config import TrainingConfig
+from wotd_mlx.config.student import ENCODERS
 from wotd_mlx.embed.embedder import BertEmbedder, Embedder
 from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
-
-ENCODERS = ("teacher", "student")
 
 
 class Neighbour(NamedTuple):

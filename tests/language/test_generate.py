@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wotd_mlx.config.generate import METHODS, GenerateConfig
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.language import generate
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
-from wotd_mlx.language.generate import Generator, Options, add_shown, goal_of, read_shown, words_wanted
+from wotd_mlx.language.generate import Generator, append_excluded, goal_of, read_excluded, words_wanted
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
@@ -43,10 +44,10 @@ def wide(known: WordIndex) -> Pattern:
 REQUESTS = st.sampled_from(["pattern", "attributes", "like", "between"])
 
 
-@given(kind=REQUESTS, n=st.integers(1, 8), by=st.sampled_from(generate.CHOOSERS), seed=st.integers(0, 99),
-       anywhere=st.booleans(), in_turn=st.booleans(), rerank=st.integers(1, 3))  # fmt: skip
+@given(kind=REQUESTS, n=st.integers(1, 8), method=st.sampled_from(METHODS), seed=st.integers(0, 99),
+       any_word=st.booleans(), sequential=st.booleans(), rerank=st.integers(1, 3))  # fmt: skip
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-def test_every_answer_holds(generator, kind, n, by, seed, anywhere, in_turn, rerank):
+def test_every_answer_holds(generator, kind, n, method, seed, any_word, sequential, rerank):
     known = generator.known
     value = next(value for value in known.coder.readings[0] if value)
     request = {
@@ -55,23 +56,25 @@ def test_every_answer_holds(generator, kind, n, by, seed, anywhere, in_turn, rer
         "like": Like(known.words[:2], n),
         "between": Between(crowded(known), SemanticID(known.ids[0]), 0.25, n),
     }[kind]
-    options = Options(by, anywhere=anywhere, seed=seed, in_turn=in_turn, rerank=rerank)
+    options = GenerateConfig(method, any_word=any_word, seed=seed, sequential=sequential, rerank=rerank)
     found = generator.generate(request, options)
     words = [word for word, _ in found.words]
     assert len(set(words)) == len(words) == n
     assert all(list(number) == known.ids[known.row[word]].tolist() for word, number in found.words)
-    if not anywhere and found.pattern is not None:
+    if not any_word and found.pattern is not None:
         assert all(found.pattern.fits(number) for _, number in found.words)
-    if kind == "like" and not anywhere:
+    if kind == "like" and not any_word:
         assert not set(words) & set(known.words[:2])
 
 
 def test_the_same_seed_gives_the_same_words_streamed_or_not(generator):
     request = ByPattern(wide(generator.known), 5)
-    options = Options(seed=3)
+    options = GenerateConfig(seed=3)
     whole = generator.generate(request, options).words
     assert tuple(generator.stream(request, options)) == whole
-    others = {generator.generate(request, Options("model", seed=seed, temperature=2.0)).words for seed in range(6)}
+    others = {
+        generator.generate(request, GenerateConfig("model", seed=seed, temperature=2.0)).words for seed in range(6)
+    }
     assert len(others) > 1
 
 
@@ -79,8 +82,8 @@ def test_the_encoder_takes_the_nearest_and_a_heavy_blend_too(generator):
     known, request = generator.known, ByPattern(wide(generator.known), 5)
     goal = goal_of(known, request)
     nearest = [known.words[row] for row in known.nearest(goal.target, 5, goal.rows)]
-    assert [word for word, _ in generator.generate(request, Options("encoder")).words] == nearest
-    heavy = generator.generate(request, Options("blend", weight=1e5, temperature=0.0)).words
+    assert [word for word, _ in generator.generate(request, GenerateConfig("encoder")).words] == nearest
+    heavy = generator.generate(request, GenerateConfig("blend", weight=1e5, temperature=0.0)).words
     assert [word for word, _ in heavy] == nearest
 
 
@@ -89,7 +92,7 @@ def test_reranking_comes_nearer(generator):
     target = goal_of(known, request).target
 
     def near(rerank):
-        made = [generator.generate(request, Options("model", seed=s, rerank=rerank)).words for s in range(8)]
+        made = [generator.generate(request, GenerateConfig("model", seed=s, rerank=rerank)).words for s in range(8)]
         return np.mean([known.vectors[known.row[word]] @ target for words in made for word, _ in words])
 
     assert near(6) > near(1)
@@ -100,12 +103,12 @@ def test_too_few_words_are_filled_up_and_said_or_refused(generator, caplog):
     ids, counts = np.unique(known.ids, axis=0, return_counts=True)
     number = SemanticID(ids[counts.argmin()])
     fit, request = int(counts.min()), ByPattern(Pattern.of(number), int(counts.min()) + 2)
-    found = generator.generate(request, Options(seed=0))
+    found = generator.generate(request, GenerateConfig(seed=0))
     assert f"{fit} known words fit {number}; 2 more are the nearest to it" == found.note
     assert found.note in caplog.text
     assert sum(number == other for _, other in found.words) == fit
     with pytest.raises(WotdError, match=rf"^{fit} known words fit .*, {fit + 2} were asked for; ask for fewer"):
-        generator.generate(request, Options(strict=True))
+        generator.generate(request, GenerateConfig(strict=True))
 
 
 def test_a_pattern_that_no_word_fits_offers_the_nearest(generator):
@@ -113,20 +116,20 @@ def test_a_pattern_that_no_word_fits_offers_the_nearest(generator):
     taken = {tuple(row) for row in known.ids.tolist()}
     empty = next(number for number in np.ndindex(*known.levels) if number not in taken)
     with pytest.raises(WotdError, match=r"^0 known words fit \[.*the nearest ID with words is \[") as caught:
-        generator.generate(ByPattern(Pattern.of(empty)), Options(strict=True))
+        generator.generate(ByPattern(Pattern.of(empty)), GenerateConfig(strict=True))
     offered = SemanticID.parse(str(caught.value).split("with words is ")[1].split(";")[0], known.levels)
     assert tuple(offered) in taken
 
 
 def test_what_was_shown_does_not_come_again(generator, tmp_path):
     request, shown = ByPattern(wide(generator.known), 4), tmp_path / "shown.txt"
-    assert read_shown(shown) == ()
+    assert read_excluded(shown) == ()
     for _ in range(3):
-        before = read_shown(shown)
-        words = [w for w, _ in generator.generate(request, Options(seed=1, exclude=frozenset(before))).words]
+        before = read_excluded(shown)
+        words = [w for w, _ in generator.generate(request, GenerateConfig(seed=1, exclude=frozenset(before))).words]
         assert not set(words) & set(before)
-        add_shown(shown, words)
-    assert len(read_shown(shown)) == len(set(read_shown(shown))) == 12
+        append_excluded(shown, words)
+    assert len(read_excluded(shown)) == len(set(read_excluded(shown))) == 12
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -134,19 +137,19 @@ def test_words_are_added_to_a_file_of_ones_own(tmp_path, end):
     """Whatever ends its lines, whatever stands in it, and whether or not it is a link."""
     (tmp_path / "mine.txt").write_bytes(f"\ufeffglad\r\n\n naïve {end}".encode())
     (tmp_path / "link").symlink_to("mine.txt")
-    assert read_shown(tmp_path / "link") == ("glad", "naïve")
-    add_shown(tmp_path / "link", ["über", "calm"])
+    assert read_excluded(tmp_path / "link") == ("glad", "naïve")
+    append_excluded(tmp_path / "link", ["über", "calm"])
     assert (tmp_path / "link").is_symlink()
-    assert read_shown(tmp_path / "mine.txt") == ("glad", "naïve", "über", "calm")
+    assert read_excluded(tmp_path / "mine.txt") == ("glad", "naïve", "über", "calm")
 
 
 def test_a_file_that_is_no_text_stays_as_it_is(tmp_path):
     (tmp_path / "words").write_bytes(b"glad\n\xff\n")
     with pytest.raises(WotdError, match=r"words: not UTF-8 \(byte 6\)"):
-        read_shown(tmp_path / "words")
+        read_excluded(tmp_path / "words")
     assert (tmp_path / "words").read_bytes() == b"glad\n\xff\n"
     with pytest.raises(WotdError, match="is a folder, expected a file"):
-        read_shown(tmp_path)
+        read_excluded(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -166,14 +169,14 @@ def test_requests_that_cannot_be_answered(known, text, message):
 
 @pytest.mark.parametrize(
     "options",
-    [{"by": "magic"}, {"temperature": -1}, {"temperature": float("nan")}, {"weight": -1.0}, {"rerank": 0},
-     {"anywhere": True, "strict": True}, {"seed": -1}, {"seed": 10**22}, {"seed": 1.5}, {"seed": True}, {"rerank": 21},
+    [{"method": "magic"}, {"temperature": -1}, {"temperature": float("nan")}, {"weight": -1.0}, {"rerank": 0},
+     {"any_word": True, "strict": True}, {"seed": -1}, {"seed": 10**22}, {"seed": 1.5}, {"seed": True}, {"rerank": 21},
      {"rerank": 2.0}, {"temperature": float("inf")}, {"temperature": "1"}, {"weight": float("nan")}, {"strict": 1},
      {"exclude": frozenset([1])}],
 )  # fmt: skip
 def test_options_out_of_range(options):
     with pytest.raises(WotdError, match=next(iter(options))):
-        Options(**options)
+        GenerateConfig(**options)
 
 
 @pytest.mark.parametrize("n", [0, 101, 10**22, 2.0, True, "5", None, float("nan")])
@@ -186,7 +189,7 @@ def test_counts_out_of_range(n):
 
 def test_like_never_gives_the_examples_back(generator):
     words = generator.known.words[:3]
-    for options in (Options("encoder", anywhere=True), Options("blend", weight=1e5, temperature=0.0)):
+    for options in (GenerateConfig("encoder", any_word=True), GenerateConfig("blend", weight=1e5, temperature=0.0)):
         assert not {word for word, _ in generator.generate(Like(words, 10), options).words} & set(words)
 
 
@@ -197,15 +200,15 @@ def test_a_request_longer_than_the_context(generator):
 
 def test_a_run_without_a_model_says_what_to_do(known):
     alone = Generator(known, None)
-    assert len(alone.generate(ByPattern(wide(known)), Options("encoder")).words) == 5
+    assert len(alone.generate(ByPattern(wide(known)), GenerateConfig("encoder")).words) == 5
     with pytest.raises(WotdError, match="has no language model"):
-        alone.generate(ByPattern(wide(known)), Options("blend"))
+        alone.generate(ByPattern(wide(known)), GenerateConfig("blend"))
 
 
 def test_asynchronously(generator, monkeypatch):
     monkeypatch.setattr(generate, "load_generator", lambda run: generator)
     number = crowded(generator.known)
-    words = asyncio.run(generate.generate_words_from_id(number, 2, options=Options(seed=0)))
+    words = asyncio.run(generate.generate_words_from_id(number, 2, options=GenerateConfig(seed=0)))
     assert len(set(words)) == 2
     assert all(tuple(generator.known.ids[generator.known.row[word]]) == tuple(number) for word in words)
     with pytest.raises(WotdError, match="numbers"):

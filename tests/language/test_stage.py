@@ -17,7 +17,7 @@ from wotd_mlx.cli import main
 from wotd_mlx.config.language import DatasetConfig, LanguageConfig, LanguageRecipe, LoraConfig
 from wotd_mlx.io.lock import locked
 from wotd_mlx.language.adapters import read_config, read_weights, write_config, write_weights
-from wotd_mlx.language.generate import Generator, add_shown, load_generator
+from wotd_mlx.language.generate import Generator, append_excluded, load_generator
 from wotd_mlx.schemas import RunInfo, WotdError
 
 RECIPE = LanguageRecipe(lora=LoraConfig(rank=4), steps=6, batch=8, valid_rows=16, evaluations=2)
@@ -75,15 +75,15 @@ def test_a_run_without_the_stage_gets_it_later(checkpoint, tiny_folder, tmp_path
 
 def test_generate_on_the_command_line(run, tmp_path):
     shown = tmp_path / "shown.txt"
-    (row,) = ask("generate", "--run", run.run, "[*,*,*,*]", "-n", 3, "--seed", 1, "--shown", shown, "--json")
+    (row,) = ask("generate", "--run", run.run, "[*,*,*,*]", "-n", 3, "--seed", 1, "--exclude", shown, "--json")
     assert set(row) >= {"pattern", "words", "latency_ms"}
     assert row["pattern"] == "[*,*,*,*]"
     assert len({word["word"] for word in row["words"]}) == 3
     assert shown.read_text().split() == [word["word"] for word in row["words"]]
-    (again,) = ask("generate", "--run", run.run, "Words matching pattern [*,*,*,*]:", "--shown", shown, "--json")
+    (again,) = ask("generate", "--run", run.run, "Words matching pattern [*,*,*,*]:", "--exclude", shown, "--json")
     assert len(again["words"]) == 5
     assert not {word["word"] for word in again["words"]} & {word["word"] for word in row["words"]}
-    for more in (["--in-turn"], ["--anywhere"], ["--by", "encoder"], ["--rerank", 2], ["--strict"]):
+    for more in (["--sequential"], ["--any-word"], ["--method", "encoder"], ["--rerank", 2], ["--strict"]):
         result = CliRunner().invoke(main, ["generate", "--run", str(run.run), "[*,*,*,*]", *map(str, more)])
         assert len(result.stdout.splitlines()) == 5, result.output
 
@@ -132,11 +132,11 @@ def test_words_that_others_add_meanwhile_stay(run, tmp_path, monkeypatch):
     shown.write_text("mine")
 
     def meanwhile(self, *given):
-        add_shown(shown, ["theirs"])
+        append_excluded(shown, ["theirs"])
         return stream(self, *given)
 
     monkeypatch.setattr(Generator, "stream", meanwhile)
-    result = CliRunner().invoke(main, ["generate", "--run", str(run.run), "[*,*,*,*]", "--shown", str(shown)])
+    result = CliRunner().invoke(main, ["generate", "--run", str(run.run), "[*,*,*,*]", "--exclude", str(shown)])
     words = [line.split("\t")[0] for line in result.stdout.splitlines()]
     assert len(words) == 5
     assert shown.read_text().splitlines() == ["mine", "theirs", *words]
@@ -152,7 +152,7 @@ def test_words_that_were_seen_are_kept_though_the_reader_left(run, tmp_path, mon
         seen.append(text.split("\t", maxsplit=1)[0])
 
     monkeypatch.setattr("wotd_mlx.cli.generate.click.echo", echo)
-    CliRunner().invoke(main, ["generate", "--run", str(run.run), "[*,*,*,*]", "--shown", str(shown)])
+    CliRunner().invoke(main, ["generate", "--run", str(run.run), "[*,*,*,*]", "--exclude", str(shown)])
     assert shown.read_text().splitlines() == seen
     assert len(seen) == 2
 

@@ -12,7 +12,9 @@ from wotd_mlx.cli.options import as_json, device, one_line, print_json, run_fold
 @click.command("codes")
 @run_folder
 @click.option("--coordinate", metavar="NAME", help="Only this one, such as style.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="DIR", help="Also draw a picture a coordinate there.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="DIR", help="Also draw a picture of each coordinate there."
+)
 @device
 @as_json
 def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import click
 
-from wotd_mlx.cli.options import TEXT, NumbersCommand, as_json, describe, device, one_line, print_json, run_folder
-from wotd_mlx.config.ranges import MAX_COUNT
+from wotd_mlx.cli.options import (
+    TEXT,
+    NumbersCommand,
+    as_json,
+    describe,
+    device,
+    in_range,
+    one_line,
+    print_json,
+    run_folder,
+)
+from wotd_mlx.config.ranges import Count
 
 
 @click.command("decode", cls=NumbersCommand)
 @click.argument("number", metavar="ID", type=TEXT)
 @run_folder
 @click.option("--vector", "with_vector", is_flag=True, help="Print the decoded vector too.")
-@click.option(
-    "-n", "count", type=click.IntRange(1, MAX_COUNT), default=5, show_default=True, help="How many nearest words."
-)
+@click.option("-n", "count", type=in_range(Count), default=5, show_default=True, help="How many of the nearest words.")
 @device
 @as_json
 def command(number: str, run: str, with_vector: bool, count: int, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 
 from wotd_mlx.cli.options import TEXT, as_json, describe, device, one_line, print_json, run_folder
+from wotd_mlx.config.student import ENCODERS
 
 log = logging.getLogger("wotd_mlx")
 
@@ -24,10 +25,10 @@ _MAX_LINE = 1 << 17
 @run_folder
 @click.option(
     "--encoder",
-    type=click.Choice(["teacher", "student"]),
+    type=click.Choice(ENCODERS),
     default="teacher",
     show_default=True,
-    help="Embedding model and quantiser, or the small network that learnt from them.",
+    help="The embedding model and the quantiser, or the small network distilled from them.",
 )
 @device
 @as_json

@@ -15,7 +15,11 @@ log = logging.getLogger("wotd_mlx")
 @click.argument("start", metavar="A", type=TEXT)
 @click.argument("end", metavar="B", type=TEXT)
 @click.option(
-    "--steps", type=click.IntRange(2, 100_000), default=5, show_default=True, help="Places, both ends among them."
+    "--steps",
+    type=click.IntRange(2, 100_000),
+    default=5,
+    show_default=True,
+    help="Points on the way, both ends included.",
 )
 @run_folder
 @device

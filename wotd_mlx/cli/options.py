@@ -6,8 +6,8 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -43,13 +43,43 @@ class Float(click.FloatRange):
         return found
 
 
-class NumbersCommand(click.Command):
+class RenamedCommand(click.Command):
+    """A command that takes old names of its options too, and says on stderr what they are called now.
+
+    Args:
+        renamed: old name → new name, such as ``{"--shown": "--exclude"}``; gone with the next version.
+    """
+
+    def __init__(self, *args: Any, renamed: Mapping[str, str] | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.renamed = renamed or {}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, list(map(self._current, args)))
+
+    def _current(self, arg: str) -> str:
+        old, equals, value = arg.partition("=")
+        if (new := self.renamed.get(old)) is None:
+            return arg
+        click.echo(f"note: {old} is now {new}; the old name goes with the next version", err=True)
+        return new + equals + value
+
+
+class NumbersCommand(RenamedCommand):
     """A command whose argument may be ``-1,0,0,0``: no option, and so an error that tells the range."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         numbers = [arg for arg in args if re.match(r"-\d[\d\s]*,", arg)]
         rest = [arg for arg in args if arg not in numbers]
         return super().parse_args(ctx, [*rest, *(["--"] if numbers and "--" not in rest else []), *numbers])
+
+
+def in_range(kind: Any) -> click.ParamType[Any]:
+    """The option type of a setting's own: an int or a float in the range that its ``Annotated`` type declares."""
+    bare, meta = get_args(kind)
+    low, high = (meta.ge if meta.gt is None else meta.gt), (meta.le if meta.lt is None else meta.lt)
+    ranged = click.IntRange if bare is int else Float
+    return ranged(low, high, min_open=meta.gt is not None, max_open=meta.lt is not None)
 
 
 TEXT = _Text()

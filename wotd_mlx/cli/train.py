@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wotd_mlx.backend import GIB
-from wotd_mlx.cli.options import Float, as_json, describe, device, one_line, print_json
+from wotd_mlx.cli.options import as_json, describe, device, in_range, one_line, print_json
 from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig
-from wotd_mlx.config.ranges import MAX_COUNT, MAX_SEED
+from wotd_mlx.config.ranges import Count, Gigabytes, Natural, Seed
 from wotd_mlx.io.records import checked
 from wotd_mlx.io.yaml import read_yaml
 
@@ -26,26 +26,37 @@ log = logging.getLogger("wotd_mlx")
 
 
 @click.command("train")
-@click.option("--out", default="runs/default", show_default=True, metavar="DIR", help="The run folder.")
+@click.option(
+    "--out", default="runs/default", show_default=True, metavar="DIR", help="Folder that the run is written to."
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings as YAML.")
 @click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, JSONL or CSV.")
 @click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
-@click.option("--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser.")
-@click.option("--levels", metavar="K,K,…|auto", help="Codes in each coordinate, such as 8,8,8,5; auto needs --bits.")
-@click.option("--bits", type=click.IntRange(1, MAX_COUNT), help="Bits of an ID; chooses the levels from the data.")
 @click.option(
-    "--detail", type=click.IntRange(0, MAX_COUNT), metavar="BITS", help="Bits of a residual code beyond the ID."
+    "--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser: a dictionary, scalars or residual codebooks."
 )
-@click.option("--gradient", type=click.Choice(GRADIENTS), help="What trains the encoder through the quantiser.")
-@click.option("--epochs", type=click.IntRange(1, MAX_COUNT), help="Most passes over the training words.")
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="The same seed gives the same IDs.")
+@click.option("--levels", metavar="K,K,…|auto", help="Codes in each coordinate, such as 8,8,8,5; auto needs --bits.")
+@click.option("--bits", type=in_range(Count), help="Bits of an ID; the levels are then chosen from the data.")
+@click.option(
+    "--detail",
+    type=in_range(Natural),
+    metavar="BITS",
+    help="Bits of a residual code beyond the ID, which keeps more of a vector.",
+)
+@click.option(
+    "--gradient", type=click.Choice(GRADIENTS), help="How the encoder of fsq and rvq learns through the rounding."
+)
+@click.option("--epochs", type=in_range(Count), help="Passes over the training words, at most.")
+@click.option("--seed", type=in_range(Seed), help="The same seed gives the same IDs.")
 @click.option("--student", is_flag=True, default=None, help="Distil a small network for `encode --encoder student`.")
 @click.option(
-    "--language", metavar="auto|none|ID", help="What writes words for IDs; none stops before. [default: auto]"
+    "--language", metavar="auto|none|ID", help="Language model to tune; none leaves that stage out. [default: auto]"
 )
-@click.option("--memory-limit", type=Float(0.5, 1e6), metavar="GB", help="Stop above this. [default: 8]")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embedded words for other runs.")
+@click.option(
+    "--memory-limit", type=in_range(Gigabytes), metavar="GB", help="Memory that a training may take. [default: 8]"
+)
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep embeddings for other runs.")
 @click.option("--compile/--no-compile", "fuse", default=None, help="Fuse the training step with mx.compile.")
 @device
 @as_json

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Seed, Share, Weight, check
+from wotd_mlx.config.ranges import MAX_COUNT, Count, Natural, Part, Positive, Seed, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
 MAX_WORDS = 100
@@ -18,6 +18,8 @@ METHODS = ("lora", "dora", "full")
 Words = Annotated[int, Meta(ge=1, le=MAX_WORDS)]
 Tokens = Annotated[int, Meta(ge=8, le=2**24)]
 Requests = Annotated[int, Meta(ge=2, le=10**6)]
+Layers = Annotated[int, Meta(ge=-1, le=MAX_COUNT)]
+"""Of a model, counted from the last; -1 for all."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,15 @@ class LoraConfig:
     rank: Count = 8
     scale: Positive = 2.0
     dropout: Part = 0.0
-    layers: int = -1
+    layers: Layers = -1
     keys: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check(self, "lora")
         if self.method not in METHODS:
             raise WotdError(f"lora method {self.method!r} is unknown; expected one of {', '.join(METHODS)}")
-        if self.layers < 1 and self.layers != -1:
-            raise WotdError(f"lora layers is {self.layers}; expected 1 or more, or -1 for all")
+        if self.layers == 0:
+            raise WotdError("lora layers is 0; expected 1 or more, or -1 for all")
         if self.keys is not None and not self.keys:
             raise WotdError("lora keys are an empty list; name layers, or leave keys out for all linear ones")
 

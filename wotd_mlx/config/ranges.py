@@ -25,6 +25,8 @@ Part = Annotated[float, Meta(ge=0, lt=1)]
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
 """0 for nothing of it."""
+Gigabytes = Annotated[float, Meta(ge=0.5, le=1e6)]
+"""Of memory, in units of 2³⁰ bytes."""
 
 
 @cache

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from wotd_mlx.config.ranges import Count, Part, Positive, Share, Weight, check
 
+ENCODERS = ("teacher", "student")
+"""What may answer: the embedding model and the quantiser, or the student alone."""
+
 
 @dataclass(frozen=True)
 class StudentConfig:

@@ -10,9 +10,10 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.config.generate import GenerateConfig
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import Define, Request, Use, WordRequest, can_write, parse_answer, parse_request
-from wotd_mlx.language.generate import Goal, Options
+from wotd_mlx.language.generate import Goal
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.rows import Exchange, exchanges_of
 from wotd_mlx.language.training.batches import prepare
@@ -98,7 +99,7 @@ def free_answers(
     from mlx_lm.sample_utils import make_sampler
 
     mx.random.seed(0)
-    sampler = make_sampler(Options().temperature)
+    sampler = make_sampler(GenerateConfig().temperature)
     texts: list[str] = []
     for start in range(0, len(requests), batch):
         prompts = [language.prompt(str(request)) for request in requests[start : start + batch]]

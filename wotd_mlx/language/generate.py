@@ -10,18 +10,17 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.config.generate import METHODS, GenerateConfig
 from wotd_mlx.config.language import MAX_WORDS
-from wotd_mlx.config.ranges import Seed, check
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.files import append_lines, read_text
 from wotd_mlx.io.records import shown
@@ -40,46 +39,8 @@ from wotd_mlx.schemas import MissingError, SemanticID, WotdError
 
 log = logging.getLogger("wotd_mlx")
 
-MAX_TEMPERATURE, MAX_RERANK = 10, 20
-CHOOSERS = ("blend", "model", "encoder")
 NEAR = 200
 """Words that a request without a pattern chooses from: those nearest to what it stands for."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How words are chosen.
-
-    Args:
-        by: ``model``, its own probabilities; ``encoder``, the words nearest to what the request stands for, without the
-            model; ``blend``, p(word) ∝ p_model(word) exp(weight · cosine).
-        weight: of the cosine in a blend.
-        anywhere: choose among all known words, whether or not they fit: what the model itself makes of a request.
-        strict: words that fit, or an error; else the nearest ones fill up what is missing, and a line says so.
-        temperature: 0 takes the likeliest word each time.
-        seed: the same seed gives the same words; None a new answer each time.
-        in_turn: write the words as one answer, each knowing those before it; else all at once, without replacement,
-            which takes a few calls of the model instead of one a word.
-        rerank: for each word asked, so many are written, and those nearest to what the request stands for are kept.
-        exclude: words that were shown before.
-    """
-
-    by: str = "blend"
-    weight: Annotated[float, Meta(ge=0, le=1e6)] = 40.0
-    anywhere: bool = False
-    strict: bool = False
-    temperature: Annotated[float, Meta(ge=0, le=MAX_TEMPERATURE)] = 0.7
-    seed: Seed | None = None
-    in_turn: bool = False
-    rerank: Annotated[int, Meta(ge=1, le=MAX_RERANK)] = 1
-    exclude: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        check(self, "generate")
-        if self.by not in CHOOSERS:
-            raise WotdError(f"by is {self.by!r}; expected one of {', '.join(CHOOSERS)}")
-        if self.anywhere and self.strict:
-            raise WotdError("anywhere and strict exclude each other; give one of the two")
 
 
 class Goal(NamedTuple):
@@ -147,30 +108,30 @@ class Generator:
             self.head = Head(language.model)
             self.cache = PromptCache(self.head)
 
-    def stream(self, request: WordRequest, options: Options | None = None) -> Iterator[tuple[str, SemanticID]]:
+    def stream(self, request: WordRequest, options: GenerateConfig | None = None) -> Iterator[tuple[str, SemanticID]]:
         """Words and their IDs, each as soon as it is determined.
 
         Raises:
             WotdError: what :func:`goal_of` refuses, or fewer words than asked for.
         """
-        options = options or Options()
+        options = options or GenerateConfig()
         goal, _ = self._widened(goal_of(self.known, request), request, options)
         return self._stream(request, goal, options)
 
-    def generate(self, request: WordRequest, options: Options | None = None) -> Generated:
+    def generate(self, request: WordRequest, options: GenerateConfig | None = None) -> Generated:
         """A whole answer."""
-        options = options or Options()
+        options = options or GenerateConfig()
         started = time.perf_counter()
         with self._lock:
             goal, note = self._widened(goal_of(self.known, request), request, options)
             words = tuple(self._stream(request, goal, options))
         return Generated(request, goal.pattern, words, 1e3 * (time.perf_counter() - started), note)
 
-    def _widened(self, goal: Goal, request: WordRequest, options: Options) -> tuple[Goal, str]:
+    def _widened(self, goal: Goal, request: WordRequest, options: GenerateConfig) -> tuple[Goal, str]:
         """The goal with words enough, and one line about those that don't fit."""
         known, n = self.known, request.n
         free = self._free([*options.exclude, *(request.words if isinstance(request, Like) else ())])
-        if options.anywhere:
+        if options.any_word:
             return goal._replace(rows=np.flatnonzero(free)), ""
         rows = goal.rows[free[goal.rows]]
         if len(rows) >= n:
@@ -197,9 +158,9 @@ class Generator:
         free[[self.known.row[word] for word in exclude if word in self.known.row]] = False
         return free
 
-    def _stream(self, request: WordRequest, goal: Goal, options: Options) -> Iterator[tuple[str, SemanticID]]:
+    def _stream(self, request: WordRequest, goal: Goal, options: GenerateConfig) -> Iterator[tuple[str, SemanticID]]:
         known, n = self.known, request.n
-        if options.by == "encoder":
+        if options.method == "encoder":
             yield from (self._named(row) for row in known.nearest(goal.target, n, goal.rows))
             return
         if self.language is None:
@@ -212,7 +173,7 @@ class Generator:
         prompt = self.language.prompt(str(replace(request, n=wanted)))
         key = None if options.seed is None else mx.random.key(options.seed)
         with self._lock:
-            write = decode if options.in_turn else decode_together
+            write = decode if options.sequential else decode_together
             written = write(
                 self.head, prompt, grammar, cache=self.cache, temperature=options.temperature, key=key, bias=bias
             )
@@ -222,9 +183,9 @@ class Generator:
             rows = np.array([known.row[word] for word in written])
         yield from (self._named(row) for row in known.nearest(goal.target, n, rows))
 
-    def biases(self, goal: Goal, options: Options) -> dict[str, float] | None:
+    def biases(self, goal: Goal, options: GenerateConfig) -> dict[str, float] | None:
         """The log-bias of each word in a blend: the weighted cosine to what the request stands for."""
-        if options.by != "blend":
+        if options.method != "blend":
             return None
         cosines = self.known.vectors[goal.rows] @ goal.target
         return {self.known.words[row]: options.weight * float(c) for row, c in zip(goal.rows, cosines, strict=True)}
@@ -233,8 +194,8 @@ class Generator:
         return self.known.words[row], SemanticID(self.known.ids[row])
 
 
-def read_shown(path: Path) -> tuple[str, ...]:
-    """Words shown before, a line each; none where the file isn't there yet.
+def read_excluded(path: Path) -> tuple[str, ...]:
+    """Words not to come again, a line each; none where the file isn't there yet.
 
     Raises:
         WotdError: it can't be read, is no plain file, or isn't UTF-8.
@@ -246,8 +207,8 @@ def read_shown(path: Path) -> tuple[str, ...]:
     return tuple(word for line in text.splitlines() if (word := line.strip()))
 
 
-def add_shown(path: Path, words: Sequence[str]) -> None:
-    """Keep words that were shown, a line each, behind those in the file and whatever others add to it.
+def append_excluded(path: Path, words: Sequence[str]) -> None:
+    """Add words that were given, a line each, behind those in the file and whatever others add to it.
 
     Raises:
         WotdError: it can't be written.
@@ -285,13 +246,13 @@ def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
         log.warning("%s isn't trained to its end; go on with `wotd-mlx language train --run %s`", folder.adapters, run)
     trained_on = config.wotd.model if config.wotd else known.coder.config.language.model
     best = folder.read_metrics().get("language", {}).get("best", "blend")
-    if best not in CHOOSERS:
-        raise WotdError(f"{folder.metrics}: language.best is {shown(best)}, expected one of {', '.join(CHOOSERS)}")
+    if best not in METHODS:
+        raise WotdError(f"{folder.metrics}: language.best is {shown(best)}, expected one of {', '.join(METHODS)}")
     return Generator(known, load_language(trained_on, folder.language, download=False), best)
 
 
 async def generate_words_from_id(
-    number: Sequence[int], n: int = 5, run: str | Path = "runs/default", options: Options | None = None
+    number: Sequence[int], n: int = 5, run: str | Path = "runs/default", options: GenerateConfig | None = None
 ) -> list[str]:
     """Words for a semantic ID, without blocking the event loop; the model stays loaded for the next call.
 

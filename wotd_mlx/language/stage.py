@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wotd_mlx.config.generate import GenerateConfig
 from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dataset import SPLITS, build_dataset
@@ -23,7 +24,7 @@ from wotd_mlx.language.evaluate import (
     read_asked,
     relevance,
 )
-from wotd_mlx.language.generate import Generator, Goal, Options, goal_of
+from wotd_mlx.language.generate import Generator, Goal, goal_of
 from wotd_mlx.language.head import Head
 from wotd_mlx.language.models import load_language
 from wotd_mlx.language.rows import read_glosses, write_exchanges
@@ -132,12 +133,12 @@ def evaluate(known: WordIndex, language: LoadedModel, requests: int) -> dict[str
     fits = [figures[best]["fits"] for figures in choosers.values() if figures[best]["fits"] is not None]
     found["semantic_consistency"] = float(np.mean(fits))
     shown = wanted[:: max(1, len(wanted) // SAMPLES)][:SAMPLES]
-    samples = [_sample(generator, one.request, Options(best, seed=0)) for one in shown]
+    samples = [_sample(generator, one.request, GenerateConfig(best, seed=0)) for one in shown]
     found |= {"latency_ms_p50": took, "best": best, "choosers": choosers, "samples": samples}
     return found
 
 
-def _sample(generator: Generator, request: Request, options: Options) -> dict[str, Any]:
+def _sample(generator: Generator, request: Request, options: GenerateConfig) -> dict[str, Any]:
     assert isinstance(request, WordRequest)
     return {"request": str(request), "words": [word for word, _ in generator.generate(request, options).words]}
 
@@ -165,10 +166,10 @@ def _choosers(
     """Relevance by IDs (seen, held out) and way of choosing; the answers under the grammar; median milliseconds."""
     known = generator.known
     ways = {
-        "model, any word": Options("model", anywhere=True),
-        "model": Options("model"),
-        "blend": Options("blend"),
-        "encoder": Options("encoder"),
+        "model, any word": GenerateConfig("model", any_word=True),
+        "model": GenerateConfig("model"),
+        "blend": GenerateConfig("blend"),
+        "encoder": GenerateConfig("encoder"),
     }
     random, rng = {"random, fitting": True, "random": False}, np.random.default_rng(0)
     constrained, took, out = list[str](), list[float](), dict[str, Any]()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from wotd_mlx.cli.options import as_json, device, print_json, run_folder
-from wotd_mlx.config.ranges import MAX_COUNT
+from wotd_mlx.cli.options import as_json, device, in_range, print_json, run_folder
+from wotd_mlx.config.language import Requests
 
 
 @click.command("evaluate")
 @run_folder
 @click.option(
-    "--requests", type=click.IntRange(2, MAX_COUNT), default=500, show_default=True, help="Answered for each figure."
+    "--requests", type=in_range(Requests), default=500, show_default=True, help="Requests answered for each figure."
 )
 @device
 @as_json

@@ -7,39 +7,47 @@ from typing import Any
 import click
 
 from wotd_mlx.backend import GIB
-from wotd_mlx.cli.options import TEXT, Float, as_json, device, print_json, run_folder
-from wotd_mlx.config.language import METHODS
-from wotd_mlx.config.ranges import MAX_COUNT, MAX_SEED
+from wotd_mlx.cli.options import TEXT, as_json, device, in_range, print_json, run_folder
+from wotd_mlx.config.language import METHODS, Layers
+from wotd_mlx.config.ranges import Count, Gigabytes, Part, Positive, Seed
 
 LORA = ("method", "rank", "scale", "dropout", "layers")
-COUNT, POSITIVE = click.IntRange(1, MAX_COUNT), Float(0, 1e9, min_open=True)
 
 
 @click.command("train")
 @run_folder
 @click.option(
-    "--model", type=TEXT, metavar="ID", help="What is tuned; as `wotd-mlx train --language`. [default: the run's]"
+    "--model",
+    type=TEXT,
+    metavar="ID",
+    help="Language model to tune: a hub id, a folder or a GGUF file. [default: the run's]",
 )
-@click.option("--method", type=click.Choice(METHODS), help="Low-rank, with lengths apart, or all weights.")
-@click.option("--rank", type=COUNT, help="r, an adapter's width; more learns more and takes memory. [default: 8]")
-@click.option("--scale", type=POSITIVE, help="What the adapter is multiplied by: α/r elsewhere. [default: 2]")
+@click.option("--method", type=click.Choice(METHODS), help="Low-rank adapters, weight-decomposed ones, or all weights.")
 @click.option(
-    "--dropout", type=Float(0, 1, max_open=True), help="Share of an adapter's inputs left out in a step. [default: 0]"
+    "--rank", type=in_range(Count), help="Rank r of an adapter; more learns more and takes memory. [default: 8]"
 )
+@click.option("--scale", type=in_range(Positive), help="Scale of an adapter, α / r. [default: 2]")
+@click.option("--dropout", type=in_range(Part), help="Dropout on an adapter's input. [default: 0]")
 @click.option(
     "--layers",
-    type=click.IntRange(-1, MAX_COUNT),
-    help="Adapted layers, from the last; -1 all. Fewer are faster. [default: 16]",
+    type=in_range(Layers),
+    help="Transformer layers to adapt, counted from the last; -1 for all. [default: 16]",
 )
-@click.option("--keys", type=TEXT, metavar="A,B,…", help="Layers within one, such as self_attn.q_proj. [default: all]")
-@click.option("--steps", type=COUNT, help="Of the optimiser.")
-@click.option("--minutes", type=Float(0.1, 1e9), help="Instead of steps: as many as fit.")
-@click.option("--batch", type=COUNT, help="Rows a step. [default: 8]")
-@click.option("--learning-rate", type=POSITIVE, help="The highest; up at first, then down a cosine. [default: 1.5e-3]")
+@click.option(
+    "--keys", type=TEXT, metavar="A,B,…", help="Which linear layers of those, such as self_attn.q_proj. [default: all]"
+)
+@click.option("--steps", type=in_range(Count), help="Steps of the optimiser.")
+@click.option("--minutes", type=in_range(Positive), help="Instead of steps: train for about so long.")
+@click.option("--batch", type=in_range(Count), help="Rows a step. [default: 8]")
+@click.option(
+    "--learning-rate", type=in_range(Positive), help="Peak learning rate; warm-up, then a cosine. [default: 1.5e-3]"
+)
 @click.option("--checkpointing", is_flag=True, help="Compute activations twice to save memory.")
-@click.option("--memory-limit", type=Float(0.5, 1e6), metavar="GB", help="Fit batches into this. [default: 8]")
-@click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of adapters and order.")
-@click.option("--fresh", is_flag=True, help="Start over, whatever the run holds.")
+@click.option(
+    "--memory-limit", type=in_range(Gigabytes), metavar="GB", help="Memory that a training may take. [default: 8]"
+)
+@click.option("--seed", type=in_range(Seed), help="Seed of adapters and order.")
+@click.option("--fresh", is_flag=True, help="Start over; without it a training goes on.")
 @device
 @as_json
 def command(
