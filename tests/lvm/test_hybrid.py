@@ -1,16 +1,14 @@
-"""The hybrid's layout: which layers attend, what their states hold, and that attention sees distances only."""
+"""The hybrid's layout: which layers attend, and what their states hold."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import mlx.core as mx
-import pytest
 
 from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.hybrid import Attention
-from wotd_mlx.lvm.parts.rotary import rotate
 
 
 def test_a_few_layers_attend_in_the_middle_of_the_others():
@@ -28,29 +26,6 @@ def test_only_attention_keeps_what_it_has_read():
         past, memory = state[i]
         assert past.shape[1] == cfg.kernel - 1
         assert memory.shape == (3, cfg.states, cfg.ssd_heads, cfg.head_width)
-
-
-@pytest.mark.parametrize("dims", [None, 4])
-def test_rotated_products_see_only_the_distance(dims):
-    queries, keys = (mx.random.normal((1, 1, 6, 8), key=mx.random.key(i)) for i in range(2))
-
-    def products(offset):
-        return rotate(queries, offset, 100.0, dims) @ rotate(keys, offset, 100.0, dims).swapaxes(2, 3)
-
-    close(products(5), products(0), "forms")
-    if dims:
-        close(rotate(queries, 5, 100.0, dims)[..., dims:], queries[..., dims:], "exact")
-    assert mx.abs(rotate(queries, 5, 100.0, dims) - queries).max().item() > 0.1
-
-
-def test_rotation_is_by_the_formula():
-    """A quarter turn of the first pair, which has the fastest angle; the second stands nearly still at a huge base."""
-    x = mx.array([1.0, 5.0, 2.0, 7.0]).reshape(1, 1, 1, 4)
-    turned = rotate(mx.concatenate([x, x], axis=2), 3, 1e30)
-    angles = mx.array([3.0, 4.0])
-    close(turned[0, 0, :, 0], mx.cos(angles) - 2 * mx.sin(angles), "forms")
-    close(turned[0, 0, :, 2], 2 * mx.cos(angles) + mx.sin(angles), "forms")
-    close(turned[0, 0, :, 1], mx.full((2,), 5.0), "forms")
 
 
 def test_groups_of_queries_share_keys():

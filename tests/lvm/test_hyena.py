@@ -9,7 +9,6 @@ import pytest
 from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.hyena import HyenaFilter
-from wotd_mlx.lvm.parts.short_conv import ShortConv
 
 
 def test_a_longer_filter_begins_with_the_shorter():
@@ -41,16 +40,3 @@ def test_forms_agree_past_the_length_of_training(order):
         rows.append(row)
     rows.append(model(x[:, 70:], state)[0])
     close(mx.concatenate(rows, axis=1), whole, "forms")
-
-
-def test_a_short_convolution_carries_its_past():
-    conv = ShortConv(2, 3)
-    x = mx.random.normal((2, 8, 2))
-    whole, past = conv(x, None)
-    padded = np.pad(np.array(x), [(0, 0), (2, 0), (0, 0)])
-    weight = np.array(conv.weight)
-    close(whole, sum(weight[k] * padded[:, k : k + 8] for k in range(3)), "sum_order")
-    first, state = conv(x[:, :1], None)
-    rest, state = conv(x[:, 1:], state)
-    close(mx.concatenate([first, rest], axis=1), whole, "sum_order")
-    close(state, past, "exact")

@@ -9,8 +9,6 @@ import pytest
 from tests.tolerances import close
 from wotd_mlx.lvm.parts.state_space import Dense, StateSpace, hippo
 
-pytestmark = pytest.mark.parity
-
 H, N = 6, 16
 
 
@@ -109,3 +107,46 @@ def test_the_generating_function_gives_the_powers(length):
         want.append((c * x).sum(1))
         x = np.einsum("hij,hj->hi", step, x)
     close(model.kernel(length, system, powers), np.array(want).T, "paper")
+
+
+def inputs(length):
+    """Of a size that makes the outputs about 1, as they are after a norm: the tolerance is absolute."""
+    return 0.2 * mx.random.normal((2, length, H), key=mx.random.key(1))
+
+
+@pytest.mark.parametrize("kernel", ["s4", "s4d"])
+@pytest.mark.parametrize("length", [2, 64, 65, 200])
+def test_forms_agree_at_any_length(kernel, length):
+    """By steps from the start, as a convolution, and in two parts of which the second begins from a state."""
+    model, u = space(kernel), inputs(length)
+    whole, after = model(u, None)
+    state, rows = None, []
+    for t in range(length):
+        row, state = model(u[:, t : t + 1], state)
+        rows.append(row)
+    close(mx.concatenate(rows, axis=1), whole, "forms")
+    close(state, after, "forms")
+    first, state = model(u[:, : length // 3 + 1], None)
+    rest, state = model(u[:, length // 3 + 1 :], state)
+    close(mx.concatenate([first, rest], axis=1), whole, "forms")
+    close(state, after, "forms")
+
+
+@pytest.mark.parametrize("scale", [0.0, 3.0])
+def test_no_weights_make_a_system_unstable(scale):
+    """A + A* is negative definite whatever the weights, so that no step of the recurrence lengthens a state."""
+    model = space()
+    for name in ("log_decay", "frequency", "p", "log_step"):
+        model[name] = model[name] + scale * mx.random.normal(model[name].shape)
+    change = np.array(Dense(model.discrete()).squares[0], np.float64)
+    assert np.linalg.norm(np.eye(N) + change, ord=2, axis=(1, 2)).max() <= 1 + 1e-6
+
+
+def test_a_state_forgets_no_faster_than_it_must():
+    """After an impulse and 2,000 zeros the recurrence still holds what the convolution says."""
+    model = space("s4")
+    u = mx.concatenate([mx.ones((1, 1, H)), mx.zeros((1, 2000, H))], axis=1)
+    whole, _ = model(u, None)
+    first, state = model(u[:, :1], None)
+    rest, _ = model(u[:, 1:], state)
+    close(mx.concatenate([first, rest], axis=1), whole, "forms")

@@ -16,8 +16,6 @@ from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.parts.diffusion import SCHEDULES, Schedule, guided
 
-pytestmark = pytest.mark.parity
-
 DIMS, L = 24, 7
 
 
