@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from tests.lvm.forms import in_pieces
 from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.hyena import HyenaFilter
@@ -32,11 +33,4 @@ def test_forms_agree_past_the_length_of_training(order):
     mx.random.seed(0)
     model = build("hyena", preset("hyena", "tiny", dims=8, depth=2, order=order)).eval()
     x = mx.random.normal((1, 90, 8))
-    whole, _ = model(x)
-    first, state = model(x[:, :62])
-    rows = [first]
-    for t in range(62, 70):
-        row, state = model(x[:, t : t + 1], state)
-        rows.append(row)
-    rows.append(model(x[:, 70:], state)[0])
-    close(mx.concatenate(rows, axis=1), whole, "forms")
+    close(in_pieces(model, x, [62, *range(63, 71)])[0], model(x)[0], "forms")

@@ -8,6 +8,7 @@ import pytest
 from mlx import nn, optimizers
 from mlx.utils import tree_flatten, tree_map
 
+from tests.lvm.forms import reads_alike, sees_no_future
 from tests.tolerances import close
 from wotd_mlx.lvm import build, preset
 from wotd_mlx.schemas import WotdError
@@ -34,25 +35,10 @@ SETTINGS = [{}, {"predicts": "v", "schedule": "sigmoid"}, {"guidance": 2.0, "gui
 
 
 @pytest.mark.parametrize("changes", SETTINGS)
-def test_two_tower_forms_agree(changes):
-    model, x = two_tower(**changes), vectors(3, 17)
-    whole, _ = model(x)
-    state, rows = None, []
-    for t in range(17):
-        row, state = model.step(x[:, t], state)
-        rows.append(row)
-    close(mx.stack(rows, axis=1), whole, "forms")
-    first, state = model(x[:, :9])
-    rest, _ = model(x[:, 9:], state)
-    close(mx.concatenate([first, rest], axis=1), whole, "forms")
-
-
-@pytest.mark.parametrize("changes", SETTINGS)
-def test_two_tower_sees_no_future(changes):
-    model, x = two_tower(**changes), vectors(2, 13)
-    before, after = model(x)[0], model(mx.concatenate([x[:, :7], x[:, 7:] + 1], axis=1))[0]
-    close(after[:, :7], before[:, :7], "forms")
-    assert mx.abs(after[:, 7] - before[:, 7]).max().item() > 1e-3
+def test_two_tower_forms_agree_and_see_no_future(changes):
+    model = two_tower(**changes)
+    reads_alike(model, vectors(3, 11), [6])
+    sees_no_future(model, vectors(2, 9), 5)
 
 
 def test_training_denoises_what_sampling_denoises():

@@ -1,4 +1,4 @@
-"""Slots are sums over what was read, chunks change nothing, and a context has an end."""
+"""Slots are sums over what was read, and a context has an end."""
 
 from __future__ import annotations
 
@@ -15,23 +15,6 @@ def model(**changes):
     made = build("linformer", preset("linformer", "tiny", dims=24, **changes)).eval()
     mx.eval(made.parameters())
     return made
-
-
-def test_chunks_change_nothing():
-    """29 places in chunks of 4, of 7 and in one; from a fresh start and after 5 others."""
-    one = model(chunk=64)
-    x = mx.random.normal((2, 34, 24))
-    for chunk in (4, 7):
-        cut = model(chunk=chunk)
-        for start in (0, 5):
-            _, state = one(x[:, :start]) if start else (None, None)
-            want, (place, slots) = one(x[:, start:], state)
-            got, (its_place, its_slots) = cut(x[:, start:], state)
-            close(got, want, "forms")
-            assert place == its_place == 34
-            for ours, others in zip(its_slots, slots, strict=True):
-                for a, b in zip(ours, others, strict=True):
-                    close(a, b, "forms")
 
 
 def test_slots_are_projections_of_all_keys_and_values():

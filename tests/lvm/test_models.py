@@ -10,6 +10,7 @@ import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten, tree_map
 
+from tests.lvm.forms import in_pieces, reads_alike, sees_no_future
 from tests.tolerances import close
 from wotd_mlx.lvm import NAMES, architecture, build, preset
 from wotd_mlx.schemas import WotdError
@@ -37,23 +38,27 @@ def vectors(batch: int, length: int) -> mx.array:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_forms_agree(model, batch):
-    x = vectors(batch, 17)
-    whole, _ = model(x)
+    reads_alike(model, vectors(batch, 17), [9], [1, 14])
 
-    state, rows = None, []
-    for t in range(17):
-        row, state = model.step(x[:, t], state)
-        rows.append(row)
-    close(mx.stack(rows, axis=1), whole, "forms")
 
-    first, state = model(x[:, :9])
-    rest, _ = model(x[:, 9:], state)
-    close(mx.concatenate([first, rest], axis=1), whole, "forms")
+CHUNKED = [name for name in NAMES if "chunk" in architecture(name).Config.__dataclass_fields__]
 
-    first, state = model(x[:, :1])
-    middle, state = model(x[:, 1:14], state)
-    last, _ = model(x[:, 14:], state)
-    close(mx.concatenate([first, middle, last], axis=1), whole, "forms")
+
+@pytest.mark.parametrize("name", CHUNKED)
+def test_chunks_change_nothing(name):
+    """29 positions in chunks of 4, of 7 and in one, from a fresh start and after 5 others; and 3 more after them."""
+
+    def made(chunk):
+        mx.random.seed(0)
+        model = build(name, preset(name, "tiny", dims=DIMS, depth=2, chunk=chunk))
+        model.update(tree_map(filled, model.trainable_parameters()))
+        return model.eval()
+
+    x = vectors(2, 37)
+    for cuts in ([29], [5, 34]):
+        want, _ = in_pieces(made(64), x, cuts)
+        for chunk in (4, 7):
+            close(in_pieces(made(chunk), x, cuts)[0], want, "forms")
 
 
 def test_a_state_can_be_used_twice(model):
@@ -66,11 +71,7 @@ def test_a_state_can_be_used_twice(model):
 
 
 def test_a_later_vector_changes_no_earlier_prediction(model):
-    x = vectors(2, 13)
-    changed = mx.concatenate([x[:, :7], x[:, 7:] + 1], axis=1)
-    before, after = model(x)[0], model(changed)[0]
-    close(after[:, :7], before[:, :7], "forms")
-    assert mx.abs(after[:, 7] - before[:, 7]).max().item() > 1e-3
+    sees_no_future(model, vectors(2, 13), 7)
 
 
 def test_the_state_has_the_size_that_is_said(model):

@@ -8,6 +8,7 @@ import pytest
 from mlx import nn
 from mlx.utils import tree_map
 
+from tests.lvm.forms import in_pieces
 from tests.tolerances import close
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import build, preset
@@ -39,15 +40,6 @@ def model(base, name="gru", start=False, **more):
         made.update(tree_map(lambda w: w + 0.3 * mx.random.normal(w.shape), made.trainable_parameters()))
     mx.eval(made.parameters())
     return made.eval()
-
-
-def ways(read, x, cuts):
-    """The outputs of reading x in pieces."""
-    state, rows = None, []
-    for a, b in zip([0, *cuts], [*cuts, x.shape[1]], strict=True):
-        y, state = read(x[:, a:b], state)
-        rows.append(y)
-    return mx.concatenate(rows, axis=1)
 
 
 CUTS = [tuple(range(1, 17)), (3, 4, 16)]
@@ -112,7 +104,7 @@ def test_a_model_is_its_formula_and_reads_alike_in_pieces(base, name):
         want = f / 12**0.5 + (np.array(scalars()(x)[0]) if base == "added" else 0)
     close(made(x)[0], want, "forms")
     for cuts in CUTS:
-        close(ways(made, x, cuts), want, "forms")
+        close(in_pieces(made, x, cuts)[0], want, "forms")
     assert ("scalars.weights" in named(made.parameters())) == (base != "none")
 
 

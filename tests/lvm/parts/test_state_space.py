@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from tests.lvm.forms import in_pieces
 from tests.tolerances import close
 from wotd_mlx.lvm.parts.state_space import Dense, StateSpace, hippo
 
@@ -120,16 +121,10 @@ def test_forms_agree_at_any_length(kernel, length):
     """By steps from the start, as a convolution, and in two parts of which the second begins from a state."""
     model, u = space(kernel), inputs(length)
     whole, after = model(u, None)
-    state, rows = None, []
-    for t in range(length):
-        row, state = model(u[:, t : t + 1], state)
-        rows.append(row)
-    close(mx.concatenate(rows, axis=1), whole, "forms")
-    close(state, after, "forms")
-    first, state = model(u[:, : length // 3 + 1], None)
-    rest, state = model(u[:, length // 3 + 1 :], state)
-    close(mx.concatenate([first, rest], axis=1), whole, "forms")
-    close(state, after, "forms")
+    for cuts in (range(1, length), [length // 3 + 1]):
+        y, state = in_pieces(model, u, cuts)
+        close(y, whole, "forms")
+        close(state, after, "forms")
 
 
 @pytest.mark.parametrize("scale", [0.0, 3.0])
@@ -147,6 +142,4 @@ def test_a_state_forgets_no_faster_than_it_must():
     model = space("s4")
     u = mx.concatenate([mx.ones((1, 1, H)), mx.zeros((1, 2000, H))], axis=1)
     whole, _ = model(u, None)
-    first, state = model(u[:, :1], None)
-    rest, _ = model(u[:, 1:], state)
-    close(mx.concatenate([first, rest], axis=1), whole, "forms")
+    close(in_pieces(model, u, [1])[0], whole, "forms")
