@@ -14,7 +14,7 @@ else
 EXTRA := [cpu]
 endif
 
-.PHONY: train test lint format bench clean help
+.PHONY: train test lint format docs bench clean help
 
 help:  ## show these verbs
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,10 @@ lint: $(VENV)/.dev  ## ruff, lint and format; mypy, strict
 format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.parity  ## every page and table that is made from code and results
+	for script in layout reference op_table lvm_tables language_tables benchmark_page readme; do \
+		$(BIN)/python -m scripts.$$script || exit 1; done
 
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (three hours)
 	$(BIN)/wotd-mlx train --student

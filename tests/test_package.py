@@ -11,13 +11,37 @@ from pathlib import Path
 import pytest
 
 import wotd_mlx
-from scripts import layout
+from scripts import benchmark_page, layout, lvm_tables, readme, reference
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_layout_page_is_what_the_files_say():
-    assert layout.FILE.read_text(encoding="utf-8") == layout.page()
+@pytest.mark.parametrize(
+    ("file", "make"),
+    [
+        (layout.FILE, layout.page),
+        (reference.CLI, reference.cli),
+        (reference.SETTINGS, reference.settings),
+        (benchmark_page.FILE, benchmark_page.page),
+    ],
+    ids=lambda value: getattr(value, "stem", ""),
+)
+def test_generated_pages_are_fresh(file, make):
+    assert file.read_text(encoding="utf-8") == make(), "run `make docs`"
+
+
+def test_the_readme_is_one_page_and_its_table_is_that_of_the_results():
+    page = readme.PAGE.read_text(encoding="utf-8")
+    assert len(page.splitlines()) <= 150
+    assert page == lvm_tables.filled(page, readme.TABLES)
+
+
+def test_the_settings_page_has_every_class_and_what_a_range_is():
+    page = reference.settings()
+    names = [kind.__name__ for kind in reference.classes()]
+    assert names == sorted(set(names), key=names.index)
+    assert {"TrainingConfig", "CodesConfig", "LanguageConfig", "StudentConfig"} <= set(names)
+    assert "| `held_out` | float ≥ 0, < 1 | `0.15` | share of word families" in page
 
 
 def test_every_file_says_what_it_is_for():

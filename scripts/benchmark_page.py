@@ -1,0 +1,192 @@
+"""Write docs/benchmarks.md: which command measured what, where and when, and the tables that no other page has.
+
+python -m scripts.benchmark_page
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from scripts.lvm_tables import RESULTS, ROOT, results, share, table
+
+FILE = ROOT / "docs" / "benchmarks.md"
+HEAD = """\
+# Benchmarks
+
+Made from `benchmarks/results` by `python -m scripts.benchmark_page`; a test refuses a stale copy. Times are medians;
+where a peer stands beside, both ran in turns in one run, two threads each. No figure here is of Apple hardware: that is
+not yet measured (`.github/workflows/macos.yml` does so). `make bench` makes them anew, in about three hours.
+
+"""
+ELSEWHERE = {
+    "codes": "codes",
+    "gradients": "codes",
+    "convert": "coreml",
+    "paper_bound": "coreml",
+    "constrained": "language",
+    "generate": "language",
+    "language": "language",
+    "phi_memory": "language",
+    "lvm_full": "lvm",
+    "lvm_speed": "lvm",
+    "lvm_tiny": "lvm",
+}
+"""Result -> the page in docs/explanation that has its tables."""
+
+
+def page() -> str:
+    """The whole of docs/benchmarks.md."""
+    parts = {
+        "What there is": index(),
+        "Text → ID, beside sentence-transformers and FSQ in torch": text_to_id(),
+        "Vector → ID, one at a time": vector_to_id(),
+        "The main job without its language stage": main_job(),
+        "Labels read off one coordinate, balanced accuracy on held-out words": labels(),
+        "The student, text → ID without the embedding model": student(),
+        "Exports of the default": export(),
+        "Generated inputs for every reader": robustness(),
+    }
+    if (RESULTS / "mutation.json").exists():
+        parts["Mutants that the tests notice"] = mutation()
+    return HEAD + "\n".join(f"## {title}\n\n{text}\n" for title, text in parts.items())
+
+
+def index() -> str:
+    """A row a result."""
+    rows = []
+    for file in sorted(RESULTS.glob("*.json")):
+        found, (module, said) = results(file.stem), _maker(file.stem)
+        where = f"[{ELSEWHERE[file.stem]}](explanation/{ELSEWHERE[file.stem]}.md)" if file.stem in ELSEWHERE else "here"
+        machine = found.get("machine", {}).get("processor", "none: computed")
+        rows.append((f"`{file.stem}`", said, f"`python -m {module}`", machine, found["date"], where))
+    return table(("result", "what", "command", "processor", "date", "table"), rows, left=6)
+
+
+def _maker(result: str) -> tuple[str, str]:
+    """The module that writes a result, and its docstring's first sentence."""
+    for file in (*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if re.search(rf'(write_results\(\s*|RESULTS / )"{result}(\.json)?"', text):
+            said = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0]
+            said = re.split(r"\.(?=\s|$)|: ``python", " ".join(said.split()))[0]
+            return f"{file.parent.name}.{file.stem}", said
+    raise LookupError(f"no module in benchmarks/ or scripts/ writes {result}.json")
+
+
+def text_to_id() -> str:
+    """Milliseconds a batch, ours and the peer's."""
+    found = results("encode")["text_to_id"]
+    rows = [
+        (name.replace("_", " "), _ms(row["ours_ms"]), _ms(row["sentence_transformers_ms"]), f"{row['speedup']:.2f}×")
+        for name, row in found.items()
+        if isinstance(row, dict)
+    ]
+    return table(("", "wotd-mlx", "sentence-transformers", "speed"), rows)
+
+
+def vector_to_id() -> str:
+    """Microseconds a vector."""
+    found = results("encode")["vector_to_id"]["alone_us"]
+    names = {
+        "fsq": "FSQ",
+        "hvq": "the default dictionary",
+        "faiss_rq_beam_1": "FAISS RQ, greedy",
+        "faiss_rq_beam_16": "FAISS RQ, beam 16",
+    }
+    return table(("", "µs"), [(said, f"{found[key]:.0f}") for key, said in names.items()])
+
+
+def main_job() -> str:
+    """Seconds, memory and quality of each kind of codes."""
+    rows = []
+    for row in results("main_job")["kinds"].values():
+        codes = row["codes"]
+        rows.append(
+            (
+                f"{codes['kind']} {codes['levels']}",
+                f"{row['seconds_total']:.0f} s",
+                f"{max(row['peak_bytes'].values()) / 1e9:.2f} GB",
+                share(codes["relative_mse"]),
+                share(codes["spearman"]),
+                share(codes["recall_at_10"]),
+            )
+        )
+    return table(("codes", "time", "peak memory", "relative MSE", "Spearman", "recall@10"), rows)
+
+
+def labels() -> str:
+    """Each kind's labels beside a linear probe on the whole vector."""
+    kinds = [row["codes"] for row in results("main_job")["kinds"].values()]
+    names = list(kinds[0]["label_probe"])
+    rows = [
+        (f"{codes['kind']} {codes['levels']}", *(share(codes["label_accuracy"][name]) for name in names))
+        for codes in kinds
+    ]
+    return table(("", *names), [*rows, ("linear probe", *(share(kinds[0]["label_probe"][name]) for name in names))])
+
+
+def student() -> str:
+    """How fast, how alike."""
+    found = results("student")
+    rows = [
+        (name.replace("_", " "), _ms(row["student_ms"]), _ms(row["two_stage_ms"]), f"{row['speedup']:.1f}×")
+        for name, row in found["latency"].items()
+    ]
+    agreed = " / ".join(f"{value:.0%}" for value in found["agreement"])
+    return (
+        table(("", "student", "both stages", "speed"), rows)
+        + f"\n\n{found['bytes'] / 1e6:.1f} MB; it gives {agreed} of held-out words their coordinates' code."
+    )
+
+
+def export() -> str:
+    """Size and agreement of the default's packages."""
+    rows = []
+    for row in results("export")["rows"]:
+        if row["codes"] != "hvq" or row["levels"] != [8, 8, 8, 5] or "psnr_db" not in row:
+            continue
+        psnr = [value for value in row["psnr_db"].values() if value is not None]
+        equal = "" if row.get("codes_equal") is None else f"{row['codes_equal']:.1%}"
+        rows.append(
+            (
+                f"{row['target']}, {row['precision']}" + (f", {row['length']} tokens" if row.get("length") else ""),
+                f"{row['bytes'] / 1e6:.1f} MB",
+                f"{min(psnr):.0f} dB" if psnr else "exact",
+                equal,
+                "kept" if row["passes"] else "refused",
+            )
+        )
+    return table(("package", "size", "PSNR against MLX", "equal IDs", ""), rows)
+
+
+def robustness() -> str:
+    """What became of each reader's damaged inputs."""
+    found = results("robustness")
+    rows = [
+        (name, *(f"{row[key]:,}" for key in ("inputs", "refused", "accepted", "undocumented")))
+        for name, row in found.items()
+        if isinstance(row, dict) and "inputs" in row
+    ]
+    return table(("reader", "inputs", "refused in one line", "taken", "anything else"), rows)
+
+
+def mutation() -> str:
+    """Killed and lived, a folder."""
+    found: dict[str, Any] = results("mutation")
+    rows = [
+        (name, f"{row['mutants']}", f"{row['killed']}", f"{row['killed'] / row['mutants']:.0%}")
+        for name, row in found["folders"].items()
+    ]
+    return table(("folder", "mutants", "killed", "share"), rows)
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:,.1f} ms"
+
+
+if __name__ == "__main__":
+    FILE.write_text(page(), encoding="utf-8")
+    print(Path(FILE).name)
