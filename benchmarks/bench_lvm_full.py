@@ -45,10 +45,9 @@ def measure(name: str) -> dict[str, Any]:
     from wotd_mlx.config.lvm import RECIPES
     from wotd_mlx.lvm import preset
     from wotd_mlx.lvm.data.sentences import Sentences
-    from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer
-    from wotd_mlx.lvm.training.loop import Loop
     from wotd_mlx.lvm.training.train import settings_for, trainer_for
-    from wotd_mlx.lvm.training.windows import batches
+    from wotd_mlx.training.layerwise import Layerwise
+    from wotd_mlx.training.trainer import Trainer
 
     count, dims = ARTICLES * LENGTH, preset(name, "paper").dims
     vectors = np.random.default_rng(0).standard_normal((count, dims)).astype(np.float32)
@@ -57,28 +56,26 @@ def measure(name: str) -> dict[str, Any]:
     sentences = Sentences(tuple(map(str, range(count))), np.arange(0, count + 1, LENGTH), articles, ("",) * ARTICLES)
     recipe = replace(RECIPES["paper"], batch=BATCH, context=CONTEXT)
     settings = settings_for(name, "paper", recipe, sentences, vectors, "random", Path("random"))
-    batch = next(batches(sentences, vectors, np.arange(ARTICLES), context=CONTEXT, batch=BATCH))
-
-    made: list[Loop] = []
+    made: list[Trainer] = []
     [built] = seconds(lambda: made.append(trainer_for(settings, sentences, vectors, DEFAULT_MEMORY_LIMIT)), 1)
     [trainer] = made
     peaks = {"peak_bytes_build": mx.get_peak_memory(), "resident_bytes_build": peak_bytes()}
 
-    trainer.model.eval()
+    model, x = trainer.task.model.eval(), mx.array(vectors[: BATCH * CONTEXT]).reshape(BATCH, CONTEXT, dims)
     mx.reset_peak_memory()
-    with trainer.showing_kept():
-        forwards = seconds(lambda: mx.eval(trainer.model(batch.x)[0]), FORWARDS)
+    with trainer.stepper.showing_kept():
+        forwards = seconds(lambda: mx.eval(model(x)[0]), FORWARDS)
     peaks |= {"peak_bytes_forward": mx.get_peak_memory(), "resident_bytes_forward": peak_bytes()}
 
-    by_blocks = isinstance(trainer, LayerwiseTrainer)
-    trainer.model.train()
+    by_blocks = isinstance(trainer.stepper, Layerwise)
+    model.train()
     mx.reset_peak_memory()
     losses: list[float] = []
     # The first step of the ordinary trainer also compiles it.
-    steps = seconds(lambda: losses.append(trainer.step(batch)[0]), 1 if by_blocks else STEPS)
+    steps = seconds(lambda: losses.append(trainer.step(next(trainer.task.batches(1, 0)))[0]), 1 if by_blocks else STEPS)
     peaks |= {"peak_bytes_step": mx.get_peak_memory(), "resident_bytes": peak_bytes()}
     return {
-        "parameters": trainer.model.predictor.size,
+        "parameters": model.predictor.size,
         "published": architecture(name).ABOUT.published,
         "weights": "bfloat16" if by_blocks else "float32",
         "step": "by blocks, Adafactor" if by_blocks else "AdamW",

@@ -16,15 +16,29 @@ from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.safetensors import named, read_arrays, write_arrays
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.store import ModelFolder, Settings, trained_models, untrained
-from wotd_mlx.lvm.training.plateau import Plateau
-from wotd_mlx.lvm.training.progressed import Epoch, Progressed
+from wotd_mlx.lvm.training.history import Epoch, PredictorState
 from wotd_mlx.schemas import MissingError, WotdError
+from wotd_mlx.training.schedule import Plateau
 
 DIMS = 8
 FILES = ("config", "history", "best", "final", "checkpoint")
 ANEW = r"make it with `wotd-mlx lvm train gru`, or anew with --fresh"
 HISTORY = [Epoch(n, 1.0, 0.1, 0.0, 1.0 / n, 0.1, 0.0, 1e-3, 1.0, 2.5, 1000 * n, n == 1) for n in (1, 2)]
-HALFWAY = Progressed(3, 4, 40, [1.0, 2.0, 3.0, 4.0], 1.5, Plateau(1.0, 1, 1, 1), HISTORY)
+HALFWAY = PredictorState(40, 3, 4, 4, [1.0, 2.0, 3.0, 4.0], 1.5, 9.0, 5.0, Plateau(1.0, 1, 1), HISTORY)
+
+
+class Counting:
+    """Stands for a trainer of three figures: arrays and a state alone."""
+
+    def __init__(self, state=None, array=None):
+        self.state, self.found = state or PredictorState(), {}
+        self.array = mx.arange(4.0) if array is None else array
+
+    def arrays(self):
+        return {"a": self.array}
+
+    def resume(self, arrays, state):
+        self.found, self.state = arrays, state
 
 
 def settings_of(name="gru", **changes):
@@ -44,7 +58,7 @@ def write(out, settings):
     mx.random.seed(0)
     made.write_weights(made.best, weights_of(settings), settings, HISTORY[:1])
     made.write_history(HISTORY)
-    made.write_checkpoint({"a": mx.arange(4.0)}, HALFWAY, settings)
+    made.checkpoint_of(settings).write(Counting(HALFWAY))
     made.write_weights(made.final, weights_of(settings), settings, HISTORY)
     return made
 
@@ -62,7 +76,7 @@ def read(folder, which):
         "history": folder.epochs,
         "best": folder.load,
         "final": lambda: folder.load(folder.final),
-        "checkpoint": lambda: folder.read_checkpoint({"a": mx.zeros(4)}, settings),
+        "checkpoint": lambda: folder.checkpoint_of(settings).resume(Counting()),
     }[which]()
 
 
@@ -83,9 +97,10 @@ def test_settings_and_weights_come_back_as_they_were(folder):
         close(weight, kept[name], "exact")
     assert mx.abs(folder.load(folder.final)[0].predictor.head.weight - kept["predictor.head.weight"]).max().item() > 0
     assert folder.epochs() == HISTORY
-    arrays, progressed = folder.read_checkpoint({"a": mx.zeros(4)}, settings_of())
-    assert progressed == HALFWAY
-    assert arrays["a"].tolist() == [0, 1, 2, 3]
+    trainer = Counting()
+    assert folder.checkpoint_of(settings_of()).resume(trainer)
+    assert trainer.state == HALFWAY
+    assert trainer.found["a"].tolist() == [0, 1, 2, 3]
 
 
 def test_weights_keep_the_type_that_a_large_model_is_trained_in(folder):
@@ -126,7 +141,7 @@ def test_numbers_that_were_changed_or_are_none_are_refused(folder, which):
         weights = weights_of(settings) | {"gates.bias": mx.full((6,), number)}
         folder.write_weights(folder.best, weights, settings, HISTORY[:1])
         folder.write_weights(folder.final, weights, settings, HISTORY)
-        folder.write_checkpoint({"a": mx.full((4,), number)}, HALFWAY, settings)
+        folder.checkpoint_of(settings).write(Counting(HALFWAY, mx.full((4,), number)))
         refused(folder, which, "holds numbers that aren't finite; .*--fresh")
 
 
@@ -147,6 +162,9 @@ def test_what_is_no_file_is_said(folder, which, put, message):
     file = getattr(folder, which)
     file.unlink()
     put(file)
+    if which == "checkpoint" and not os.path.lexists(file):
+        assert not read(folder, which)
+        return
     assert isinstance(refused(folder, which, message), MissingError) == (message == "--fresh")
 
 
@@ -276,29 +294,29 @@ def test_a_history_of_another_training_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("progressed", "message"),
+    ("state", "message"),
     [
         (None, "it is None, expected keys and values"),
         ("{", "not JSON"),
         (asdict(HALFWAY) | {"epoch": 0}, "epoch is 0, expected int"),
         (asdict(HALFWAY) | {"epoch": 2}, "epoch is 2 after 2 in the history"),
         (asdict(HALFWAY) | {"step": 1.5}, "step is 1.5, expected int"),
-        (asdict(HALFWAY) | {"sums": [1.0]}, "sums are 1 numbers, expected 4"),
+        (asdict(HALFWAY) | {"sums": []}, "sums are 0 numbers over 4 steps"),
         (asdict(HALFWAY) | {"pace": 1}, "unknown keys 'pace'"),
         (asdict(HALFWAY) | {"plateau": {"factor": 2}}, "plateau.factor is 2, expected float"),
         (asdict(HALFWAY) | {"history": [line(), line()]}, "epoch 1 stands in place 2"),
     ],
 )
-def test_a_checkpoint_of_other_counters_is_refused(folder, progressed, message):
-    text = progressed if isinstance(progressed, str) else json.dumps(progressed)
-    write_arrays(folder.checkpoint, {"a": mx.arange(4.0)}, {**settings_of().made_from, "progressed": text})
-    refused(folder, "checkpoint", f"progressed: {message}")
+def test_a_checkpoint_of_other_counters_is_refused(folder, state, message):
+    text = state if isinstance(state, str) else json.dumps(state)
+    write_arrays(folder.checkpoint, {"a": mx.arange(4.0)}, {**settings_of().made_from, "state": text})
+    refused(folder, "checkpoint", f"state: {message}")
 
 
 def test_a_checkpoint_without_the_best_weights_until_then_is_refused(folder):
     folder.best.unlink()
     with pytest.raises(MissingError, match=rf"no file .*best_model\.safetensors; {ANEW}"):
-        read(folder, "checkpoint")
+        folder.see_best()
 
 
 @pytest.mark.parametrize("failing", ["fsync", "write"])
@@ -339,7 +357,7 @@ def test_a_full_disk_leaves_the_old_files(folder, monkeypatch, failing):
         lambda: folder.write_settings(settings),
         lambda: folder.write_history(HISTORY[:1]),
         lambda: folder.write_weights(folder.best, weights, settings, HISTORY),
-        lambda: folder.write_checkpoint(weights, HALFWAY, settings),
+        lambda: folder.checkpoint_of(settings).write(Counting(HALFWAY)),
     ):
         with pytest.raises(OSError, match="No space left") as caught:
             write_one()

@@ -20,11 +20,14 @@ from wotd_mlx.lvm.data.sentences import Sentences, split_by_article
 from wotd_mlx.lvm.parts.residual import Scalars
 from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.lvm.training import train as training
-from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer
-from wotd_mlx.lvm.training.loop import Trainer
 from wotd_mlx.lvm.training.memory import fit_into
+from wotd_mlx.lvm.training.task import PredictorTask
 from wotd_mlx.lvm.training.windows import batches, cut
 from wotd_mlx.schemas import BusyError, MissingError, TooLargeError, WotdError
+from wotd_mlx.training import checkpoint
+from wotd_mlx.training.layerwise import Layerwise
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.trainer import Trainer
 
 DIMS = 16
 RECIPE = Recipe(context=6, epochs=3, batch=8, learning_rate=3e-3, contrastive=0.1, negatives=32, base="gates", ema=0.9)
@@ -91,33 +94,33 @@ def test_it_learns_and_leaves_whole_files(tmp_path, data):
 
 @pytest.mark.parametrize("killed_after", [1, 5, 9])
 @pytest.mark.parametrize(
-    ("trainer", "name", "recipe", "limit"),
-    [(Trainer, "gru", RECIPE, 8 << 30), (LayerwiseTrainer, "lcm", PLAIN, TIGHT)],
+    ("stepper", "name", "recipe", "limit"),
+    [(Step, "gru", RECIPE, 8 << 30), (Layerwise, "lcm", PLAIN, TIGHT)],
     ids=["all_at_once", "by_blocks"],
 )
 def test_a_killed_training_goes_on_with_the_same_curve(
-    tmp_path, data, monkeypatch, killed_after, trainer, name, recipe, limit
+    tmp_path, data, monkeypatch, killed_after, stepper, name, recipe, limit
 ):
     whole = run(tmp_path / "whole", data, recipe, name, limit)
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    step, taken = trainer.step, 0
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    take, taken = stepper.take, 0
 
     class Killed(BaseException):
         pass
 
-    def dying(self, batch):
+    def dying(self, parts, rate, number):
         nonlocal taken
-        if not isinstance(self.model, Scalars):
+        if not (isinstance(self, Step) and isinstance(self.task.model, Scalars)):
             taken += 1
             if taken > killed_after:
                 raise Killed
-        return step(self, batch)
+        return take(self, parts, rate, number)
 
-    monkeypatch.setattr(trainer, "step", dying)
+    monkeypatch.setattr(stepper, "take", dying)
     seen: list[object] = []
     with pytest.raises(Killed):
         seen.extend(training.train(settings(recipe, name), *data, tmp_path / "killed", limit))
-    monkeypatch.setattr(trainer, "step", step)
+    monkeypatch.setattr(stepper, "take", take)
     seen += run(tmp_path / "killed", data, recipe, name, limit)
     assert figures(seen) == figures(whole)
     weights = [named(ModelFolder(tmp_path / which, name).load()[0].parameters()) for which in ("whole", "killed")]
@@ -147,8 +150,8 @@ def test_weights_that_do_not_fit_never_stand_in_float32(data):
     start = active_bytes()
     mx.reset_peak_memory()
     trainer = training.trainer_for(deep, *data, TIGHT)
-    assert isinstance(trainer, LayerwiseTrainer)
-    assert mx.get_peak_memory() - start < 4 * trainer.model.predictor.size
+    assert isinstance(trainer.stepper, Layerwise)
+    assert mx.get_peak_memory() - start < 4 * trainer.task.model.predictor.size
 
 
 def test_what_others_hold_is_not_the_trainings(data):
@@ -158,11 +161,11 @@ def test_what_others_hold_is_not_the_trainings(data):
     other = mx.zeros((100_000_000,))
     mx.eval(other)
     beside = training.trainer_for(shallow, *data, TIGHT)
-    assert isinstance(alone, LayerwiseTrainer)
-    assert isinstance(beside, LayerwiseTrainer)
-    windows = [training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).parts]
+    assert isinstance(alone.stepper, Layerwise)
+    assert isinstance(beside.stepper, Layerwise)
+    windows = [training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).task.parts]
     del other
-    windows.append(training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).parts)
+    windows.append(training.trainer_for(settings(PLAIN, "gru"), *data, 3_000_000).task.parts)
     assert windows[0] == windows[1]
 
 
@@ -194,7 +197,7 @@ def test_what_fits_in_no_way_is_refused(tmp_path, data, name, recipe, limit, mes
 
 
 def test_a_checkpoint_of_the_other_way_is_refused(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
     trained = training.train(settings(PLAIN, "lcm"), *data, tmp_path, TIGHT)
     next(trained)
     trained.close()
@@ -212,9 +215,10 @@ def test_micro_batches_change_nothing(data):
     for parts in (1, 3):
         mx.random.seed(0)
         model = training.untrained(replace(settings(recipe), architecture=vars(config)))
-        trainer = Trainer(model, sentences, vectors, split_by_article(sentences), recipe, parts)
-        batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
-        results.append((trainer.step(batch), named(trainer.parameters)))
+        task = PredictorTask(model, sentences, vectors, split_by_article(sentences), recipe)
+        task.parts, step = parts, task.step()
+        mx.random.seed(1)
+        results.append((step.take(next(task.batches(1, 0)), 3e-3, 0), named(step.parameters)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
     for name, weight in results[0][1].items():
         close(results[1][1][name], weight, "sum_order")
@@ -230,11 +234,10 @@ def test_recomputed_activations_change_nothing(data, name):
         whole = replace(settings(name=name), architecture={**CONFIGS[name], "dropout": 0.0})
         model = training.untrained(whole)
         model.predictor.recomputing = recomputing
-        trainer = Trainer(model, sentences, vectors, split_by_article(sentences), replace(RECIPE, base="none"))
-        batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
-        trainer.model.train()
+        task = PredictorTask(model, sentences, vectors, split_by_article(sentences), replace(RECIPE, base="none"))
+        model.train()
         mx.random.seed(3)
-        found.append(named(trainer.gradients(batch, batch.mask.sum())[1]))
+        found.append(named(task.step().gradients(next(task.batches(1, 0)))[2]))
     for key, gradient in found[0].items():
         close(found[1][key], gradient, "sum_order")
 
@@ -243,16 +246,16 @@ def test_a_memory_limit_is_kept_by_taking_fewer_windows(data, caplog):
     sentences, vectors = data
     recipe = replace(RECIPE, batch=64, negatives=512)
     start = active_bytes()
-    trainer = Trainer(training.untrained(settings()), sentences, vectors, split_by_article(sentences), recipe)
+    task = PredictorTask(training.untrained(settings()), sentences, vectors, split_by_article(sentences), recipe)
+    trainer = Trainer(task, task.step())
     fit_into(trainer, 8 << 30)
-    assert trainer.parts == 1
+    assert task.parts == 1
     limit = 4_000_000
     fit_into(trainer, limit)
-    assert trainer.parts > 1
-    batch = next(trainer._batches(trainer.split.train, np.random.default_rng(0), 0))
+    assert task.parts > 1
     mx.clear_cache()
     mx.reset_peak_memory()
-    trainer.step(batch)
+    trainer.stepper.take(next(task.batches(1, 0)), 3e-3, 0)
     assert mx.get_peak_memory() - start <= limit
     with pytest.raises(WotdError, match=r"one window of 6 vectors takes .* the limit is .* raise --memory-limit"):
         fit_into(trainer, 100_000)
@@ -319,26 +322,26 @@ def test_a_history_left_from_another_training_is_not_the_new_ones(tmp_path, data
 
 def test_a_checkpoint_within_the_first_epoch_is_gone_on_from(tmp_path, data, monkeypatch):
     """No epoch has ended yet, so there is no best loss; a number that stands for none is no JSON."""
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
-    step, taken = Trainer.step, []
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
+    take, taken = Step.take, []
 
     class Killed(BaseException):
         pass
 
-    def dying(self, batch):
+    def dying(self, parts, rate, number):
         if len(taken) == 3:
             raise Killed
-        taken.append(batch)
-        return step(self, batch)
+        taken.append(number)
+        return take(self, parts, rate, number)
 
     with monkeypatch.context() as short:
-        short.setattr(Trainer, "step", dying)
+        short.setattr(Step, "take", dying)
         with pytest.raises(Killed):
             run(tmp_path, data, PLAIN)
     folder = ModelFolder(tmp_path, "gru")
     trainer = training.trainer_for(settings(PLAIN), *data, 8 << 30, folder)
-    assert trainer.progressed.step == 3
-    assert trainer.progressed.plateau.best is None
+    assert trainer.state.batch == 3
+    assert trainer.state.plateau.best is None
     assert len(run(tmp_path, data, PLAIN)) == 3
 
 
@@ -350,21 +353,21 @@ def test_one_process_trains_in_a_folder(tmp_path, data):
 @pytest.mark.parametrize(("figure", "value"), [(0, float("inf")), (1, -float("inf")), (2, float("nan")), (3, 1e16)])
 def test_a_figure_that_is_no_number_is_told(tmp_path, data, monkeypatch, figure, value):
     """No JSON can hold it: neither the checkpoint nor the history."""
-    step = Trainer.step
+    take = Step.take
 
-    def wild(self, batch):
-        found = step(self, batch)
+    def wild(self, parts, rate, number):
+        found = take(self, parts, rate, number)
         found[figure] = value
         return found
 
-    monkeypatch.setattr(Trainer, "step", wild)
+    monkeypatch.setattr(Step, "take", wild)
     with pytest.raises(
-        WotdError, match=rf"the (loss|cosine|margin|gradient norm) is {re.escape(str(value))} in epoch 1, step 1; low"
+        WotdError, match=rf"the (loss|cosine|margin|gradient norm) is {re.escape(f'{value:g}')} in step 1; low"
     ):
         run(tmp_path, data, PLAIN)
-    monkeypatch.setattr(Trainer, "step", step)
-    monkeypatch.setattr(Trainer, "validate", lambda self: [float("nan"), 0.0, 0.0])
-    with pytest.raises(WotdError, match=r"the loss is nan in epoch 1, validation"):
+    monkeypatch.setattr(Step, "take", take)
+    monkeypatch.setattr(PredictorTask, "evaluate", lambda self: [float("nan"), 0.0, 0.0])
+    with pytest.raises(WotdError, match=r"the loss is nan in the validation after step"):
         run(tmp_path, data, PLAIN)
 
 

@@ -17,13 +17,14 @@ import mlx.core as mx
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.config.ranges import Part, check
 from wotd_mlx.io import safetensors
-from wotd_mlx.io.json import json_line, parse_json, read_json, write_json
+from wotd_mlx.io.json import read_json, write_json
 from wotd_mlx.io.records import checked, shown
 from wotd_mlx.io.safetensors import digest_of, named
 from wotd_mlx.lvm import NAMES, architecture, build
 from wotd_mlx.lvm.parts.residual import NextVector
-from wotd_mlx.lvm.training.progressed import Epoch, Progressed, digest_of_history, in_order
+from wotd_mlx.lvm.training.history import Epoch, digest_of_history, in_order
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.training.checkpoint import Checkpoint
 
 log = logging.getLogger("wotd_mlx")
 
@@ -167,32 +168,18 @@ class ModelFolder:
         model.eval()
         return model, settings
 
-    def write_checkpoint(self, arrays: Mapping[str, mx.array], progressed: Progressed, settings: Settings) -> None:
-        """Write what going on needs: arrays and counters in one file, so that they can't be of two moments."""
-        told = json_line(asdict(progressed)).decode()
-        safetensors.write_arrays(self.checkpoint, arrays, {**settings.made_from, "progressed": told})
+    def checkpoint_of(self, settings: Settings) -> Checkpoint:
+        """What going on needs."""
+        hint = "train under the --memory-limit that it was begun with, or anew with --fresh"
+        return Checkpoint(self.checkpoint, settings.made_from, hint)
 
-    def read_checkpoint(
-        self, expected: Mapping[str, mx.array], settings: Settings
-    ) -> tuple[dict[str, mx.array], Progressed]:
-        """What :meth:`write_checkpoint` wrote.
-
-        Args:
-            expected: arrays of the names, shapes and types that are to come.
+    def see_best(self) -> None:
+        """See that there are best weights.
 
         Raises:
-            MissingError: the best weights until then aren't there.
-            WotdError: it is damaged, or of a training with other settings or under another limit of memory.
+            MissingError: they aren't there.
         """
-        hint = "train under the --memory-limit that it was begun with, or anew with --fresh"
-        stored = safetensors.read_arrays(self.checkpoint, hint, settings.made_from)
-        safetensors.check_arrays(stored.arrays, expected, self.checkpoint, hint)
-        where = f"{self.checkpoint}: progressed"
-        raw = parse_json(stored.metadata.get("progressed", "null").encode(), where)
-        progressed = checked(Progressed, raw, where)
-        if progressed.history:
-            safetensors.read_metadata(self.best, self._hint)
-        return stored.arrays, progressed
+        safetensors.read_metadata(self.best, self._hint)
 
 
 def untrained(settings: Settings) -> NextVector:

@@ -14,7 +14,7 @@ from wotd_mlx.lvm import build, preset
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
-from wotd_mlx.lvm.training.progressed import Epoch
+from wotd_mlx.lvm.training.history import Epoch
 
 D = 16
 

@@ -16,7 +16,7 @@ from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import NAMES, preset
 from wotd_mlx.lvm.evaluation.results import Files
 from wotd_mlx.lvm.store import ModelFolder, Settings
-from wotd_mlx.lvm.training.progressed import Epoch
+from wotd_mlx.lvm.training.history import Epoch
 
 BASELINES = ("copy-last", "mean of context", "five scalars", "ridge", "scalars")
 

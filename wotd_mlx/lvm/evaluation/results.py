@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from wotd_mlx.config.ranges import Count, Natural, Share, Weight
 from wotd_mlx.io.files import read_bytes
-from wotd_mlx.lvm.training.progressed import Real, Size
+from wotd_mlx.training.state import Real, Size
 
 HINT = "make it with `wotd-mlx lvm evaluate`"
 

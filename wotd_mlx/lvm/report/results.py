@@ -15,7 +15,7 @@ from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import NAMES
 from wotd_mlx.lvm.evaluation.results import HINT, Benchmarks, Files, Retrieval, Row, Validation
 from wotd_mlx.lvm.store import ModelFolder, trained_models
-from wotd_mlx.lvm.training.progressed import Epoch
+from wotd_mlx.lvm.training.history import Epoch
 from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,19 +21,18 @@ from wotd_mlx.lvm.data.sentences import Sentences, Split, split_by_article
 from wotd_mlx.lvm.data.vectors import digest
 from wotd_mlx.lvm.parts.residual import Scalars
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
-from wotd_mlx.lvm.training.layerwise import LayerwiseTrainer, materialise
-from wotd_mlx.lvm.training.loop import Loop, Trainer
+from wotd_mlx.lvm.training.history import Epoch, PredictorState
 from wotd_mlx.lvm.training.memory import fit_into, goes_by_blocks, see_batch_fits
-from wotd_mlx.lvm.training.progressed import Epoch
+from wotd_mlx.lvm.training.task import BlockwiseTask, PredictorTask
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.training.layerwise import materialise
+from wotd_mlx.training.trainer import Trainer
 
 log = logging.getLogger("wotd_mlx")
 
 Vectors = NDArray[np.float32]
 
-SAVE_SECONDS = 60.0
-"""What a killed training loses at most."""
 _SCALAR_RATE, _SCALAR_EPOCHS = 0.02, 2
 _NORMALISED_ROWS = 20_000
 """Sentences from which medians and quartiles are taken."""
@@ -101,9 +99,10 @@ def _same(found: Settings, asked: Settings, folder: ModelFolder) -> None:
 def _train(
     settings: Settings, sentences: Sentences, vectors: Vectors, folder: ModelFolder, memory_limit: int
 ) -> Iterator[Epoch]:
-    recipe = settings.recipe
+    checkpoint = folder.checkpoint_of(settings)
     trainer = trainer_for(settings, sentences, vectors, memory_limit, folder)
-    now = trainer.progressed
+    now, task = trainer.state, trainer.task
+    assert isinstance(task, PredictorTask)
     # Not before: what can't be trained leaves nothing that stands in the way of other settings.
     folder.write_settings(settings)
     if now.history:
@@ -111,36 +110,28 @@ def _train(
     else:
         for file in (folder.best, folder.history):
             file.unlink(missing_ok=True)
-    saved = time.monotonic()
-
-    def save() -> None:
-        nonlocal saved
-        if time.monotonic() - saved >= SAVE_SECONDS:
-            folder.write_checkpoint(trainer.arrays(), now, settings)
-            saved = time.monotonic()
 
     def write_weights(path: Path) -> None:
         """All weights of the model, frozen ones too, with what training keeps for the others."""
-        with trainer.showing_kept():
-            folder.write_weights(path, named(trainer.model.parameters()), settings, now.history)
+        with trainer.stepper.showing_kept():
+            folder.write_weights(path, named(trainer.task.model.parameters()), settings, now.history)
 
-    left = max(0, recipe.epochs - now.epoch + 1) * trainer.steps - now.step
+    left = max(0, settings.recipe.epochs - now.epoch + 1) * task.steps - now.batch
     with progress(settings.name, left) as advance:
-        for epoch in trainer.epochs(advance, save):
+        for epoch in trainer.evaluations(advance, lambda: checkpoint.save(trainer)):
             if epoch.best:
                 write_weights(folder.best)
             folder.write_history(now.history)
             # After the files: killed in between, the epoch is trained and written once more, the same.
-            folder.write_checkpoint(trainer.arrays(), now, settings)
-            saved = time.monotonic()
+            checkpoint.write(trainer)
             yield epoch
     write_weights(folder.final)
-    folder.checkpoint.unlink(missing_ok=True)
+    checkpoint.remove()
 
 
 def trainer_for(
     settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, folder: ModelFolder | None = None
-) -> Loop:
+) -> Trainer:
     """What trains a model of these settings under a limit: from its beginning, or from the checkpoint in a folder.
 
     Raises:
@@ -167,11 +158,14 @@ def trainer_for(
     if fit_normaliser is not None:
         rows = np.random.default_rng(recipe.seed).permutation(sentences.rows(split.train))[:_NORMALISED_ROWS]
         fit_normaliser(vectors[np.sort(rows)] * model.scale)
-    trainer = (LayerwiseTrainer if by_blocks else Trainer)(model, sentences, vectors, split, recipe)
-    if folder is not None and resumed:
-        trainer.resume(*folder.read_checkpoint(trainer.arrays(), settings))
-        at = trainer.progressed
-        log.info("%s goes on after epoch %d, step %d", settings.name, at.epoch - 1, at.step)
+    if by_blocks:
+        blockwise = BlockwiseTask(model, sentences, vectors, split, recipe)
+        trainer = Trainer(blockwise, blockwise.layerwise(), PredictorState())
+    else:
+        task = PredictorTask(model, sentences, vectors, split, recipe)
+        trainer = Trainer(task, task.step(), PredictorState())
+    if folder is not None and folder.checkpoint_of(settings).resume(trainer) and trainer.state.history:
+        folder.see_best()
     fit_into(trainer, memory_limit)
     return trainer
 
@@ -181,9 +175,10 @@ def fit_scalars(sentences: Sentences, vectors: Vectors, split: Split, recipe: Re
     alone = replace(
         recipe, learning_rate=_SCALAR_RATE, weight_decay=0.0, epochs=_SCALAR_EPOCHS, ema=0.9, warmup=0, seed=recipe.seed
     )
-    trainer = Trainer(Scalars(), sentences, vectors, split, alone)
-    with progress("fitting scalars", trainer.steps * _SCALAR_EPOCHS) as advance:
-        for _ in trainer.epochs(advance, lambda: None):
+    task = PredictorTask(Scalars(), sentences, vectors, split, alone)
+    trainer = Trainer(task, task.step(), PredictorState())
+    with progress("fitting scalars", task.steps * _SCALAR_EPOCHS) as advance:
+        for _ in trainer.evaluations(advance):
             pass
-    kept: dict[str, Any] = trainer.kept
+    kept: dict[str, Any] = trainer.stepper.kept
     return kept

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import mlx.core as mx
@@ -25,33 +25,14 @@ from mlx import nn
 from mlx.optimizers import Optimizer
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 
-from wotd_mlx.config.lvm import Recipe
-from wotd_mlx.io.safetensors import named
-from wotd_mlx.lvm.data.sentences import Sentences, Split
-from wotd_mlx.lvm.parts.base import Predictor
-from wotd_mlx.lvm.parts.residual import NextVector
-from wotd_mlx.lvm.training.loop import Loop, Vectors, figures_of, make_optimizer
-from wotd_mlx.lvm.training.windows import Batch
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.training.step import Read
+from wotd_mlx.training.task import Parts
 
 Loss = Callable[[mx.array, Any], Any]
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a step found: its figures, and the gradient's norm in each block before it was clipped."""
-
-    figures: tuple[float, ...]
-    """The loss, and what else its function gave."""
-    norms: tuple[float, ...]
-
-    @property
-    def loss(self) -> float:
-        """What was brought down."""
-        return self.figures[0]
-
-
-def blocks_of(model: Predictor) -> list[nn.Module]:
+def blocks_of(model: nn.Module) -> list[nn.Module]:
     """The chain of blocks a model says it is, ``model.blocks()``: called in turn as (h, state), they are the model.
 
     Raises:
@@ -103,10 +84,11 @@ def size_of(block: nn.Module) -> int:
 
 
 class Layerwise:
-    """Training of a model block by block.
+    """Steps on one block after another.
 
     Args:
-        optimizer: makes one optimiser; each block gets its own. Adafactor (arXiv 1804.04235) keeps a row and a column
+        model: a chain of blocks.
+        optimizer: makes one optimizer; each block gets its own. Adafactor (arXiv 1804.04235) keeps a row and a column
             of second moments for each matrix, where Adam keeps two numbers for each weight.
         loss: (predictions (B, L, D), target) -> a number, or several, the first of which is brought down.
         clip: the largest norm of a block's gradient; None leaves it.
@@ -118,29 +100,38 @@ class Layerwise:
 
     def __init__(
         self,
-        model: Predictor,
+        model: nn.Module,
         optimizer: Callable[[], Optimizer],
         loss: Loss = lambda y, target: mx.square(y - target).mean(),
         clip: float | None = 1.0,
         seed: int = 0,
     ) -> None:
-        self.blocks = blocks_of(model)
+        self.model, self.blocks = model, blocks_of(model)
         self.optimizers = [optimizer() for _ in self.blocks]
-        self.loss = loss
-        self.clip = clip
-        self.seed = seed
-        self.taken = 0
+        self.loss, self.clip, self.seed = loss, clip, seed
         for block, one in zip(self.blocks, self.optimizers, strict=True):
             one.init(tree_map(_to_fp32, block.trainable_parameters()))
 
-    def step(self, x: mx.array, target: Any) -> Step:
+    def take(self, parts: Parts, rate: float, number: int) -> list[float]:
+        """One update of each block on a batch in one part, (x (B, L, D), target): what the loss gave, and the norm of
+        the blocks' gradients together."""
+        ((x, target),) = parts
+        for optimizer in self.optimizers:
+            optimizer.learning_rate = mx.array(rate)
+        figures, norms = self.step(x, target, number)
+        return [*figures, math.hypot(*norms)]
+
+    def step(self, x: mx.array, target: Any, number: int = 0) -> tuple[list[float], list[float]]:
         """Train on x (B, L, D) and the loss's target; one update of each block.
+
+        Returns:
+            What the loss gave, and the gradient's norm in each block before it was clipped.
 
         Raises:
             WotdError: the loss is no number; no weight has changed.
         """
         # A high word above 0 keeps these keys apart from dropout's, whose seeds are 32 bits long.
-        self._key = mx.random.key((1 + self.seed % (2**32 - 1)) << 32 | self.taken)
+        self._key = mx.random.key((1 + self.seed % (2**32 - 1)) << 32 | number)
         inputs, states, h = [], [], x
         for block in self.blocks:
             inputs.append(h)
@@ -149,7 +140,7 @@ class Layerwise:
             mx.eval(h)
         after = _random_state()
         found, gradient = mx.value_and_grad(self.loss)(h, target)
-        figures = tuple(map(_number, found if isinstance(found, tuple) else (found,)))
+        figures = [_number(figure) for figure in (found if isinstance(found, tuple) else (found,))]
         mx.eval(gradient)
         if not math.isfinite(figures[0]):
             raise WotdError(
@@ -163,8 +154,26 @@ class Layerwise:
             gradient, norm = self._train(block, optimizer, inputs.pop(), gradient)
             norms.append(norm)
         _set_random_state(after)
-        self.taken += 1
-        return Step(figures, tuple(reversed(norms)))
+        return figures, norms[::-1]
+
+    @property
+    def kept(self) -> Any:
+        """The model's weights as they are: there is no room for others."""
+        return self.model.trainable_parameters()
+
+    def showing_kept(self) -> AbstractContextManager[None]:
+        """The model has them in it already."""
+        return nullcontext()
+
+    def held(self) -> dict[str, Any]:
+        """Weights and the optimizers' states."""
+        return {"parameters": self.kept, "optimizer": [one.state for one in self.optimizers]}
+
+    def restore(self, read: Read) -> None:
+        """Take back what :meth:`held` gave."""
+        self.model.update(read(self.kept, "parameters"))
+        for n, one in enumerate(self.optimizers):
+            one.state.update(read(one.state, f"optimizer.{n}"))
 
     def at_work(self, x: mx.array) -> int:
         """Bytes at the peak of a step on x (B, L, D), which changes nothing: the largest block's is computed alone."""
@@ -206,54 +215,6 @@ class Layerwise:
             block.update(tree_unflatten([(name, weight)]))
         mx.eval(optimizer.state)
         return gradient, norm
-
-
-class LayerwiseTrainer(Loop):
-    """Trains a model over no base block by block, with Adafactor.
-
-    Raises:
-        WotdError: the model is no chain of blocks.
-    """
-
-    model: NextVector
-
-    def __init__(self, model: NextVector, sentences: Sentences, vectors: Vectors, split: Split, recipe: Recipe) -> None:
-        super().__init__(model, sentences, vectors, split, recipe)
-        alike = replace(recipe, optimizer="adafactor")
-
-        def loss(y: mx.array, batch: Batch) -> tuple[mx.array, mx.array, mx.array]:
-            return figures_of(y / model.scale, batch, batch.mask.sum(), recipe)
-
-        self.layerwise = Layerwise(model.predictor, lambda: make_optimizer(alike), loss, recipe.clip, recipe.seed)
-
-    def step(self, batch: Batch) -> list[float]:
-        """One step of each block; :data:`~wotd_mlx.lvm.training.progressed.FIGURES` of the batch."""
-        mx.random.seed(self.seed())
-        for optimizer in self.layerwise.optimizers:
-            optimizer.learning_rate = self.rate()
-        self.layerwise.taken = self.progressed.total
-        found = self.layerwise.step(batch.x * self.model.scale, batch)
-        self.progressed.total += 1
-        return [*found.figures, math.hypot(*found.norms)]
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the last step."""
-        return _number(self.layerwise.optimizers[0].learning_rate)
-
-    @property
-    def kept(self) -> Any:
-        """The model's weights as they are: there is no room for others."""
-        return self.model.trainable_parameters()
-
-    def arrays(self) -> dict[str, mx.array]:
-        """Weights and the optimisers' states by name."""
-        return named({"parameters": self.kept, "optimizer": [one.state for one in self.layerwise.optimizers]})
-
-    def _restore(self, read: Callable[[Any, str], Any]) -> None:
-        self.model.update(read(self.kept, "parameters"))
-        for n, one in enumerate(self.layerwise.optimizers):
-            one.state.update(read(one.state, f"optimizer.{n}"))
 
 
 def _backward(block: nn.Module, h: mx.array, gradient: mx.array) -> tuple[mx.array, list[tuple[str, mx.array]]]:
