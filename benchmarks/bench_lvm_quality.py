@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import write_results
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.lvm import NAMES
+from wotd_mlx.lvm.data.embeddings import sentence_embeddings
 from wotd_mlx.lvm.data.sentences import Sentences, read_sentences, split_by_article
-from wotd_mlx.lvm.data.vectors import Vectors, sentence_vectors
 from wotd_mlx.lvm.evaluation import retrieval, scores
 from wotd_mlx.lvm.evaluation.baselines import baselines
 from wotd_mlx.lvm.evaluation.predict import predict
@@ -49,7 +50,7 @@ ABLATION: dict[str, tuple[str, ...]] = {
     "contrastive × 2": ("--contrastive", "0.28"),
     "context 16": ("--context", "16"),
     "without averaged weights": ("--ema", "0"),
-    "vectors hidden (.2)": ("--context-dropout", "0.2"),
+    "embeddings hidden (.2)": ("--context-dropout", "0.2"),
     "noise (.5)": ("--noise", "0.5"),
 }
 
@@ -64,7 +65,7 @@ def main() -> None:
     given = parser.parse_args()
     sentences = read_sentences(given.data)
     # Once, before trainings side by side would each do it.
-    vectors = sentence_vectors(sentences, given.embedding, given.out / "embeddings")
+    embeddings = sentence_embeddings(sentences, given.embedding, given.out / "embeddings")
 
     first = given.out / "seed-0"
     jobs = [(name, given.out / f"seed-{s}", ("--seed", str(s))) for s in range(given.seeds) for name in NAMES]
@@ -76,7 +77,7 @@ def main() -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda job: train(*job, given), jobs))
 
-    rows = baseline_rows(sentences, vectors, first)
+    rows = baseline_rows(sentences, embeddings, first)
     # One thread each, side by side, as they were trained.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
@@ -124,10 +125,10 @@ def command(arguments: list[str], environment: dict[str, str] | None = None) -> 
         raise SystemExit(f"{' '.join(arguments)}: {done.stderr[-2000:]}")
 
 
-def figures(predictions: Vectors, sentences: Sentences, vectors: Vectors, targets: Any) -> dict[str, float]:
+def figures(predictions: Embeddings, sentences: Sentences, embeddings: Embeddings, targets: Any) -> dict[str, float]:
     """:data:`FIGURES` of predictions; the context, or the newest five alone, are no candidates."""
-    said = scores.summary(scores.measure(predictions, vectors, targets))
-    ranks = retrieval.rank(predictions, sentences, vectors, targets, CONTEXT)
+    said = scores.summary(scores.measure(predictions, embeddings, targets))
+    ranks = retrieval.rank(predictions, sentences, embeddings, targets, CONTEXT)
     found = {key: said[key] for key in ("cosine", "margin")}
     for prefix, places in (("", ranks.context), ("newest5_", ranks.newest)):
         found |= {prefix + k: v for k, v in retrieval.summary(places).items() if prefix + k in FIGURES}
@@ -138,19 +139,19 @@ def measure(out: Path, name: str) -> dict[str, dict[str, float]]:
     """Figures of a trained model with the context it was trained with, on validation and test articles."""
     model, settings = ModelFolder(out, name).load()
     sentences = read_sentences(Path(settings.data))
-    vectors = sentence_vectors(sentences, settings.embedding, out / "embeddings")
+    embeddings = sentence_embeddings(sentences, settings.embedding, out / "embeddings")
     found = {}
     for part in PARTS:
         targets = sentences.rows(getattr(split_by_article(sentences), part), after=NEWEST)
-        predictions = predict(model, sentences, vectors, targets, settings.recipe.context)
-        found[part] = figures(predictions, sentences, vectors, targets)
+        predictions = predict(model, sentences, embeddings, targets, settings.recipe.context)
+        found[part] = figures(predictions, sentences, embeddings, targets)
     return found
 
 
-def baseline_rows(sentences: Sentences, vectors: Vectors, first: Path) -> dict[str, Any]:
+def baseline_rows(sentences: Sentences, embeddings: Embeddings, first: Path) -> dict[str, Any]:
     """The same figures of what needs no network; ``scalars`` are the six numbers that the models steer."""
     split = split_by_article(sentences)
-    forecasts: dict[str, Any] = dict(baselines(sentences, vectors, split.train, CONTEXT))
+    forecasts: dict[str, Any] = dict(baselines(sentences, embeddings, split.train, CONTEXT))
     model = ModelFolder(first, NAMES[0]).load()[0].scalars
     forecasts["scalars"] = lambda s, v, t: predict(model, s, v, t, CONTEXT)
     rows: dict[str, Any] = {}
@@ -158,7 +159,7 @@ def baseline_rows(sentences: Sentences, vectors: Vectors, first: Path) -> dict[s
         rows[name] = {}
         for part in PARTS:
             targets = sentences.rows(getattr(split, part), after=NEWEST)
-            found = figures(forecast(sentences, vectors, targets), sentences, vectors, targets)
+            found = figures(forecast(sentences, embeddings, targets), sentences, embeddings, targets)
             rows[name][part] = spread([found])
     return rows
 

@@ -170,14 +170,14 @@ def test_data_that_do_not_fit_are_refused(data, tmp_path):
     x = np.load(vectors)
     x[7] = np.nan
     np.save(vectors, x)
-    assert f"vector 7 of {ARTICLES * LENGTH} is not finite (1 such)" in refused(*training(table, vectors, out))
+    assert f"embedding 7 of {ARTICLES * LENGTH} is not finite (1 such)" in refused(*training(table, vectors, out))
 
 
 def test_a_context_longer_than_any_article_is_refused(data, tmp_path, trained):
     line = refused(*training(*data, tmp_path / "out"), "--context", LENGTH)
     assert f"--context {LENGTH} is longer than any article of" in line
     assert f"give --context {LENGTH - 1} or less" in line
-    assert f"a context of {LENGTH} vectors; expected 1 to" in refused(
+    assert f"a context of {LENGTH} embeddings; expected 1 to" in refused(
         "evaluate", "--out", trained[2], "--context", LENGTH
     )
 
@@ -196,7 +196,7 @@ def test_other_data_are_refused_before_anything_is_embedded(trained, tmp_path, m
     def embed(*given):
         raise AssertionError("embedded")
 
-    monkeypatch.setattr("wotd_mlx.lvm.data.vectors.sentence_vectors", embed)
+    monkeypatch.setattr("wotd_mlx.lvm.data.embeddings.sentence_embeddings", embed)
     assert "not what the models" in refused("evaluate", "--out", out, "--data", write_other(table, tmp_path))
     assert refused("evaluate", "--out", out, "--ood", tmp_path / "gone.tsv").startswith("error: no file ")
 

@@ -44,7 +44,7 @@ def test_a_table_is_read_whatever_its_lines_end_with(tmp_path, newline, start, e
     assert read.titles == ("A", "B")
     assert read.topics == ("", "")
     np.testing.assert_array_equal(read.article, [0, 0, 1, 1])
-    np.testing.assert_array_equal(read.place, [0, 1, 0, 1])
+    np.testing.assert_array_equal(read.position, [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("separator", [",", ";"])

@@ -23,8 +23,8 @@ from wotd_mlx.export.fixtures import case
 from wotd_mlx.export.manifest import FORMAT, common
 from wotd_mlx.export.targets import Target
 from wotd_mlx.lvm import architecture
+from wotd_mlx.lvm.data.embeddings import sentence_embeddings
 from wotd_mlx.lvm.data.sentences import Rows, Sentences, read_sentences
-from wotd_mlx.lvm.data.vectors import sentence_vectors
 from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.schemas import WotdError
@@ -146,7 +146,7 @@ def _real(sentences: Sentences, embedding: str, length: int) -> Embeddings:
     rows = np.concatenate([_side_by_side(sentences.starts[a], sentences.starts[a + 1], length) for a in articles])
     read, where = np.unique(rows, return_inverse=True)
     if embedding.endswith(".npy"):
-        vectors = sentence_vectors(sentences, embedding, Path())[read]
+        vectors = sentence_embeddings(sentences, embedding, Path())[read]
     else:
         vectors = BertEmbedder(embedding).embed([sentences.texts[row] for row in read])
     return np.asarray(vectors[where.reshape(rows.shape)], np.float32)

@@ -1,4 +1,4 @@
-"""Small articles, vectors and trained folders that the tests of this folder share."""
+"""Small articles, embeddings and trained folders that the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def articles(*lengths: int, topics: tuple[str, ...] = ()) -> Sentences:
     return Sentences(texts, np.cumsum([0, *lengths]), titles, topics or ("",) * len(lengths))
 
 
-def vectors(rows: int, dims: int = D, seed: int = 0) -> np.ndarray:
+def embeddings(rows: int, dims: int = D, seed: int = 0) -> np.ndarray:
     """Random unit vectors."""
     draws = np.random.default_rng(seed).standard_normal((rows, dims)).astype(np.float32)
     return draws / np.linalg.norm(draws, axis=1, keepdims=True)

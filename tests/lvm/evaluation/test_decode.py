@@ -3,14 +3,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.lvm.evaluation.small import articles, vectors
+from tests.lvm.evaluation.small import articles, embeddings
 from wotd_mlx.lvm.evaluation import decode
 from wotd_mlx.lvm.evaluation.decode import NearestConcepts, Vec2Text
 from wotd_mlx.schemas import WotdError
 
 
 def test_the_nearest_sentences_nearest_first():
-    data, x = articles(6, 6), vectors(12)
+    data, x = articles(6, 6), embeddings(12)
     # Length means nothing: only direction does.
     found = NearestConcepts(data, x)(np.stack([x[7] * 3, -x[2]]), count=3)
     assert (found[0][0].text, found[0][0].row) == ("sentence 1 of article 1.", 7)
@@ -21,15 +21,15 @@ def test_the_nearest_sentences_nearest_first():
 
 
 def test_vectors_of_another_width_or_not_finite():
-    nearest = NearestConcepts(articles(6), vectors(6))
+    nearest = NearestConcepts(articles(6), embeddings(6))
     with pytest.raises(WotdError, match="to decode have 8 numbers, the known sentences' have 16; embed"):
-        nearest(vectors(2, dims=8))
-    wrong = vectors(2)
+        nearest(embeddings(2, dims=8))
+    wrong = embeddings(2)
     wrong[1, 3] = np.nan
-    with pytest.raises(WotdError, match="vector 1 of 2 is not finite"):
+    with pytest.raises(WotdError, match="embedding 1 of 2 is not finite"):
         nearest(wrong)
     with pytest.raises(WotdError, match=r"expected float32 of shape \(6, D\)"):
-        NearestConcepts(articles(6), vectors(5))
+        NearestConcepts(articles(6), embeddings(5))
 
 
 def test_vec2text_for_an_embedding_without_a_corrector():
@@ -77,4 +77,4 @@ def test_vec2text_is_called_as_its_documentation_says(monkeypatch, embedding, co
     torch = SimpleNamespace(from_numpy=lambda x: x.view(Tensor))
     monkeypatch.setattr(decode, "find_spec", lambda name: name)
     monkeypatch.setattr(decode, "import_module", lambda name: {"vec2text": package, "torch": torch}[name])
-    assert Vec2Text(embedding, steps=7)(2 * vectors(2)) == [f"{corrector}, 7"] * 2
+    assert Vec2Text(embedding, steps=7)(2 * embeddings(2)) == [f"{corrector}, 7"] * 2

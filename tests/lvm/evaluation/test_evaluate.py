@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.lvm.evaluation.small import D, articles, trained, vectors
+from tests.lvm.evaluation.small import D, articles, embeddings, trained
 from tests.tolerances import close
 from wotd_mlx.io.lock import locked
 from wotd_mlx.lvm.data.sentences import split_by_article
@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture
 def x(data):
-    return vectors(len(data))
+    return embeddings(len(data))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def results(out):
 
 def test_the_three_files(folder, data, x):
     ood = articles(9, 7)
-    evaluate(folder, ["gru", "lstm"], data, x, (ood, vectors(16, seed=4)), ood_file="other.txt", seconds=0)
+    evaluate(folder, ["gru", "lstm"], data, x, (ood, embeddings(16, seed=4)), ood_file="other.txt", seconds=0)
     validation, retrieval, benchmarks = results(folder)
 
     rows = [*BASELINES, "scalars", "gru", "lstm"]
@@ -75,7 +75,7 @@ def test_the_three_files(folder, data, x):
         assert set(retrieval["rows"][name]) == {"valid", "test", "ood"}
         for part in retrieval["rows"][name].values():
             assert set(part) == {"context", "newest5"}
-            # Sixth vectors are candidates only where the newest five are left out.
+            # Sixth embeddings are candidates only where the newest five are left out.
             assert part["newest5"]["mean_reciprocal_rank"] <= part["context"]["mean_reciprocal_rank"]
 
     gru = validation["rows"]["gru"]
@@ -97,7 +97,7 @@ def test_the_three_files(folder, data, x):
 
 def test_what_is_written_is_read_by_the_report(folder, data, x):
     """Each key and its type: what is read knows no others."""
-    evaluate(folder, ["gru", "lstm"], data, x, (articles(9, 7), vectors(16, seed=4)), seconds=0)
+    evaluate(folder, ["gru", "lstm"], data, x, (articles(9, 7), embeddings(16, seed=4)), seconds=0)
     read = read_results(folder)
     validation, retrieval, _ = results(folder)
     assert read.models == ["lstm", "gru"]
@@ -135,7 +135,7 @@ def test_other_text_is_ranked_among_itself(folder, data, x):
     ood = articles(7)
     theirs = np.eye(D, dtype=np.float32)[np.arange(7)]
     theirs[6] = (theirs[5] + 0.1 * theirs[6]) / np.linalg.norm(theirs[5] + 0.1 * theirs[6])
-    # In the data the copy would meet fifty vectors that equal it.
+    # In the data the copy would meet fifty embeddings that equal it.
     x[:50] = theirs[5]
     evaluate(folder, ["gru"], data, x, (ood, theirs), seconds=0)
     found = results(folder)[1]["rows"]["copy-last"]["ood"]["context"]
@@ -144,7 +144,7 @@ def test_other_text_is_ranked_among_itself(folder, data, x):
 
 
 def test_a_name_that_is_no_text_is_written_with_question_marks(folder, data, x):
-    other = articles(9), vectors(9, seed=4)
+    other = articles(9), embeddings(9, seed=4)
     evaluate(folder, ["gru"], data, x, other, ood_file=os.fsdecode(b"novel\xff.txt"), seconds=0)
     assert read_results(folder).validation.data.ood == "novel?.txt"
 
@@ -176,15 +176,15 @@ def refused(match, out, data, x, *rest, names=("gru",), **more):
 
 
 def test_vectors_of_another_width(folder, data, x):
-    wide = vectors(len(data), dims=24)
-    refused("gru predicts vectors of 16 numbers, the data's have 24; embed the data with some-", folder, data, wide)
-    other = articles(9), vectors(9, dims=24)
-    refused("other text's vectors have 24 numbers, the data's 16", folder, data, x, other)
+    wide = embeddings(len(data), dims=24)
+    refused("gru predicts embeddings of 16 numbers, the data's have 24; embed the data with some-", folder, data, wide)
+    other = articles(9), embeddings(9, dims=24)
+    refused("other text's embeddings have 24 numbers, the data's 16", folder, data, x, other)
 
 
 def test_vectors_that_are_not_finite(folder, data, x):
     x[20, 3] = np.nan
-    refused("vector 20 of 142 is not finite", folder, data, x)
+    refused("embedding 20 of 142 is not finite", folder, data, x)
 
 
 def test_weights_that_are_not_finite(folder, data, x):
@@ -200,8 +200,8 @@ def test_weights_that_are_not_finite(folder, data, x):
 
 
 def test_a_context_longer_than_any_article(folder, data, x):
-    refused("a context of 30 vectors; expected 1 to 29", folder, data, x, context=30)
-    refused("a context of -1 vectors", folder, data, x, context=-1)
+    refused("a context of 30 embeddings; expected 1 to 29", folder, data, x, context=30)
+    refused("a context of -1 embeddings", folder, data, x, context=-1)
 
 
 def test_no_model(tmp_path, data, x):
@@ -247,6 +247,8 @@ def test_nothing_to_measure(folder):
     data = articles(30, 4, 4, 4, 30, 30)
     # Articles of four sentences have no target.
     split = module.Split(np.array([0, 4, 5]), np.array([1, 2]), np.array([3]))
-    refused("nothing to measure in part valid", folder, data, vectors(102), split=split)
+    refused("nothing to measure in part valid", folder, data, embeddings(102), split=split)
     with pytest.raises(WotdError, match="part ood"):
-        module._parts(articles(9, 9, 9), vectors(27), split_by_article(articles(9, 9, 9)), (articles(3), vectors(3)))
+        module._parts(
+            articles(9, 9, 9), embeddings(27), split_by_article(articles(9, 9, 9)), (articles(3), embeddings(3))
+        )

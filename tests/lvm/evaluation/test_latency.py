@@ -29,8 +29,8 @@ def test_timed_runs_stop_when_the_time_is_up_and_are_never_few():
         calls.append(1)
         return mx.zeros(1)
 
-    assert len(latency._timed(call, seconds=0)) == latency._FEWEST_RUNS
-    assert len(calls) == latency._FEWEST_RUNS + latency._WARM_UP
+    assert len(latency._timed(call, seconds=0)) == latency._MIN_RUNS
+    assert len(calls) == latency._MIN_RUNS + latency._WARM_UP
     assert len(latency._timed(call, seconds=60)) == latency._RUNS
 
 

@@ -3,17 +3,17 @@ import logging
 import numpy as np
 import pytest
 
-from tests.lvm.evaluation.small import vectors
+from tests.lvm.evaluation.small import embeddings
 from wotd_mlx.lvm.evaluation import projection
-from wotd_mlx.lvm.evaluation.projection import places, project
+from wotd_mlx.lvm.evaluation.projection import project, shown_targets
 
 
-def test_places_are_spread_over_all_targets_and_few():
-    assert places(5, models=1) == [0, 1, 2, 3, 4]
-    assert places(0, models=3) == []
-    many = places(4000, models=13)
+def test_shown_targets_are_spread_over_all_targets_and_few():
+    assert shown_targets(5, models=1) == [0, 1, 2, 3, 4]
+    assert shown_targets(0, models=3) == []
+    many = shown_targets(4000, models=13)
     assert (many[0], many[-1], len(many), len(set(many))) == (0, 3999, 214, 214)
-    assert len(places(4000, models=1)) == 400
+    assert len(shown_targets(4000, models=1)) == 400
 
 
 class Halves:
@@ -30,7 +30,7 @@ class Halves:
 def test_whichever_library_is_installed(monkeypatch, installed, method):
     monkeypatch.setattr(projection, "find_spec", lambda name: name in installed or None)
     monkeypatch.setattr(projection, "import_module", lambda name: type("library", (), {"TSNE": Halves, "UMAP": Halves}))
-    found = project(vectors(10), {"gru": vectors(10, seed=1), "s4": vectors(10, seed=2)})
+    found = project(embeddings(10), {"gru": embeddings(10, seed=1), "s4": embeddings(10, seed=2)})
     assert found["method"] == method
     assert np.shape(found["targets"]) == (10, 2)
     assert {name: np.shape(points) for name, points in found["predictions"].items()} == {"gru": (10, 2), "s4": (10, 2)}
@@ -39,14 +39,14 @@ def test_whichever_library_is_installed(monkeypatch, installed, method):
 def test_left_out_in_one_line_where_none_is_installed(monkeypatch, caplog):
     monkeypatch.setattr(projection, "find_spec", lambda name: None)
     with caplog.at_level(logging.INFO, "wotd_mlx"):
-        assert project(vectors(10), {"gru": vectors(10)}) is None
+        assert project(embeddings(10), {"gru": embeddings(10)}) is None
     assert [record.message for record in caplog.records if "pip install scikit-learn" in record.message]
     assert len(caplog.records) == 1
 
 
 def test_near_points_stay_near_in_scikit_learn():
     pytest.importorskip("sklearn")
-    near = np.repeat(vectors(2, seed=5), 20, axis=0) + 0.05 * vectors(40)
+    near = np.repeat(embeddings(2, seed=5), 20, axis=0) + 0.05 * embeddings(40)
     found = project(near[:20], {"gru": near[20:]})
     one, other = np.array(found["targets"]), np.array(found["predictions"]["gru"])
     apart = np.linalg.norm(one.mean(axis=0) - other.mean(axis=0))

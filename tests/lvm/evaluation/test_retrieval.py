@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.lvm.evaluation.small import articles, vectors
+from tests.lvm.evaluation.small import articles, embeddings
 from tests.tolerances import close
 from wotd_mlx.lvm.evaluation.retrieval import confusion, rank, summary
 
@@ -11,7 +11,7 @@ def axes(*numbers: int, dims: int = 16) -> np.ndarray:
 
 
 def test_the_target_itself_is_first():
-    data, x = articles(10, 10), vectors(20)
+    data, x = articles(10, 10), embeddings(20)
     found = rank(x[[7, 15]], data, x, np.array([7, 15]), context=5)
     assert found.context.tolist() == [1, 1]
     assert found.nearest.tolist() == [7, 15]
@@ -20,8 +20,8 @@ def test_the_target_itself_is_first():
 @pytest.mark.parametrize(("context", "hidden"), [(3, 3), (5, 5), (7, 7)])
 def test_the_context_is_no_candidate_and_nor_are_the_newest_five(context, hidden):
     data = articles(12, 8)
-    x = vectors(20)
-    target, prediction = np.array([10]), vectors(1, seed=3)
+    x = embeddings(20)
+    target, prediction = np.array([10]), embeddings(1, seed=3)
     cosine = (x @ prediction[0]).tolist()
 
     def by_hand(left_out):
@@ -43,7 +43,7 @@ def test_sentences_of_the_article_before_are_candidates():
 
 
 def test_a_copy_of_the_last_vector_does_not_find_it():
-    data, x = articles(10), vectors(10)
+    data, x = articles(10), embeddings(10)
     found = rank(x[[6]], data, x, np.array([7]), context=5)
     assert found.nearest[0] not in range(2, 7)
 
@@ -58,8 +58,8 @@ def test_ties_count_half():
 
 
 def test_blocks_change_nothing():
-    data, x = articles(30, 40), vectors(70)
-    targets, predictions = data.rows(np.array([0, 1]), 5), vectors(60, seed=1)
+    data, x = articles(30, 40), embeddings(70)
+    targets, predictions = data.rows(np.array([0, 1]), 5), embeddings(60, seed=1)
     whole = rank(predictions, data, x, targets, 8)
     for found, wanted in zip(rank(predictions, data, x, targets, 8, scores=7 * 70), whole, strict=True):
         close(found, wanted, "exact")

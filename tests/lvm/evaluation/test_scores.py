@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.lvm.evaluation.small import articles, vectors
+from tests.lvm.evaluation.small import articles, embeddings
 from tests.tolerances import close
 from wotd_mlx.lvm.evaluation import scores
 from wotd_mlx.lvm.evaluation.failures import worst
@@ -25,13 +25,13 @@ def test_by_hand():
 
 
 def test_a_copier_has_no_margin_of_its_own():
-    x = vectors(9)
+    x = embeddings(9)
     found = scores.measure(x[4:8], x, np.arange(5, 9))
     close(found.margin, found.cosine - 1, "sum_order")
 
 
 def test_a_prediction_of_zeros_points_nowhere():
-    x = vectors(3)
+    x = embeddings(3)
     found = scores.measure(np.zeros((1, 16), np.float32), x, np.array([1]))
     assert (found.cosine[0], found.margin[0]) == (0, 0)
     assert found.error[0] == pytest.approx(1 / 16)
@@ -55,7 +55,7 @@ def test_buckets_hold_every_target_once():
 
 
 def test_similarity_is_that_of_the_newest_vector_to_training_rows_alone():
-    x = vectors(12)
+    x = embeddings(12)
     training = np.array([0, 3, 4])
     found = scores.similarity_to_training(x, np.array([8, 11]), training)
     close(found, (x[[7, 10]] @ x[training].T).max(axis=1), "sum_order")

@@ -1,4 +1,4 @@
-"""``wotd-mlx lvm``: predictors of the next sentence's vector; one file a command."""
+"""``wotd-mlx lvm``: predictors of the next sentence's embedding; one file a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COMMANDS = ("list", "train", "evaluate", "compare")
 
 @click.group("lvm", cls=LazyGroup, package="wotd_mlx.cli.lvm", names=COMMANDS)
 def command() -> None:
-    """Predict the vector of the next sentence: thirteen architectures, trained and compared alike.
+    """Predict the embedding of the next sentence: thirteen architectures, trained and compared alike.
 
     \b
     wotd-mlx lvm list                              what there is

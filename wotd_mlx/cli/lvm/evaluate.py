@@ -17,7 +17,7 @@ from wotd_mlx.cli.options import as_json, device, print_json
     "--data", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Where the sentences lie now, if moved."
 )
 @click.option("--ood", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Text of another kind, as well.")
-@click.option("--context", type=COUNT, help="Vectors read, of every row; the largest trained with unless told.")
+@click.option("--context", type=COUNT, help="Embeddings read, of every row; the largest trained with unless told.")
 @device
 @as_json
 def command(
@@ -38,8 +38,8 @@ def command(
     from rich.console import Console
 
     from wotd_mlx.lvm import architecture
+    from wotd_mlx.lvm.data.embeddings import digest, sentence_embeddings
     from wotd_mlx.lvm.data.sentences import read_sentences
-    from wotd_mlx.lvm.data.vectors import digest, sentence_vectors
     from wotd_mlx.lvm.evaluation.evaluate import agreed, evaluate
     from wotd_mlx.lvm.report.results import read_results
     from wotd_mlx.lvm.report.table import rich_table
@@ -59,13 +59,13 @@ def command(
     told = digest(sentences, settings.embedding)
     # Embedding may take hours: whatever can be refused is refused before.
     agreed(out, found, told)
-    vectors = sentence_vectors(sentences, settings.embedding, out / "embeddings")
-    other = (theirs, sentence_vectors(theirs, settings.embedding, out / "embeddings")) if theirs else None
+    embeddings = sentence_embeddings(sentences, settings.embedding, out / "embeddings")
+    other = (theirs, sentence_embeddings(theirs, settings.embedding, out / "embeddings")) if theirs else None
     files = evaluate(
         out,
         found,
         sentences,
-        vectors,
+        embeddings,
         other,
         ood_file=str(ood) if ood else None,
         context=context,

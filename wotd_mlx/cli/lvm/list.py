@@ -12,8 +12,8 @@ from wotd_mlx.cli.options import as_json, print_json
 def command(as_json: bool) -> None:
     """Name, size, cost and reference of each predictor.
 
-    Cost is that of reading L vectors, in the shapes B batch, L sequence, D width, H heads, N state; step memory is the
-    size of what is kept from one vector to the next.
+    Cost is that of reading L embeddings, in the shapes B batch, L sequence, D width, H heads, N state; step memory is
+    the size of what is kept from one embedding to the next.
 
     \b
     Examples:

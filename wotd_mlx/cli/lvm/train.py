@@ -27,12 +27,12 @@ log = logging.getLogger("wotd_mlx")
     default=TrainingConfig.embedding,
     show_default=True,
     metavar="ID|DIR|FILE.npy",
-    help="Embedding model, or its vectors.",
+    help="Embedding model, or its embeddings.",
 )
 @click.option("--preset", "size", type=click.Choice(tuple(RECIPES)), default="tiny", show_default=True, help="Size.")
 @out
-@click.option("--context", type=COUNT, help="Vectors that a model reads at most.")
-@click.option("--epochs", type=COUNT, help="Most passes over the training articles.")
+@click.option("--context", type=COUNT, help="Embeddings that a model reads at most.")
+@click.option("--epochs", type=COUNT, help="Passes over the training articles, at most.")
 @click.option("--batch", type=COUNT, help="Windows a step of the optimiser.")
 @click.option(
     "--learning-rate",
@@ -41,8 +41,8 @@ log = logging.getLogger("wotd_mlx")
 )
 @click.option("--contrastive", type=Float(0, 1e9), help="Weight of the contrastive loss beside the squared error.")
 @click.option("--base", type=click.Choice(BASES), help="How a model uses fitted weights of its context.")
-@click.option("--context-dropout", type=Float(0, 1, max_open=True), help="Share of vectors hidden in training.")
-@click.option("--noise", type=Float(0, 1e9), help="Deviation of noise on the vectors read in training.")
+@click.option("--context-dropout", type=Float(0, 1, max_open=True), help="Share of embeddings hidden in training.")
+@click.option("--noise", type=Float(0, 1e9), help="Deviation of noise on the embeddings read in training.")
 @click.option("--ema", type=Float(0, 1, max_open=True), help="Decay of the averaged weights that are kept.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="Of what is computed.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Of weights, order and dropout.")
@@ -61,7 +61,7 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train predictors of the next sentence's vector.
+    """Train predictors of the next sentence's embedding.
 
     The data is a table with tabs and the columns article_id and sentence (sent_idx, title and topic where known), in
     reading order; or a text file, or a folder of them. Articles are split into training, validation and test as wholes.
@@ -75,8 +75,8 @@ def command(
       wotd-mlx lvm train lstm --data sentences.tsv --context 16 --epochs 3 --out artifacts/short
     """
     from wotd_mlx.lvm import NAMES, architecture
+    from wotd_mlx.lvm.data.embeddings import sentence_embeddings
     from wotd_mlx.lvm.data.sentences import read_sentences
-    from wotd_mlx.lvm.data.vectors import sentence_vectors
     from wotd_mlx.lvm.training.train import settings_for, train
 
     names = NAMES if name == "all" else (name,)
@@ -84,11 +84,11 @@ def command(
         architecture(each)
     recipe = replace(RECIPES[size], **{key: value for key, value in given.items() if value is not None})
     sentences = read_sentences(data)
-    vectors = sentence_vectors(sentences, embedding, out / "embeddings")
+    embeddings = sentence_embeddings(sentences, embedding, out / "embeddings")
     limit = int(memory_limit * GIB) if memory_limit else DEFAULT_MEMORY_LIMIT
     for each in names:
-        settings = settings_for(each, size, recipe, sentences, vectors, embedding, data)
-        for epoch in train(settings, sentences, vectors, out, limit, fresh):
+        settings = settings_for(each, size, recipe, sentences, embeddings, embedding, data)
+        for epoch in train(settings, sentences, embeddings, out, limit, fresh):
             if as_json:
                 print_json({"name": each, **asdict(epoch)})
             else:

@@ -55,7 +55,7 @@ class Sentences:
         return np.repeat(np.arange(self.articles), np.diff(self.starts))
 
     @cached_property
-    def place(self) -> Rows:
+    def position(self) -> Rows:
         """(N,) how many sentences of its article stand before each row."""
         return np.arange(len(self)) - self.starts[self.article]
 
@@ -63,7 +63,7 @@ class Sentences:
         """Rows of the given articles that have ``after`` sentences before them at least."""
         chosen = np.zeros(self.articles, bool)
         chosen[articles] = True
-        return np.flatnonzero(chosen[self.article] & (self.place >= after))
+        return np.flatnonzero(chosen[self.article] & (self.position >= after))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Article:
 
 def _read_table(path: Path) -> list[_Article]:
     table = read_table(path, "\t", _NEEDED, _HINT, quoted=False)
-    key, sentence, title, topic, place = (
+    key, sentence, title, topic, position = (
         table.columns.index(name) if name in table.columns else None
         for name in (*_NEEDED, "title", "topic", "sent_idx")
     )
@@ -139,7 +139,7 @@ def _read_table(path: Path) -> list[_Article]:
         if found is None:
             about = topics.get(name, "") if topic is None else row[topic]
             found = articles[name] = _Article(name if title is None else row[title], about, [])
-        at = len(found.rows) if place is None else _place(row[place], path, number)
+        at = len(found.rows) if position is None else _position(row[position], path, number)
         if not (text := row[sentence]).strip():
             raise WotdError(f"{path}:{number}: the sentence is empty; remove the line")
         found.rows.append((at, text))
@@ -148,7 +148,7 @@ def _read_table(path: Path) -> list[_Article]:
     return list(articles.values())
 
 
-def _place(cell: str, path: Path, number: int) -> int:
+def _position(cell: str, path: Path, number: int) -> int:
     if not (cell.isascii() and cell.isdecimal() and len(cell) < 10):
         raise WotdError(f"{path}:{number}: sent_idx is {shown(cell)}, expected a whole number")
     return int(cell)

@@ -1,4 +1,4 @@
-"""From a vector back to text: the nearest sentences that are known, or words that vec2text makes up."""
+"""From an embedding back to text: the nearest sentences that are known, or words that vec2text makes up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.lvm.data.embeddings import check
 from wotd_mlx.lvm.data.sentences import Sentences
-from wotd_mlx.lvm.data.vectors import check
-from wotd_mlx.lvm.evaluation.predict import Vectors
 from wotd_mlx.schemas import WotdError
 
 
 class Concept(NamedTuple):
-    """A known sentence near a vector."""
+    """A known sentence near an embedding."""
 
     text: str
     cosine: float
@@ -25,37 +25,37 @@ class Concept(NamedTuple):
 
 
 class NearestConcepts:
-    """Decodes a vector as the known sentences nearest to it.
+    """Decodes an embedding as the known sentences nearest to it.
 
     Args:
         sentences: the N known sentences.
-        vectors: (N, D), theirs.
+        embeddings: (N, D), theirs.
 
     Raises:
-        WotdError: as many vectors as sentences are expected, all of them finite.
+        WotdError: as many embeddings as sentences are expected, all of them finite.
     """
 
-    def __init__(self, sentences: Sentences, vectors: Vectors):
+    def __init__(self, sentences: Sentences, embeddings: Embeddings):
         import faiss
 
-        check(vectors, len(sentences), "the sentences' vectors")
+        check(embeddings, len(sentences), "the sentences' embeddings")
         self.sentences = sentences
-        self.index = faiss.IndexFlatIP(vectors.shape[1])
-        self.index.add(np.ascontiguousarray(vectors))
+        self.index = faiss.IndexFlatIP(embeddings.shape[1])
+        self.index.add(np.ascontiguousarray(embeddings))
 
-    def __call__(self, vectors: Vectors, count: int = 5) -> list[list[Concept]]:
-        """vectors (B, D) -> for each the ``count`` nearest sentences, nearest first.
+    def __call__(self, embeddings: Embeddings, count: int = 5) -> list[list[Concept]]:
+        """embeddings (B, D) -> for each the ``count`` nearest sentences, nearest first.
 
         Raises:
-            WotdError: another D, or a vector that isn't finite.
+            WotdError: another D, or an embedding that isn't finite.
         """
-        check(vectors, len(vectors), "the vectors to decode")
-        if vectors.shape[1] != self.index.d:
+        check(embeddings, len(embeddings), "the embeddings to decode")
+        if embeddings.shape[1] != self.index.d:
             raise WotdError(
-                f"the vectors to decode have {vectors.shape[1]} numbers, the known sentences' have {self.index.d}; "
-                "embed the sentences with the model that the predictor was trained on"
+                f"the embeddings to decode have {embeddings.shape[1]} numbers, the known sentences' have "
+                f"{self.index.d}; embed the sentences with the model that the predictor was trained on"
             )
-        cosines, rows = self.index.search(unit(vectors), min(count, len(self.sentences)))
+        cosines, rows = self.index.search(unit(embeddings), min(count, len(self.sentences)))
         return [
             [Concept(self.sentences.texts[row], float(cosine), int(row)) for row, cosine in zip(*pair, strict=True)]
             for pair in zip(rows, cosines, strict=True)
@@ -67,19 +67,19 @@ GTR = "gtr-t5-base"
 CORRECTORS = (GTR, ADA)
 """Embeddings that somebody has trained a corrector for."""
 
-# vec2text's own ``gtr-base`` inverts vectors before the last layer of gtr-t5-base and without unit length; this pair
-# was trained on what sentence-transformers gives, as our vectors are.
+# vec2text's own ``gtr-base`` inverts embeddings before the last layer of gtr-t5-base and without unit length; this pair
+# was trained on what sentence-transformers gives, as our embeddings are.
 _GTR_PAIR = ("ielabgroup/vec2text_gtr-base-st_inversion", "ielabgroup/vec2text_gtr-base-st_corrector")
 
 
 class Vec2Text:
-    """Decodes a vector as new text, by guessing, embedding the guess and correcting it.
+    """Decodes an embedding as new text, by guessing, embedding the guess and correcting it.
 
     The package, PyTorch and the correctors' weights are loaded at the first call. It is wired after the package's
     documentation and untested here: its weights are not at hand.
 
     Args:
-        embedding: whose vectors are decoded; an owner before the name is ignored.
+        embedding: whose embeddings are decoded; an owner before the name is ignored.
         steps: corrections; more are better and slower.
 
     Raises:
@@ -103,14 +103,14 @@ class Vec2Text:
             )
         self._corrector: Any = None
 
-    def __call__(self, vectors: Vectors) -> list[str]:
-        """vectors (B, D) -> B texts."""
+    def __call__(self, embeddings: Embeddings) -> list[str]:
+        """embeddings (B, D) -> B texts."""
         vec2text, torch = import_module("vec2text"), import_module("torch")
         if self._corrector is None:
             self._corrector = self._load(vec2text)
         # Correctors were trained on unit vectors; a prediction is shorter the less sure it is.
-        embeddings = torch.from_numpy(unit(vectors)).to(next(self._corrector.model.parameters()).device)
-        texts = vec2text.invert_embeddings(embeddings=embeddings, corrector=self._corrector, num_steps=self.steps)
+        guesses = torch.from_numpy(unit(embeddings)).to(next(self._corrector.model.parameters()).device)
+        texts = vec2text.invert_embeddings(embeddings=guesses, corrector=self._corrector, num_steps=self.steps)
         return [str(text).strip() for text in texts]
 
     def _load(self, vec2text: Any) -> Any:

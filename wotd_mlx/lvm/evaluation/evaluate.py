@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.io.json import write_json
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import DIGEST, read_metadata
 from wotd_mlx.lvm import architecture
+from wotd_mlx.lvm.data.embeddings import check
 from wotd_mlx.lvm.data.sentences import Rows, Sentences, Split, split_by_article
-from wotd_mlx.lvm.data.vectors import check
 from wotd_mlx.lvm.evaluation import retrieval, scores
 from wotd_mlx.lvm.evaluation.baselines import baselines
 from wotd_mlx.lvm.evaluation.failures import worst
 from wotd_mlx.lvm.evaluation.latency import benchmark, machine
-from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, Vectors, predict
-from wotd_mlx.lvm.evaluation.projection import places, project
+from wotd_mlx.lvm.evaluation.predict import BEFORE, Forecast, predict
+from wotd_mlx.lvm.evaluation.projection import project, shown_targets
 from wotd_mlx.lvm.evaluation.results import HINT, Files
 from wotd_mlx.lvm.store import ModelFolder, Settings, trained_models
 from wotd_mlx.progress import progress
@@ -38,7 +39,7 @@ class Part(NamedTuple):
     """Targets of one kind, and the sentences that they are among."""
 
     sentences: Sentences
-    vectors: Vectors
+    embeddings: Embeddings
     targets: Rows
 
 
@@ -46,8 +47,8 @@ def evaluate(
     out: Path,
     names: Sequence[str],
     data: Sentences,
-    vectors: Vectors,
-    ood: tuple[Sentences, Vectors] | None = None,
+    embeddings: Embeddings,
+    ood: tuple[Sentences, Embeddings] | None = None,
     *,
     ood_file: str | None = None,
     context: int | None = None,
@@ -60,10 +61,10 @@ def evaluate(
     Args:
         names: models, in the order of the tables; empty for all whose training has ended.
         data: the N sentences that they were trained on.
-        vectors: (N, D), theirs.
-        ood: sentences of another kind and their vectors; each is ranked among these alone.
+        embeddings: (N, D), theirs.
+        ood: sentences of another kind and their embeddings; each is ranked among these alone.
         ood_file: what the results call them.
-        context: vectors that every row of the tables sees; by default the most that a model was trained with.
+        context: embeddings that every row of the tables sees; by default the most that a model was trained with.
         split: the parts of the articles; by default they are dealt as the models' settings say.
         digest: of the data, to be that of each training; not compared where it isn't given.
         seconds: about how long each timing of a model may take.
@@ -71,32 +72,32 @@ def evaluate(
     Raises:
         MissingError: no model.
         BusyError: another evaluation writes to the folder.
-        WotdError: an unknown model; models of different data, splits or embeddings; another D than theirs; vectors
+        WotdError: an unknown model; models of different data, splits or embeddings; another D than theirs; embeddings
             that aren't finite; a context longer than any article; a part without a target; a damaged file.
     """
     settings = agreed(out, list(names) or trained_models(out), digest, own_split=split is not None)
     names = list(settings)
     common = settings[names[0]]
-    _same_width(settings, vectors.shape[-1])
-    check(vectors, len(data), "the sentences' vectors")
+    _same_width(settings, embeddings.shape[-1])
+    check(embeddings, len(data), "the sentences' embeddings")
     context = _context(context or max(s.recipe.context for s in settings.values()), data)
     split = split or split_by_article(data, common.valid, common.test)
-    parts = _parts(data, vectors, split, ood)
-    similarity = scores.similarity_to_training(vectors, parts["valid"].targets, data.rows(split.train))
+    parts = _parts(data, embeddings, split, ood)
+    similarity = scores.similarity_to_training(embeddings, parts["valid"].targets, data.rows(split.train))
 
     described = {
         "file": common.data,
         "sentences": len(data),
         "articles": data.articles,
         "embedding": common.embedding,
-        "dims": vectors.shape[1],
+        "dims": embeddings.shape[1],
         "split": {"train": len(split.train), "valid": len(split.valid), "test": len(split.test)},
         # A file's name may be bytes that are no text.
         "ood": (ood_file or "other text").encode(errors="replace").decode() if ood else None,
     }
     files = Files(out)
     with locked(files.folder):
-        fitted = baselines(data, vectors, split.train, context)
+        fitted = baselines(data, embeddings, split.train, context)
         if base := _starting_point(out, settings, context):
             fitted[STARTING_POINT] = base
         table = _Table(parts, similarity, context, len(names))
@@ -164,8 +165,8 @@ class _Table:
         self.retrieval: dict[str, Any] = {}
         self.confusion: dict[str, Any] = {}
         self.benchmarks: dict[str, Any] = {}
-        self._places = places(len(parts["valid"].targets), models)
-        self._projected: dict[str, Vectors] = {}
+        self._shown = shown_targets(len(parts["valid"].targets), models)
+        self._projected: dict[str, Embeddings] = {}
 
     def add(self, name: str, forecast: Forecast, about: Mapping[str, Any] | None = None) -> None:
         """Measure a baseline, or a model where something is said ``about`` it."""
@@ -173,11 +174,11 @@ class _Table:
         self.retrieval[name] = {}
         for key, part in self.parts.items():
             predictions = forecast(*part)
-            figures = scores.measure(predictions, part.vectors, part.targets)
+            figures = scores.measure(predictions, part.embeddings, part.targets)
             row[key] = scores.summary(figures)
             if key == "train":
                 continue
-            ranks = retrieval.rank(predictions, part.sentences, part.vectors, part.targets, self.context)
+            ranks = retrieval.rank(predictions, part.sentences, part.embeddings, part.targets, self.context)
             self.retrieval[name][key] = {
                 "context": retrieval.summary(ranks.context),
                 "newest5": retrieval.summary(ranks.newest),
@@ -185,7 +186,7 @@ class _Table:
             if key == "valid" and about is not None:
                 row |= {**about, **self._closer(figures, ranks, part)}
                 self.confusion[name] = self._confusion(ranks, part)
-                self._projected[name] = predictions[self._places]
+                self._projected[name] = predictions[self._shown]
         row["gap"] = round(row["valid"]["mse"] - row["train"]["mse"], 9)
         self.validation[name] = row
 
@@ -205,7 +206,7 @@ class _Table:
     def projection(self) -> dict[str, Any] | None:
         """Targets and all models' predictions in one plane, or None."""
         part = self.parts["valid"]
-        return project(part.vectors[part.targets[self._places]], self._projected)
+        return project(part.embeddings[part.targets[self._shown]], self._projected)
 
     def _closer(self, figures: scores.Figures, ranks: retrieval.Ranks, part: Part) -> dict[str, Any]:
         return {
@@ -222,7 +223,7 @@ class _Table:
 
 
 def _forecast(model: nn.Module, context: int) -> Forecast:
-    return lambda sentences, vectors, targets: predict(model, sentences, vectors, targets, context)
+    return lambda sentences, embeddings, targets: predict(model, sentences, embeddings, targets, context)
 
 
 def _starting_point(out: Path, settings: Mapping[str, Settings], context: int) -> Forecast | None:
@@ -248,8 +249,8 @@ def _same_width(settings: Mapping[str, Settings], dims: int) -> None:
     for name, s in settings.items():
         if s.architecture["dims"] != dims:
             raise WotdError(
-                f"{name} predicts vectors of {s.architecture['dims']} numbers, the data's have {dims}; embed the data "
-                f"with {s.embedding}, which the model was trained on"
+                f"{name} predicts embeddings of {s.architecture['dims']} numbers, the data's have {dims}; embed the "
+                f"data with {s.embedding}, which the model was trained on"
             )
 
 
@@ -257,33 +258,35 @@ def _context(context: int, data: Sentences) -> int:
     longest = int(np.diff(data.starts).max())
     if not 1 <= context < longest:
         raise WotdError(
-            f"a context of {context} vectors; expected 1 to {longest - 1}, as the longest article has {longest} "
+            f"a context of {context} embeddings; expected 1 to {longest - 1}, as the longest article has {longest} "
             "sentences"
         )
     return context
 
 
-def _parts(data: Sentences, vectors: Vectors, split: Split, ood: tuple[Sentences, Vectors] | None) -> dict[str, Part]:
+def _parts(
+    data: Sentences, embeddings: Embeddings, split: Split, ood: tuple[Sentences, Embeddings] | None
+) -> dict[str, Part]:
     """Targets to measure on, by the results' names for them.
 
     Raises:
-        WotdError: one has no target, or other text whose vectors don't fit.
+        WotdError: one has no target, or other text whose embeddings don't fit.
     """
     training = data.rows(split.train, BEFORE)
     if len(training) > TRAINING_SAMPLE:
         training = np.sort(np.random.default_rng(0).choice(training, TRAINING_SAMPLE, replace=False))
     parts = {
-        "valid": Part(data, vectors, data.rows(split.valid, BEFORE)),
-        "test": Part(data, vectors, data.rows(split.test, BEFORE)),
-        "train": Part(data, vectors, training),
+        "valid": Part(data, embeddings, data.rows(split.valid, BEFORE)),
+        "test": Part(data, embeddings, data.rows(split.test, BEFORE)),
+        "train": Part(data, embeddings, training),
     }
     if ood:
         other, theirs = ood
-        check(theirs, len(other), "the other text's vectors")
-        if theirs.shape[1] != vectors.shape[1]:
+        check(theirs, len(other), "the other text's embeddings")
+        if theirs.shape[1] != embeddings.shape[1]:
             raise WotdError(
-                f"the other text's vectors have {theirs.shape[1]} numbers, the data's {vectors.shape[1]}; embed both "
-                "with the same model"
+                f"the other text's embeddings have {theirs.shape[1]} numbers, the data's {embeddings.shape[1]}; embed "
+                "both with the same model"
             )
         parts["ood"] = Part(other, theirs, other.rows(np.arange(other.articles), BEFORE))
     for key, part in parts.items():

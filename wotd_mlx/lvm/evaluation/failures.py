@@ -20,7 +20,7 @@ def worst(figures: Figures, ranks: Ranks, sentences: Sentences, targets: Rows, c
     return [
         {
             "title": sentences.titles[sentences.article[targets[n]]],
-            "context": list(sentences.texts[targets[n] - min(SHOWN, sentences.place[targets[n]]) : targets[n]]),
+            "context": list(sentences.texts[targets[n] - min(SHOWN, sentences.position[targets[n]]) : targets[n]]),
             "wanted": sentences.texts[targets[n]],
             "got": sentences.texts[ranks.nearest[n]],
             "cosine": round(float(figures.cosine[n]), 6),

@@ -1,4 +1,4 @@
-"""How long a model takes for a context, for one more vector, for many contexts at once; and how much memory."""
+"""How long a model takes for a context, for one more embedding, for many contexts at once; and how much memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BATCH = 64
 """Contexts read at once where throughput is measured."""
 _WARM_UP = 3
 _RUNS = 100
-_FEWEST_RUNS = 5
+_MIN_RUNS = 5
 
 
 def machine() -> dict[str, Any]:
@@ -38,13 +38,13 @@ def machine() -> dict[str, Any]:
 
 
 def benchmark(model: NextVector, dims: int, context: int, seconds: float = 2.0) -> dict[str, Any]:
-    """Times and memory of reading ``context`` vectors of ``dims`` numbers.
+    """Times and memory of reading ``context`` embeddings of ``dims`` numbers.
 
     Args:
         seconds: about how long each of the three timings may take; five runs are done in any case.
 
     Returns:
-        ``latency_ms`` of one whole context, ``step_ms`` of one more vector after it (medians, p95 beside the first),
+        ``latency_ms`` of one whole context, ``step_ms`` of one more embedding after it (medians, p95 beside the first),
         ``throughput_per_s`` in contexts, 64 at once, and ``peak_bytes``: the most that MLX held for one context, the
         weights included.
     """
@@ -80,7 +80,7 @@ def _timed(call: Callable[[], Any], seconds: float) -> NDArray[np.float64]:
     for _ in range(_WARM_UP):
         mx.eval(call())
     times: list[float] = []
-    while len(times) < _FEWEST_RUNS or (len(times) < _RUNS and sum(times) < seconds):
+    while len(times) < _MIN_RUNS or (len(times) < _RUNS and sum(times) < seconds):
         started = time.perf_counter()
         mx.eval(call())
         times.append(time.perf_counter() - started)

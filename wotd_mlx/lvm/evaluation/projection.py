@@ -10,31 +10,31 @@ from typing import Any
 
 import numpy as np
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
-from wotd_mlx.lvm.evaluation.predict import Vectors
 
 log = logging.getLogger("wotd_mlx")
 
-MOST_TARGETS = 400
-_MOST_POINTS = 3000
+MAX_TARGETS = 400
+_MAX_POINTS = 3000
 """t-SNE of so many takes some ten seconds."""
-_FEWEST_POINTS = 16
+_MIN_POINTS = 16
 
 
-def places(targets: int, models: int) -> list[int]:
+def shown_targets(targets: int, models: int) -> list[int]:
     """Which of the targets are shown: spread evenly, so many that all models' points together stay few."""
-    count = min(targets, MOST_TARGETS, _MOST_POINTS // (models + 1))
+    count = min(targets, MAX_TARGETS, _MAX_POINTS // (models + 1))
     return [int(n) for n in np.linspace(0, targets - 1, count).round()] if count else []
 
 
-def project(targets: Vectors, predictions: Mapping[str, Vectors]) -> dict[str, Any] | None:
+def project(targets: Embeddings, predictions: Mapping[str, Embeddings]) -> dict[str, Any] | None:
     """Bring targets (M, D) and each model's predictions (M, D) into one plane, by direction alone.
 
     None, and a line in the log, where neither library is installed or there are too few points to tell neighbours.
     """
     points = unit(np.concatenate([targets, *predictions.values()]))
-    if len(points) < _FEWEST_POINTS:
-        log.info("no picture of the space: %d points, expected %d or more", len(points), _FEWEST_POINTS)
+    if len(points) < _MIN_POINTS:
+        log.info("no picture of the space: %d points, expected %d or more", len(points), _MIN_POINTS)
         return None
     # Fifty directions hold nearly all of it, and the search for neighbours is several times faster.
     points = points - points.mean(axis=0)

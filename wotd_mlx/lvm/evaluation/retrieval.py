@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.lvm.data.sentences import Rows, Sentences
-from wotd_mlx.lvm.evaluation.predict import Vectors
 from wotd_mlx.lvm.parts.residual import NEWEST
 
 TOP = (1, 5, 10, 20)
 _SCORES = 1 << 24
-"""Most cosines held at once: 64 MB."""
+"""Maximum number of cosines held at once: 64 MB."""
 _EQUAL = 1e-6
 """Cosines nearer than this are a tie: so much do two sums of the same 384 or 768 products differ in fp32."""
 _NEVER = -2.0
 
 
 class Ranks(NamedTuple):
-    """Where the M right sentences stand, 1 the best; a tie counts half a place."""
+    """Where the M right sentences stand, 1 the best; a tie counts half a rank."""
 
     context: NDArray[np.float64]
     """(M,) with all rows of the context left out."""
@@ -33,7 +33,12 @@ class Ranks(NamedTuple):
 
 
 def rank(
-    predictions: Vectors, sentences: Sentences, vectors: Vectors, targets: Rows, context: int, scores: int = _SCORES
+    predictions: Embeddings,
+    sentences: Sentences,
+    embeddings: Embeddings,
+    targets: Rows,
+    context: int,
+    scores: int = _SCORES,
 ) -> Ranks:
     """Rank each target among all N rows by cosine to its prediction, in blocks of predictions.
 
@@ -42,7 +47,7 @@ def rank(
         context: rows before a target that are no candidates in ``Ranks.context``.
         scores: most cosines held at once.
     """
-    M, N = len(targets), len(vectors)
+    M, N = len(targets), len(embeddings)
     found = Ranks(np.empty(M), np.empty(M), np.empty(M, np.int64))
     # The smaller exclusion is counted first: what it hid stays hidden in the larger one.
     protocols = sorted(((context, found.context), (NEWEST, found.newest)), key=lambda pair: pair[0])
@@ -50,10 +55,10 @@ def rank(
     for start in range(0, M, size):
         block = targets[start : start + size]
         here = np.arange(len(block))
-        cosines = unit(predictions[start : start + size]) @ vectors.T
+        cosines = unit(predictions[start : start + size]) @ embeddings.T
         wanted = cosines[here, block]
         for hidden, ranks in protocols:
-            count = np.minimum(hidden, sentences.place[block])
+            count = np.minimum(hidden, sentences.position[block])
             for k in range(1, int(count.max(initial=0)) + 1):
                 rows = here[count >= k]
                 cosines[rows, block[rows] - k] = _NEVER

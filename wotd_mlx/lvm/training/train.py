@@ -17,8 +17,8 @@ from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
+from wotd_mlx.lvm.data.embeddings import digest
 from wotd_mlx.lvm.data.sentences import Sentences, Split, split_by_article
-from wotd_mlx.lvm.data.vectors import digest
 from wotd_mlx.lvm.parts.residual import Scalars
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
 from wotd_mlx.lvm.training.history import Epoch, PredictorState

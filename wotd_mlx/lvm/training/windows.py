@@ -92,7 +92,7 @@ def batches(
             mx.array(vectors[rows + 1]),
             mx.array(mask),
             mx.array((rows + 1).astype(np.int32)),
-            mx.array(np.minimum(context, sentences.place[rows + 1]).astype(np.int32)),
+            mx.array(np.minimum(context, sentences.position[rows + 1]).astype(np.int32)),
             mx.array(vectors[candidates]),
             mx.array(candidates.astype(np.int32)),
         )

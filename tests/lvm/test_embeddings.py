@@ -1,4 +1,4 @@
-"""The vectors of the sentences: whole or refused, embedded once, gone on with after a kill."""
+"""The embeddings of the sentences: whole or refused, embedded once, gone on with after a kill."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from hypothesis import strategies as st
 from tests.conftest import write_checkpoint
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.io.lock import locked
-from wotd_mlx.lvm.data import vectors as store
+from wotd_mlx.lvm.data import embeddings as store
+from wotd_mlx.lvm.data.embeddings import check, digest, sentence_embeddings
 from wotd_mlx.lvm.data.sentences import Sentences
-from wotd_mlx.lvm.data.vectors import check, digest, sentence_vectors
 from wotd_mlx.schemas import BusyError, WotdError
 
 TEXTS = Sentences(("red", "green", "blue", "red again", "no"), np.array([0, 3, 5]), ("a", "b"), ("", ""))
 
 
 def test_sentences_are_embedded_once(checkpoint, tmp_path, monkeypatch):
-    found = sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+    found = sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
     assert found.shape == (5, 32)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert {file.name for file in tmp_path.iterdir()} == {".lock", f"{digest(TEXTS, str(checkpoint))}.npy"}
     monkeypatch.setattr(BertEmbedder, "embed", None)
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path), found)
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path), found)
 
 
 def killed_after(blocks, monkeypatch, checkpoint, folder):
@@ -51,7 +51,7 @@ def killed_after(blocks, monkeypatch, checkpoint, folder):
 
     monkeypatch.setattr(BertEmbedder, "embed", dying)
     with pytest.raises(Killed):
-        sentence_vectors(TEXTS, str(checkpoint), folder)
+        sentence_embeddings(TEXTS, str(checkpoint), folder)
     embedded = []
     monkeypatch.setattr(BertEmbedder, "embed", lambda self, t, *a: [embedded.extend(t), embed(self, t, *a)][1])
     return embedded
@@ -60,9 +60,9 @@ def killed_after(blocks, monkeypatch, checkpoint, folder):
 @pytest.mark.parametrize("blocks", [0, 1, 2])
 def test_embedding_goes_on_where_it_was_killed(checkpoint, tmp_path, monkeypatch, blocks):
     monkeypatch.setattr(store, "_BLOCK", 2)  # other blocks are other sums, in the last digit
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "whole")
     embedded = killed_after(blocks, monkeypatch, checkpoint, tmp_path / "killed")
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
     assert embedded == list(TEXTS.texts[2 * blocks :])
     assert [file.suffix for file in (tmp_path / "killed").glob("[!.]*")] == [".npy"]
 
@@ -82,29 +82,29 @@ def test_embedding_goes_on_where_it_was_killed(checkpoint, tmp_path, monkeypatch
 )
 def test_what_a_kill_left_damaged_is_embedded_anew(checkpoint, tmp_path, monkeypatch, suffix, damage):
     monkeypatch.setattr(store, "_BLOCK", 2)
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "whole")
     embedded = killed_after(1, monkeypatch, checkpoint, tmp_path / "killed")
     file = (tmp_path / "killed" / digest(TEXTS, str(checkpoint))).with_suffix(suffix)
     file.write_bytes(damage(file.read_bytes()))
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
     assert embedded == list(TEXTS.texts)
 
 
-def test_a_count_that_outlived_its_vectors_is_not_believed(checkpoint, tmp_path, monkeypatch):
-    """Left by a kill after the last rename; the vectors were removed, and embedding them again was killed at once."""
+def test_a_count_that_outlived_its_embeddings_is_not_believed(checkpoint, tmp_path, monkeypatch):
+    """Left by a kill after the last rename; the embeddings were removed, and their making was killed at once."""
     folder = tmp_path / "killed"
     killed_after(2, monkeypatch, checkpoint, folder)
     (folder / digest(TEXTS, str(checkpoint))).with_suffix(".part").unlink()
     monkeypatch.undo()
     killed_after(0, monkeypatch, checkpoint, folder)
     monkeypatch.undo()
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), folder), whole)
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "whole")
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), folder), whole)
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_BLOCK", 2)
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "whole")
     synced = []
 
     def full(handle):
@@ -115,27 +115,27 @@ def test_a_full_disk_is_an_error_and_loses_nothing(checkpoint, tmp_path, monkeyp
     with monkeypatch.context() as short:
         short.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            sentence_vectors(TEXTS, str(checkpoint), tmp_path / "full")
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "full"), whole)
+            sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "full")
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "full"), whole)
 
 
 def test_two_do_not_embed_into_one_folder(checkpoint, tmp_path):
     with locked(tmp_path), pytest.raises(BusyError, match=r"another training is writing to .*; wait for it"):
-        sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+        sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
 
 
 def test_another_model_under_the_same_name_is_not_mixed_in(checkpoint, tmp_path, monkeypatch):
-    """A killed embedding goes on only with as many numbers a vector as it began with."""
+    """A killed embedding goes on only with as many numbers an embedding as it began with."""
     killed_after(1, monkeypatch, checkpoint, tmp_path / "killed")
     wide = write_checkpoint(tmp_path / "wide", width=48)
     name = digest(TEXTS, str(wide))
     for file in (tmp_path / "killed").glob("[!.]*"):
         file.rename(file.with_stem(name))
-    assert sentence_vectors(TEXTS, str(wide), tmp_path / "killed").shape == (5, 48)
+    assert sentence_embeddings(TEXTS, str(wide), tmp_path / "killed").shape == (5, 48)
 
 
 def test_what_a_kill_left_of_other_vectors_is_removed(checkpoint, tmp_path, monkeypatch, caplog):
-    """Of texts or a model that have changed since; what these vectors can go on from stays, and so do whole ones."""
+    """Of texts or a model that have changed since; what these embeddings can go on from stays, and so do whole ones."""
     caplog.set_level("INFO", logger="wotd_mlx")
     killed_after(1, monkeypatch, checkpoint, tmp_path)
     kept = digest(TEXTS, str(checkpoint))
@@ -145,17 +145,17 @@ def test_what_a_kill_left_of_other_vectors_is_removed(checkpoint, tmp_path, monk
     left = {f"{kept}.part", f"{kept}.json", "1" * 16 + ".npy", "notes.json", ".lock"}
     assert {file.name for file in tmp_path.iterdir()} == left
     assert caplog.text.count("begun and never finished") == 2
-    sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+    sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
     assert embedded == list(TEXTS.texts[2:])
     assert {file.name for file in tmp_path.iterdir()} == {f"{kept}.npy", "1" * 16 + ".npy", "notes.json", ".lock"}
 
 
 def test_a_count_left_beside_whole_vectors_is_removed(checkpoint, tmp_path):
     """By a kill just after the last rename."""
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
     (file,) = tmp_path.glob("*.npy")
     file.with_suffix(".json").write_text('{"rows": 5}')
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path), whole)
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path), whole)
     assert not file.with_suffix(".json").exists()
 
 
@@ -163,17 +163,17 @@ def test_a_count_left_beside_whole_vectors_is_removed(checkpoint, tmp_path):
 @pytest.mark.parametrize("put", [os.mkfifo, lambda file: file.symlink_to("/dev/zero")])
 def test_what_is_no_file_is_not_gone_on_from(checkpoint, tmp_path, monkeypatch, suffix, put):
     monkeypatch.setattr(store, "_BLOCK", 2)
-    whole = sentence_vectors(TEXTS, str(checkpoint), tmp_path / "whole")
+    whole = sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "whole")
     killed_after(1, monkeypatch, checkpoint, tmp_path / "killed")
     file = (tmp_path / "killed" / digest(TEXTS, str(checkpoint))).with_suffix(suffix)
     file.unlink()
     put(file)
-    np.testing.assert_array_equal(sentence_vectors(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
+    np.testing.assert_array_equal(sentence_embeddings(TEXTS, str(checkpoint), tmp_path / "killed"), whole)
     assert [file.suffix for file in (tmp_path / "killed").glob("[!.]*")] == [".npy"]
 
 
 def test_vectors_of_other_numbers_are_others(tmp_path):
-    """A training on vectors that were made again under the same name must not be gone on with."""
+    """A training on embeddings that were made again under the same name must not be gone on with."""
     file = tmp_path / "x.npy"
     np.save(file, unit())
     first = digest(TEXTS, str(file))
@@ -185,10 +185,10 @@ def test_vectors_of_other_numbers_are_others(tmp_path):
 def test_vectors_of_a_folder_whose_weights_changed_are_others(checkpoint, tmp_path):
     folder = write_checkpoint(tmp_path / "model", width=32)
     first = digest(TEXTS, str(folder))
-    sentence_vectors(TEXTS, str(folder), tmp_path / "out")
+    sentence_embeddings(TEXTS, str(folder), tmp_path / "out")
     write_checkpoint(tmp_path / "model", width=48)
     assert digest(TEXTS, str(folder)) != first
-    assert sentence_vectors(TEXTS, str(folder), tmp_path / "out").shape == (5, 48)
+    assert sentence_embeddings(TEXTS, str(folder), tmp_path / "out").shape == (5, 48)
 
 
 def test_other_texts_or_models_have_other_names():
@@ -210,8 +210,8 @@ def changed(x, row, value):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (changed(unit(), 3, np.nan), r"vector 3 of 5 is not finite \(1 such\); embed it again"),
-        (changed(unit(), slice(1, 3), np.inf), r"vector 1 of 5 is not finite \(2 such\)"),
+        (changed(unit(), 3, np.nan), r"embedding 3 of 5 is not finite \(1 such\); embed it again"),
+        (changed(unit(), slice(1, 3), np.inf), r"embedding 1 of 5 is not finite \(2 such\)"),
         (unit(4), r"holds float32 of shape \(4, 4\); expected float32 of shape \(5, D\)"),
         (unit().astype(np.float64), r"holds float64 of shape \(5, 4\); expected float32"),
         (unit().astype(np.float16), "holds float16"),
@@ -221,20 +221,20 @@ def changed(x, row, value):
         (unit().astype(object), r"can't be read as \.npy"),
         (
             changed(unit(), 2, unit()[2] * 3),
-            r"vector 2 of 5 has length 3, expected 1 \(1 such\); divide",
+            r"embedding 2 of 5 has length 3, expected 1 \(1 such\); divide",
         ),
-        (changed(unit(), 2, 0), r"vector 2 of 5 has length 0, expected 1"),
+        (changed(unit(), 2, 0), r"embedding 2 of 5 has length 0, expected 1"),
     ],
 )
 def test_vectors_that_do_not_fit_are_refused(tmp_path, x, message):
     np.save(tmp_path / "x.npy", x)
     with pytest.raises(WotdError, match=rf"x\.npy.*({message})"):
-        sentence_vectors(TEXTS, str(tmp_path / "x.npy"), tmp_path)
+        sentence_embeddings(TEXTS, str(tmp_path / "x.npy"), tmp_path)
 
 
 def test_a_fault_past_the_first_block_is_named(tmp_path):
     x = changed(unit(9000), 8999, np.nan)
-    with pytest.raises(WotdError, match=r"here: vector 8999 of 9000 is not finite"):
+    with pytest.raises(WotdError, match=r"here: embedding 8999 of 9000 is not finite"):
         check(x, 9000, "here")
     assert check(unit(9000), 9000, "here").shape == (9000, 4)
 
@@ -249,7 +249,7 @@ def npy() -> bytes:
 def test_a_file_of_vectors_that_is_cut_short_is_refused(tmp_path, kept):
     (tmp_path / "x.npy").write_bytes(npy()[:kept])
     with pytest.raises(WotdError, match=r"x\.npy can't be read as \.npy .*; remove it, or embed the sentences again"):
-        sentence_vectors(TEXTS, str(tmp_path / "x.npy"), tmp_path)
+        sentence_embeddings(TEXTS, str(tmp_path / "x.npy"), tmp_path)
 
 
 def with_head(head: bytes, version: bytes = b"\x01\x00") -> bytes:
@@ -275,12 +275,12 @@ def with_head(head: bytes, version: bytes = b"\x01\x00") -> bytes:
 def test_a_head_that_is_no_table_of_numbers_is_one_line(tmp_path, content, recwarn):
     (tmp_path / "x.npy").write_bytes(content)
     with pytest.raises(WotdError, match=r"x\.npy (can't be read as \.npy|holds float64)") as caught:
-        sentence_vectors(TEXTS, str(tmp_path / "x.npy"), tmp_path)
+        sentence_embeddings(TEXTS, str(tmp_path / "x.npy"), tmp_path)
     assert "\n" not in str(caught.value)
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("call", [sentence_vectors, lambda texts, embedding, folder: digest(texts, embedding)])
+@pytest.mark.parametrize("call", [sentence_embeddings, lambda texts, embedding, folder: digest(texts, embedding)])
 def test_vectors_that_are_no_file_are_refused(tmp_path, call):
     file = tmp_path / "x.npy"
     for make, what in ((lambda file: None, "no file"), (Path.mkdir, "is a folder"), (os.mkfifo, "is a pipe")):
@@ -300,15 +300,15 @@ def test_a_damaged_head_is_refused_or_harmless(place, value):
         file = Path(folder) / "x.npy"
         file.write_bytes(content)
         try:
-            found = sentence_vectors(TEXTS, str(file), Path(folder))
+            found = sentence_embeddings(TEXTS, str(file), Path(folder))
         except WotdError:
             return
         assert found.shape == (5, 4)
 
 
 def test_a_cached_file_that_is_damaged_is_named(checkpoint, tmp_path):
-    sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+    sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
     (file,) = tmp_path.glob("*.npy")
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(WotdError, match=rf"{file.name} can't be read as \.npy"):
-        sentence_vectors(TEXTS, str(checkpoint), tmp_path)
+        sentence_embeddings(TEXTS, str(checkpoint), tmp_path)

@@ -1,4 +1,4 @@
-"""The vectors of the sentences: embedded once, kept in a file beside the models, mapped into memory when used."""
+"""The embeddings of the sentences: embedded once, kept in a file beside the models, mapped into memory when used."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.config.ranges import Natural
 from wotd_mlx.io.files import open_file
 from wotd_mlx.io.json import read_json, write_json
@@ -25,7 +25,7 @@ from wotd_mlx.schemas import WotdError
 
 log = logging.getLogger("wotd_mlx")
 
-Vectors = NDArray[np.float32]
+
 _BLOCK = 1024
 """Sentences embedded between two savings."""
 _NPY, _PART, _REACHED = ".npy", ".part", ".json"
@@ -33,16 +33,16 @@ _LEFT = re.compile(r"[0-9a-f]{16}\.(part|json)")
 _HINT = "give a .npy file of shape (sentences, D)"
 
 
-def sentence_vectors(sentences: Sentences, embedding: str, folder: Path) -> Vectors:
+def sentence_embeddings(sentences: Sentences, embedding: str, folder: Path) -> Embeddings:
     """(N, D) unit vectors, mapped from ``folder``; embedded there first if need be, from where a killed run stopped.
 
     Args:
-        embedding: an embedding model, or a ``.npy`` file with the vectors.
+        embedding: an embedding model, or a ``.npy`` file with the embeddings.
 
     Raises:
         MissingError: no such file.
         BusyError: another process embeds into the folder.
-        WotdError: the file has another number of rows, or a vector that isn't finite or isn't of length 1.
+        WotdError: the file has another number of rows, or an embedding that isn't finite or isn't of length 1.
     """
     if embedding.endswith(_NPY):
         whole = Path(embedding)
@@ -58,12 +58,12 @@ def sentence_vectors(sentences: Sentences, embedding: str, folder: Path) -> Vect
 
 
 def digest(sentences: Sentences, embedding: str) -> str:
-    """What tells one set of vectors from another: the sentences in their order, and what embeds them.
+    """What tells one set of embeddings from another: the sentences in their order, and what embeds them.
 
     That is a published model's name, or what a file or folder of the user's holds.
 
     Raises:
-        MissingError: the vectors are to come from a file that isn't there.
+        MissingError: the embeddings are to come from a file that isn't there.
     """
     found = hashlib.sha256("\n".join([embedding, *sentences.texts]).encode("utf-8", "replace"))
     own = Path(embedding) if embedding.endswith(_NPY) else Path(embedding, "model.safetensors")
@@ -75,7 +75,7 @@ def digest(sentences: Sentences, embedding: str) -> str:
 
 
 def _sweep(folder: Path, whole: Path) -> None:
-    """Remove what kills left of other vectors than ``whole``: their texts or their model have changed since."""
+    """Remove what kills left of other embeddings than ``whole``: their texts or their model have changed since."""
     for file in folder.iterdir():
         if _LEFT.fullmatch(file.name) and file.stem != whole.stem:
             file.unlink()
@@ -112,13 +112,13 @@ def _embed(sentences: Sentences, embedding: str, whole: Path) -> None:
 
 @dataclass(frozen=True)
 class _Reached:
-    """How many vectors are on the disk for sure."""
+    """How many embeddings are on the disk for sure."""
 
     rows: Natural
 
 
 def _done(part: Path, reached: Path, head: bytes, row: int) -> int:
-    """How many vectors of ``row`` bytes a killed run left to go on with."""
+    """How many embeddings of ``row`` bytes a killed run left to go on with."""
     try:
         done = read_json(reached, _Reached, "").rows
         with open_file(part, "") as file:
@@ -129,7 +129,7 @@ def _done(part: Path, reached: Path, head: bytes, row: int) -> int:
     return done if same and whole and not part.is_symlink() else 0
 
 
-def _map(path: Path) -> Vectors:
+def _map(path: Path) -> Embeddings:
     open_file(path, _HINT).close()
     try:
         # A shape that no file could hold overflows; the error that follows says enough.
@@ -140,7 +140,7 @@ def _map(path: Path) -> Vectors:
         raise WotdError(f"{path} can't be read as .npy ({told}); remove it, or embed the sentences again") from error
 
 
-def check(x: Vectors, rows: int, where: Path | str) -> Vectors:
+def check(x: Embeddings, rows: int, where: Path | str) -> Embeddings:
     """Return x, (N, D) float32 and finite.
 
     Raises:
@@ -151,18 +151,18 @@ def check(x: Vectors, rows: int, where: Path | str) -> Vectors:
     bad = [start + np.flatnonzero(~np.isfinite(x[start : start + 8192]).all(axis=1)) for start in range(0, rows, 8192)]
     wrong = np.concatenate(bad)
     if len(wrong):
-        raise WotdError(f"{where}: vector {wrong[0]} of {rows} is not finite ({len(wrong)} such); embed it again")
+        raise WotdError(f"{where}: embedding {wrong[0]} of {rows} is not finite ({len(wrong)} such); embed it again")
     return x
 
 
-def _unit(x: Vectors, where: Path) -> Vectors:
+def _unit(x: Embeddings, where: Path) -> Embeddings:
     """Return x, (N, D), whose rows have length 1: cosines are taken as products, and nothing would show otherwise."""
     blocks = (x[start : start + 8192] for start in range(0, len(x), 8192))
     lengths = np.concatenate([np.linalg.norm(block.astype(np.float64), axis=1) for block in blocks])
     wrong = np.flatnonzero(np.abs(lengths - 1) > 1e-3)
     if len(wrong):
         raise WotdError(
-            f"{where}: vector {wrong[0]} of {len(x)} has length {lengths[wrong[0]]:.3g}, expected 1 "
+            f"{where}: embedding {wrong[0]} of {len(x)} has length {lengths[wrong[0]]:.3g}, expected 1 "
             f"({len(wrong)} such); divide each by its length"
         )
     return x
