@@ -46,7 +46,7 @@ def mlx_source(job: Job) -> Callable[..., Any]:
     from wotd_mlx.embed.bert import Bert, load_bert
     from wotd_mlx.embed.models import find_model, resolve
     from wotd_mlx.export.targets import VectorEncoder
-    from wotd_mlx.kernels.attention import EXACT
+    from wotd_mlx.kernels.choice import taking
 
     class Text(nn.Module):
         def __init__(self, bert: Bert):
@@ -54,13 +54,14 @@ def mlx_source(job: Job) -> Callable[..., Any]:
             self.bert = bert
 
         def __call__(self, token_ids: mx.array, mask: mx.array) -> dict[str, mx.array]:
-            return {"vector": self.bert(token_ids, mask.astype(mx.float32))}
+            with taking("gpu"):
+                return {"vector": self.bert(token_ids, mask.astype(mx.float32))}
 
     coder = SemanticEncoder.load(job.run)
     if job.target == "fsq":
         return VectorEncoder(coder.model)
     model = find_model(coder.config.embedding)
-    return Text(load_bert(resolve(model), model.pooling, EXACT)[1])
+    return Text(load_bert(resolve(model), model.pooling)[1])
 
 
 def evaluated(fn: Callable[..., Any]) -> Callable[[Inputs], np.ndarray]:

@@ -1,19 +1,15 @@
-"""Where MLX computes: the device, how many of its streams share a CPU's cores, the memory limit."""
+"""Where MLX computes: the device, and the memory limit."""
 
 from __future__ import annotations
 
-import ctypes
 import platform
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from wotd_mlx.kernels.threads import override
 from wotd_mlx.schemas import WotdError
 
 if TYPE_CHECKING:
@@ -29,23 +25,6 @@ def on_cpu() -> bool:
     import mlx.core as mx
 
     return bool(mx.default_device() == mx.Device(mx.cpu))
-
-
-def lanes() -> int:
-    """How many MLX streams may share a batch: one a core where ``kernels.threads.one_blas_thread`` works, or else 1."""
-    if not on_cpu() or override() is None:
-        return 1
-    return max(1, int(ctypes.CDLL(None).openblas_get_num_threads()))
-
-
-def jit_available() -> bool:
-    """Whether ``mx.compile`` fuses here: always on a GPU; on a CPU MLX calls the system's C++ compiler."""
-    return not on_cpu() or sys.platform == "darwin" or _has_compiler()
-
-
-@cache
-def _has_compiler() -> bool:
-    return shutil.which("g++") is not None
 
 
 def select_device(name: str = "auto") -> mx.Device:

@@ -11,14 +11,16 @@ import mlx.core as mx
 
 from wotd_mlx import backend, kernels
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
-from wotd_mlx.kernels import threads
+from wotd_mlx.kernels import choice, threads
+from wotd_mlx.kernels.compile import jit_available
 from wotd_mlx.schemas import WotdError
 
 
 def status() -> dict[str, Any]:
     """Versions, device, BLAS, threads, memory limit, and where the default embedding's weights are (no download).
 
-    ``kernels`` tells whether MLX was made fast on this CPU, or why not; ``openblas`` and ``threads_library`` by what.
+    ``path`` is the one that code takes, as :mod:`wotd_mlx.kernels.choice` tells; ``kernels`` tells whether MLX was made
+    fast on this CPU, or why not; ``openblas`` and ``threads_library`` by what.
     """
     try:
         weights: str | None = str(resolve(find_model(DEFAULT_MODEL), download=False))
@@ -32,13 +34,14 @@ def status() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": backend.device_name(),
         "kind": "cpu" if backend.on_cpu() else "metal" if mx.metal.is_available() else "cuda",
+        "path": choice.path(),
         "kernels": enabled.state,
         "blas": enabled.blas,
         "blas_threads": threads.blas_threads(),
         "openblas": enabled.openblas,
         "threads_library": enabled.threads,
         "cores": os.cpu_count(),
-        "jit": backend.jit_available(),
+        "jit": jit_available(),
         "memory_limit": backend.memory_limit(),
         "embedding": DEFAULT_MODEL,
         "embedding_weights": weights,

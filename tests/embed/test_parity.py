@@ -13,7 +13,7 @@ from tests.tolerances import close
 from wotd_mlx.embed.bert import load_bert
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
-from wotd_mlx.kernels.attention import EXACT
+from wotd_mlx.kernels.choice import taking
 from wotd_mlx.schemas import WotdError
 
 pytestmark = pytest.mark.parity
@@ -92,8 +92,8 @@ def test_tokens_match_sentence_transformers(theirs):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("forms", [None, EXACT], ids=["fastest", "exact"])
-def test_random_weights_match_transformers(checkpoint, pooling, forms):
+@pytest.mark.parametrize("path", ["cpu", "gpu"])
+def test_random_weights_match_transformers(checkpoint, pooling, path):
     transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
     bert = transformers.BertModel.from_pretrained(checkpoint, add_pooling_layer=False).eval()
     rng = np.random.default_rng(0)
@@ -104,8 +104,9 @@ def test_random_weights_match_transformers(checkpoint, pooling, forms):
     real = torch.from_numpy(mask)[..., None]
     pooled = hidden[:, 0] if pooling == "cls" else (hidden * real).sum(1) / real.sum(1)
     want = torch.nn.functional.normalize(pooled).numpy()
-    _, ours = load_bert(checkpoint, pooling, forms)
-    close(ours(mx.array(ids), mx.array(mask.astype(np.float32))), want, "torch")
+    _, ours = load_bert(checkpoint, pooling)
+    with taking(path):
+        close(ours(mx.array(ids), mx.array(mask.astype(np.float32))), want, "torch")
 
 
 def test_torch_beside_us_keeps_its_threads():
@@ -129,7 +130,7 @@ def test_the_gradient_matches_transformers(checkpoint, pooling):
     weights = torch.from_numpy(mask)[..., None]
     pooled = hidden[:, 0] if pooling == "cls" else (hidden * weights).sum(1) / weights.sum(1)
     (torch.nn.functional.normalize(pooled, dim=1) * torch.from_numpy(target)).sum().backward()
-    _, ours = load_bert(checkpoint, pooling, EXACT)
+    _, ours = load_bert(checkpoint, pooling)
 
     def loss(table: mx.array) -> mx.array:
         ours.words.weight = table

@@ -1,4 +1,4 @@
-"""The fast activations: values and derivatives against float64, where they are taken, and where MLX's own are."""
+"""The activations: values and derivatives of both forms against float64, and when which is taken."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.kernels.activations import EXACT, FAST, QUOTIENTS, TRAINED, Activations, choose
+from wotd_mlx.kernels import activations, compile
+from wotd_mlx.kernels.choice import taking
 from wotd_mlx.lvm import build, preset
 
 FAR = [-1e6, -3e4, -300, 0, 1e-8, 300, 3e4, 1e6]
 X = np.concatenate([np.linspace(-40, 40, 80_001), FAR]).astype(np.float32)
-NAMES = Activations._fields
+NAMES = ["tanh", "sigmoid", "silu", "gelu", "tanh_gelu"]
 # x³ in GPT-2's form of MLX's own is beyond float32 farther out.
 NEAR = np.abs(X) < 1e5
 
@@ -50,79 +51,78 @@ SLOPE = {
 }
 
 
-@pytest.mark.parametrize("forms", [QUOTIENTS, FAST, TRAINED, EXACT], ids=["plain", "fast", "trained", "exact"])
+def found(name, x):
+    return getattr(activations, name)(x)
+
+
+@pytest.fixture(params=["compiled", "uncompiled", "gpu"])
+def form(request, monkeypatch):
+    """The fast form, the same without a compiler, and MLX's own."""
+    if request.param == "uncompiled":
+        monkeypatch.setattr(compile, "jit_available", lambda: False)
+    with taking("gpu" if request.param == "gpu" else "cpu"):
+        yield
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_its_function(name, forms):
+def test_each_is_its_function(name):
     x = X[NEAR]
     # What grows with x loses digits with it.
     size = 1 if name in ("tanh", "sigmoid") else 1 + np.abs(x)
-    close(np.array(getattr(forms, name)(mx.array(x))) / size, TRUE[name](x.astype(np.float64)) / size, "functions")
+    close(np.array(found(name, mx.array(x))) / size, TRUE[name](x.astype(np.float64)) / size, "functions")
 
 
 def test_small_numbers_keep_their_digits_in_silu():
     """Norms follow it, which make small numbers large."""
     x = np.geomspace(1e-8, 0.1, 300, dtype=np.float32) * np.array([[-1], [1]], np.float32)
-    close(np.array(FAST.silu(mx.array(x))) / x, sigmoid(x.astype(np.float64)), "functions")
+    close(np.array(activations.silu(mx.array(x))) / x, sigmoid(x.astype(np.float64)), "functions")
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_its_derivative_is_the_functions(name, compiled):
     def slope(x, dy):
-        return mx.vjp(getattr(TRAINED, name), [x], [dy])[1][0]
+        return mx.vjp(lambda x: found(name, x), [x], [dy])[1][0]
 
     got = (mx.compile(slope) if compiled else slope)(mx.array(X), mx.full(X.shape, 0.5))
     close(got, 0.5 * SLOPE[name](X.astype(np.float64)), "functions")
 
 
 def test_tanh_is_odd_and_stays_within_one():
-    y = np.array(FAST.tanh(mx.array(X)))
-    np.testing.assert_array_equal(np.array(FAST.tanh(mx.array(-X))), -y)
+    y = np.array(activations.tanh(mx.array(X)))
+    np.testing.assert_array_equal(np.array(activations.tanh(mx.array(-X))), -y)
     assert np.abs(y).max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_another_thread_gets_the_same(name):
-    x, found = mx.array(X), []
-    want = np.array(getattr(FAST, name)(x))
+def test_other_threads_and_streams_get_the_same(name):
+    results = []
+    want = np.array(found(name, mx.array(X)))
 
     def work():
-        with mx.stream(mx.new_stream(mx.default_device())):
-            found.append(np.array(getattr(FAST, name)(mx.array(X))))
+        for stream in [mx.new_stream(mx.default_device()) for _ in range(2)] * 2:
+            with mx.stream(stream):
+                results.append(np.array(found(name, mx.array(X))))
 
     for thread in [threading.Thread(target=work) for _ in range(2)]:
         thread.start()
         thread.join()
-    assert len(found) == 2
-    for got in found:
+    assert len(results) == 8
+    for got in results:
         close(got, want, "exact")
 
 
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])
-@pytest.mark.parametrize("forms", [FAST, TRAINED], ids=["fast", "trained"])
 @pytest.mark.parametrize("name", NAMES)
-def test_other_types_get_mlxs_own(name, forms, dtype):
+def test_other_types_get_mlxs_own(name, dtype):
     x = mx.array(X[:80_001:97]).astype(dtype)
-    for of in (lambda f: f(x), lambda f: mx.grad(lambda x: f(x).sum())(x)):
-        got, want = of(getattr(forms, name)), of(getattr(EXACT, name))
+    for of in (lambda: found(name, x), lambda: mx.grad(lambda x: found(name, x).sum())(x)):
+        got = of()
+        with taking("gpu"):
+            want = of()
         assert got.dtype == dtype
         close(got.astype(mx.float32), want.astype(mx.float32), "exact")
-
-
-def test_choice():
-    assert choose(exact=True, training=False) is choose(exact=True, training=True) is EXACT
-    assert choose(exact=False, training=False) is FAST
-    assert choose(exact=False, training=True) is TRAINED
-    assert EXACT.tanh is mx.tanh
-
-
-def test_a_predictor_computes_with_what_it_is_told():
-    model = build("gru", preset("gru", "tiny", dims=8, width=8))
-    assert model.act is TRAINED
-    assert model.eval().act is FAST
-    model.exact = True
-    assert model.act is model.train().act is EXACT
-    assert not build("gru", preset("gru", "tiny", dims=8, width=8)).exact
 
 
 def test_a_layer_computed_again_on_the_way_back_gets_them_too():

@@ -132,10 +132,10 @@ assert not started, started
 assert found["kernels"].startswith("off: WOTD_MLX_KERNELS is 0"), found
 assert [found[key] for key in ("blas", "openblas", "threads_library", "blas_threads")] == ["MLX's own"] + [None] * 3
 mx.set_default_device(mx.cpu)
-from wotd_mlx import backend
+from wotd_mlx.kernels import choice
 from wotd_mlx.kernels import threads
 with threads.one_blas_thread():
-    print(backend.lanes(), (mx.full((3, 4), 2.0) @ mx.full((4, 5), 3.0)).tolist() == [[24.0] * 5] * 3)
+    print(choice.lanes(), (mx.full((3, 4), 2.0) @ mx.full((4, 5), 3.0)).tolist() == [[24.0] * 5] * 3)
 """
     assert python(code, WOTD_MLX_KERNELS="0", XDG_CACHE_HOME=str(tmp_path)) == "1 True"
     assert list(tmp_path.iterdir()) == []
@@ -190,11 +190,11 @@ print(kernels.enable().state, dict(os.environ) == before)
 
 
 LANES = """
-from wotd_mlx import backend
+from wotd_mlx.kernels import choice
 from wotd_mlx.kernels import threads
 import mlx.core as mx
 mx.set_default_device(mx.cpu)
-with threads.one_blas_thread(): print(backend.lanes(), threads.blas_threads())
+with threads.one_blas_thread(): print(choice.lanes(), threads.blas_threads())
 """
 
 

@@ -11,6 +11,7 @@ from mlx_lm.models import activations, gemma3_text, llama, olmo2, phi3
 
 from tests.language.conftest import SHAPE
 from tests.tolerances import close
+from wotd_mlx.kernels.choice import taking
 from wotd_mlx.kernels.swiglu import fast_swiglu
 
 
@@ -66,9 +67,9 @@ def test_swiglu_is_mlx_lms_again_after_an_error():
     assert "Sigmoid" in primitives(model)
 
 
-def test_other_gates_and_whoever_doesnt_want_it_stay_as_they_are():
+def test_other_gates_and_other_paths_stay_as_they_are():
     model = small()
-    with fast_swiglu(model, wanted=False):
+    with taking("gpu"), fast_swiglu(model):
         assert "Sigmoid" in primitives(model)
     other = gemma3_text.Model(gemma3_text.ModelArgs(model_type="gemma3_text", num_hidden_layers=1, vocab_size=64))
     kinds = [type(module) for module in other.modules()]

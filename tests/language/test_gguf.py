@@ -18,7 +18,7 @@ from mlx_lm.models.rope_utils import Llama3RoPE
 from tests.language.conftest import SHAPE
 from tests.language.gguf_files import File, gguf_file, llama_metadata, llama_tensors, text, write_gguf
 from tests.tolerances import close
-from wotd_mlx import backend
+from wotd_mlx.kernels import choice
 from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.gguf import _mlx_name, load_gguf, read_header, read_tokenizer
 from wotd_mlx.schemas import WotdError
@@ -69,7 +69,7 @@ def test_a_cpu_dequantises_and_a_gpu_does_not(
     file = tmp_path / "tiny.gguf"
     write_gguf(file, llama_metadata(tiny_folder), llama_tensors(tiny_language, "Q8_0"))
     for on_cpu, types in ((True, {mx.float32}), (False, {mx.uint32, mx.float16})):
-        monkeypatch.setattr(backend, "on_cpu", lambda here=on_cpu: here)
+        monkeypatch.setattr(choice, "on_cpu", lambda here=on_cpu: here)
         model, _ = load_gguf(file)
         assert {value.dtype for _, value in tree_flatten(model.parameters())} == types
 

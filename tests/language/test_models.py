@@ -20,6 +20,7 @@ from tests.language.test_gguf import llama_metadata, llama_tensors, write_gguf
 from tests.tolerances import close
 from wotd_mlx import backend
 from wotd_mlx.io import weights
+from wotd_mlx.kernels import choice
 from wotd_mlx.language import models
 from wotd_mlx.language.chat import LoadedModel, chat, end_token
 from wotd_mlx.language.models import DEFAULT, MODELS, SMALL, load_language
@@ -80,7 +81,7 @@ def test_a_cpu_dequantises_a_folder_that_fits(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored = quantised_folder(folder)
-    monkeypatch.setattr(backend, "on_cpu", lambda: True)
+    monkeypatch.setattr(choice, "on_cpu", lambda: True)
     model = load_language(str(folder)).model
     flat: Any = dict(tree_flatten(model.parameters()))
     assert {value.dtype for value in flat.values()} == {mx.float32}
@@ -98,7 +99,7 @@ def test_a_cpu_dequantises_a_folder_that_fits(
 
 def test_a_gpu_keeps_a_folder_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored: Any = dict(tree_flatten(quantised_folder(folder).parameters()))
-    monkeypatch.setattr(backend, "on_cpu", lambda: False)
+    monkeypatch.setattr(choice, "on_cpu", lambda: False)
     model = load_language(str(folder)).model
     flat: Any = dict(tree_flatten(model.parameters()))
     assert {name: value.dtype for name, value in flat.items()} == {name: value.dtype for name, value in stored.items()}
@@ -208,7 +209,7 @@ def test_the_hub_is_asked_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_auto_on_a_cpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(backend, "on_cpu", lambda: True)
+    monkeypatch.setattr(choice, "on_cpu", lambda: True)
     monkeypatch.setattr(models, "find_weights", lambda source, download: tiny_folder)
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         assert load_language().name == SMALL.id
@@ -216,7 +217,7 @@ def test_auto_on_a_cpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplo
 
 
 def test_auto_on_a_gpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "on_cpu", lambda: False)
+    monkeypatch.setattr(choice, "on_cpu", lambda: False)
     asked = asked_of(monkeypatch, tiny_folder)
     assert load_language().name == DEFAULT.id
     assert asked == [(DEFAULT.id, True)]
@@ -226,7 +227,7 @@ def test_auto_on_a_gpu(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_auto_on_a_gpu_without_the_hub(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(backend, "on_cpu", lambda: False)
+    monkeypatch.setattr(choice, "on_cpu", lambda: False)
     monkeypatch.setattr(weights, "_package", lambda source: tiny_folder if source.package else None)
     with caplog.at_level(logging.INFO, "wotd_mlx"):
         assert load_language().name == SMALL.id
@@ -240,7 +241,7 @@ def test_auto_on_a_gpu_without_the_hub(
 
 def test_a_damaged_default_is_not_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there and broken is an error, not a reason for the small one."""
-    monkeypatch.setattr(backend, "on_cpu", lambda: False)
+    monkeypatch.setattr(choice, "on_cpu", lambda: False)
     asked_of(monkeypatch, folder)
     _index("[")(folder)
     with pytest.raises(WotdError, match=r"index\.json: not JSON"):

@@ -1,4 +1,4 @@
-"""The LSTM and the GRU, which share their mathematics' promises: gradients by hand, memory, one graph to export."""
+"""The LSTM and the GRU, which share what their mathematics promises: memory, and dropout between layers."""
 
 from __future__ import annotations
 
@@ -23,37 +23,6 @@ def model(request):
 
 def vectors(batch: int, length: int) -> mx.array:
     return mx.random.normal((batch, length, DIMS), key=mx.random.key(1))
-
-
-def test_gradients_by_hand_are_those_of_differentiation(model):
-    """Training takes backpropagation written by hand, evaluation MLX's own, through outputs and states alike."""
-    x, weight = vectors(3, 11), mx.random.normal((3, 11, DIMS), key=mx.random.key(2))
-    _, state = model(vectors(3, 4))
-
-    def loss(parameters, x, state):
-        model.update(parameters)
-        y, after = model(x, state)
-        return (y * weight).mean() + sum((a**2).mean() for _, a in tree_flatten(after))
-
-    gradient = mx.grad(loss, argnums=(0, 1, 2))
-    parameters = tree_map(mx.array, model.trainable_parameters())
-    found = {}
-    for mode in ("train", "eval"):
-        getattr(model, mode)()
-        model.exact = mode == "eval"
-        found[mode] = dict(tree_flatten(gradient(parameters, x, state)))
-        model.update(parameters)
-    assert found["train"].keys() == found["eval"].keys()
-    for name, want in found["eval"].items():
-        close(found["train"][name], want, "reference")
-
-
-def test_the_fast_form_is_the_exact_one(model):
-    x = 3 * vectors(2, 40)
-    model.eval()
-    quick, _ = model(x)
-    model.exact = True
-    close(quick, model(x)[0], "forms")
 
 
 def test_dropout_acts_between_layers_alone(model):

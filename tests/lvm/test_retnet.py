@@ -43,7 +43,7 @@ def test_only_distances_count(model):
     places = {n: retnet.tables(CFG, n) for n in (9, 128, 309 % 128)}
     x = mx.random.normal((1, 9, CFG.width), key=mx.random.key(2))
     late = mx.concatenate([mx.zeros((1, 300, CFG.width)), x], axis=1)
-    close(layer(late, None, places, model.act)[0][:, 300:], layer(x, None, places, model.act)[0], "forms")
+    close(layer(late, None, places)[0][:, 300:], layer(x, None, places)[0], "forms")
 
 
 def test_each_head_forgets_at_its_own_pace():

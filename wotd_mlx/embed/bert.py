@@ -15,7 +15,8 @@ from wotd_mlx.config.ranges import Count, Positive, check
 from wotd_mlx.io.json import read_json
 from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.io.safetensors import check_finite, read_arrays
-from wotd_mlx.kernels.attention import Forms, fastest
+from wotd_mlx.kernels.activations import gelu
+from wotd_mlx.kernels.attention import attention
 from wotd_mlx.schemas import WotdError
 
 POOLINGS = ("mean", "cls")
@@ -94,21 +95,21 @@ class Layer(nn.Module):
         self.down = Dense(cfg.intermediate_size, cfg.hidden_size)
         self.norm2 = nn.LayerNorm(cfg.hidden_size, cfg.layer_norm_eps)
 
-    def __call__(self, x: mx.array, groups: Sequence[Group], forms: Forms) -> mx.array:
+    def __call__(self, x: mx.array, groups: Sequence[Group]) -> mx.array:
         parts = _split(self.qkv(x), groups)
-        mixed = [self.mix(qkv, group, forms) for qkv, group in zip(parts, groups, strict=True)]
+        mixed = [self.mix(qkv, group) for qkv, group in zip(parts, groups, strict=True)]
         x = self.norm1(x + self.out(_join(mixed)))
-        out: mx.array = self.norm2(x + self.down(forms.gelu(self.up(x))))
+        out: mx.array = self.norm2(x + self.down(gelu(self.up(x))))
         return out
 
-    def mix(self, qkv: mx.array, group: Group, forms: Forms) -> mx.array:
+    def mix(self, qkv: mx.array, group: Group) -> mx.array:
         """Attention inside one group: qkv (B*L, 3*D) -> (B*L, D)."""
         B, L = group.ids.shape
         width = qkv.shape[-1] // 3 // self.heads
         qkv = qkv.reshape(B, L, 3, self.heads, width).transpose(2, 0, 3, 1, 4)
         # A large negative number, not −inf: it survives a row without one real token, and fp16.
         bias = None if group.mask is None else ((1 - group.mask) * -1e4)[:, None, None, :].astype(qkv.dtype)
-        mixed = forms.attention(qkv, width**-0.5, bias)
+        mixed = attention(qkv, width**-0.5, bias)
         return mixed.transpose(0, 2, 1, 3).reshape(B * L, self.heads * width)
 
 
@@ -122,19 +123,17 @@ class Bert(nn.Module):
     Args:
         cfg: the shape, as published.
         pooling: ``mean`` over real tokens, or ``cls``, the first token.
-        forms: ``EXACT`` for export; by default what the default device runs fastest.
     Shape:
         ids (B, L) int32, mask (B, L) 1 where a token is real, or None where all are -> (B, D) float32.
     Reference:
         Devlin et al. 2018, arXiv 1810.04805; pooling as in Reimers & Gurevych 2019, arXiv 1908.10084.
     """
 
-    def __init__(self, cfg: BertConfig, pooling: str = "mean", forms: Forms | None = None):
+    def __init__(self, cfg: BertConfig, pooling: str = "mean"):
         super().__init__()
         if pooling not in POOLINGS:
             raise WotdError(f"pooling {pooling!r} is unknown; expected one of {', '.join(POOLINGS)}")
         self.pooling = pooling
-        self.forms = forms or fastest()
         self.words = nn.Embedding(cfg.vocab_size, cfg.hidden_size)
         # Position and (constant) segment embedding in one table: both are added to every token.
         self.positions = mx.zeros((cfg.max_position_embeddings, cfg.hidden_size))
@@ -157,7 +156,7 @@ class Bert(nn.Module):
         x = _join([(self.words(g.ids) + self.positions[: g.ids.shape[1]]).reshape(-1, D) for g in groups])
         x = self.norm(x)
         for layer in self.layers:
-            x = layer(x, groups, self.forms)
+            x = layer(x, groups)
             yield x
         parts = zip(_split(x, groups), groups, strict=True)
         pooled = _join([self.pool(part.reshape(*g.ids.shape, D), g.mask) for part, g in parts])
@@ -182,7 +181,7 @@ def _join(parts: list[mx.array]) -> mx.array:
     return parts[0] if len(parts) == 1 else mx.concatenate(parts)
 
 
-def load_bert(folder: Path, pooling: str, forms: Forms | None = None) -> tuple[BertConfig, Bert]:
+def load_bert(folder: Path, pooling: str) -> tuple[BertConfig, Bert]:
     """Build a :class:`Bert` from ``config.json`` and ``model.safetensors`` as published on the Hugging Face hub.
 
     Raises:
@@ -193,7 +192,7 @@ def load_bert(folder: Path, pooling: str, forms: Forms | None = None) -> tuple[B
     loaded = read_arrays(file, HINT).arrays
     check_finite(loaded, file, HINT)
     published = {name.removeprefix("bert."): value for name, value in loaded.items()}
-    model = Bert(cfg, pooling, forms)
+    model = Bert(cfg, pooling)
     try:
         weights = _rename(published, cfg)
         model.load_weights([(name, value.astype(mx.float32)) for name, value in weights.items()])

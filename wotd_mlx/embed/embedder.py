@@ -15,10 +15,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from wotd_mlx.arrays import Embeddings
-from wotd_mlx.backend import lanes, on_cpu
 from wotd_mlx.embed.bert import Group, load_bert
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.models import DEFAULT_MODEL, MODELS, find_model, resolve
+from wotd_mlx.kernels.choice import cpu_path, lanes
 from wotd_mlx.kernels.threads import one_blas_thread
 from wotd_mlx.schemas import WotdError
 
@@ -98,14 +98,14 @@ class BertEmbedder:
         model = find_model(embedding)
         folder = resolve(model, download=download)
         self.id, self.dims, self.cache = model.id, model.dims, cache
-        self.tokens = tokens or (_CPU_TOKENS if on_cpu() else _GPU_TOKENS)
+        self.tokens = tokens or (_CPU_TOKENS if cpu_path() else _GPU_TOKENS)
         cfg, self.bert = load_bert(folder, model.pooling)
         if cfg.hidden_size != model.dims:
             raise WotdError(f"{folder} is {cfg.hidden_size} wide; {model.id} should be {model.dims}")
         self.max_tokens = min(model.max_tokens, cfg.max_position_embeddings)
         self.tokenizer = _load_tokenizer(folder, self.max_tokens)
         # A GPU wants few shapes: lengths are padded up to a multiple of this. A CPU wants no padding at all.
-        self.multiple = 1 if on_cpu() else 8
+        self.multiple = 1 if cpu_path() else 8
         # A published model never changes under its id; a folder's contents may.
         changed = (folder / "model.safetensors").stat().st_mtime_ns
         self._key = model.id if model.id in MODELS else f"{folder.resolve()}@{changed}"

@@ -1,4 +1,4 @@
-"""What is there only because MLX's CPU build for Linux is slow: a BLAS, malloc's settings, one count of threads.
+"""What is there only because MLX's CPU build is slow: a BLAS, malloc's settings, threads, vector loops for functions.
 
 That build bundles the reference BLAS, in which a 1024³ matmul takes 350 ms; faiss-cpu's wheel carries OpenBLAS, in
 which it takes 10. Whichever library is in the process's global namespace when MLX loads answers MLX's calls, so
@@ -14,7 +14,8 @@ from functools import cache
 from typing import NamedTuple
 
 VARIABLE = "WOTD_MLX_KERNELS"
-"""Set to 0, nothing of this is done; MLX works as it does by itself."""
+"""Set to 0, no library is loaded and malloc left alone; set to gpu, code takes the GPU's path on a CPU too, as
+:mod:`wotd_mlx.kernels.choice` tells, so that tests can run it."""
 
 
 class Kernels(NamedTuple):

@@ -1,7 +1,7 @@
-r"""tanh, sigmoid, SiLU and two GELUs in the form that a device runs fastest: MLX's own, or on a CPU quotients.
+r"""tanh, sigmoid, SiLU and two GELUs, any shape to the same: MLX's own, or on a CPU quotients of polynomials.
 
 MLX's CPU kernels call the scalar ``exp``, ``erf`` and ``tanh``, 12 to 26 ns a number and more than all matrix products
-of a small model. A quotient of polynomials in one vector loop takes about 1, and so does one for the derivative:
+of a small model. A quotient in one vector loop takes about 1, and so does one for the derivative:
 
 .. math::
     \tanh x \approx f(c), \quad \sigma(x) \approx \tfrac12 + f(c), \quad
@@ -22,23 +22,10 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.backend import on_cpu
+from wotd_mlx.kernels.choice import either
 from wotd_mlx.kernels.compile import compiled
 
 Function = Callable[[mx.array], mx.array]
-
-
-class Activations(NamedTuple):
-    """Elementwise functions, any shape -> the same."""
-
-    tanh: Function
-    sigmoid: Function
-    silu: Function
-    """x σ(x)."""
-    gelu: Function
-    """x Φ(x), Φ the normal distribution (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
-    tanh_gelu: Function
-    """½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), GPT-2's form (there in section 2)."""
 
 
 class Quotient(NamedTuple):
@@ -164,48 +151,35 @@ def _sigmoid_slope(dy: mx.array, x: mx.array, y: mx.array) -> mx.array:
     return dy * (y - y * y)
 
 
-def exact_silu(x: mx.array) -> mx.array:
-    """x σ(x); MLX's own arrives compiled, and can't be exported."""
+def _plain_silu(x: mx.array) -> mx.array:
+    """MLX's own arrives compiled, and can't be exported."""
     return x * mx.sigmoid(x)
 
 
-def exact_tanh_gelu(x: mx.array) -> mx.array:
-    """GPT-2's GELU by MLX's tanh; MLX's own arrives compiled, and can't be exported."""
+def _plain_tanh_gelu(x: mx.array) -> mx.array:
+    """MLX's own arrives compiled, and can't be exported."""
     return 0.5 * x * (1 + mx.tanh(math.sqrt(2 / math.pi) * (x * (1 + 0.044715 * (x * x)))))
 
 
-EXACT = Activations(mx.tanh, mx.sigmoid, exact_silu, nn.gelu, exact_tanh_gelu)
-QUOTIENTS = Activations(_odd(_TANH), _odd(_SIGMOID, plus=0.5), _silu, _unit(_GELU), _unit(_TANH_GELU))
-_SLOPES = (
-    _tanh_slope,
-    _sigmoid_slope,
-    _slope_of(_SILU_SLOPE),
-    _slope_of(_GELU_SLOPE),
-    _slope_of(_TANH_GELU_SLOPE),
-)
+def _activation(plain: Function, fast: Function, slope: Slope) -> Function:
+    """``fast`` and its derivative for float32 on the CPU's path, and ``plain`` for all else."""
+    slope_in_one_loop = compiled(slope)
+    custom: Any = mx.custom_function(compiled(fast))
+    custom.vjp(lambda primal, cotangent, output: slope_in_one_loop(cotangent, primal, output))
+
+    # The fast one takes all digits of float32, and more than other types need.
+    def for_float32(x: mx.array) -> mx.array:
+        y: mx.array = (custom if x.dtype == mx.float32 else plain)(x)
+        return y
+
+    return either(plain, for_float32)
 
 
-def _for_float32(fast: Function, exact: Function) -> Function:
-    """The fast one takes all digits of float32; other types get the exact one."""
-    return lambda x: fast(x) if x.dtype == mx.float32 else exact(x)
-
-
-def _differentiable(fast: Function, slope: Slope) -> Function:
-    """With a derivative of its own, as a custom function, which MLX can't export."""
-    in_one_loop = compiled(slope)
-    custom: Any = mx.custom_function(fast)
-    custom.vjp(lambda primal, cotangent, output: in_one_loop(cotangent, primal, output))
-    function: Function = custom
-    return function
-
-
-_COMPILED = [compiled(function) for function in QUOTIENTS]
-FAST = Activations(*map(_for_float32, _COMPILED, EXACT))
-TRAINED = Activations(*map(_for_float32, map(_differentiable, _COMPILED, _SLOPES), EXACT))
-
-
-def choose(exact: bool, training: bool) -> Activations:
-    """The functions for the default device; ``exact`` asks for MLX's own, as an export wants them."""
-    if exact or not on_cpu():
-        return EXACT
-    return TRAINED if training else FAST
+tanh = _activation(mx.tanh, _odd(_TANH), _tanh_slope)
+sigmoid = _activation(mx.sigmoid, _odd(_SIGMOID, plus=0.5), _sigmoid_slope)
+silu = _activation(_plain_silu, _silu, _slope_of(_SILU_SLOPE))
+"""x σ(x)."""
+gelu = _activation(nn.gelu, _unit(_GELU), _slope_of(_GELU_SLOPE))
+"""x Φ(x), Φ the normal distribution (Hendrycks & Gimpel 2016, arXiv 1606.08415)."""
+tanh_gelu = _activation(_plain_tanh_gelu, _unit(_TANH_GELU), _slope_of(_TANH_GELU_SLOPE))
+"""½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), GPT-2's form (there in section 2)."""

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import mlx.core as mx
 
-from wotd_mlx.backend import jit_available
+from wotd_mlx.backend import on_cpu
 
 Function = Callable[..., mx.array]
+
+
+def jit_available() -> bool:
+    """Whether ``mx.compile`` fuses here: always on a GPU; on a CPU MLX calls the system's C++ compiler."""
+    return not on_cpu() or sys.platform == "darwin" or _has_compiler()
+
+
+@cache
+def _has_compiler() -> bool:
+    return shutil.which("g++") is not None
 
 
 def compiled(function: Function, any_shape: bool = False) -> Function:

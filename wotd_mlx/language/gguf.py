@@ -12,8 +12,8 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from wotd_mlx import backend
 from wotd_mlx.io.records import line_of
+from wotd_mlx.kernels.choice import cpu_path
 from wotd_mlx.language.gguf_header import SIZES, Header, Tensor, read_header, short
 from wotd_mlx.schemas import WotdError
 
@@ -64,7 +64,7 @@ def load_gguf(path: Path, *, quantised: bool | None = None) -> tuple[nn.Module, 
     header = read_header(path)
     config = llama_config(header)
     tokenizer = read_tokenizer(header)
-    return read_llama(header, config, backend.on_cpu() is False if quantised is None else quantised), tokenizer
+    return read_llama(header, config, not cpu_path() if quantised is None else quantised), tokenizer
 
 
 def llama_config(header: Header) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def read_llama(header: Header, config: dict[str, Any], quantised: bool) -> nn.Mo
     from mlx_lm.models import llama
 
     model = llama.Model(llama.ModelArgs.from_dict(config))
-    around = mx.float32 if backend.on_cpu() else mx.float16
+    around = mx.float32 if cpu_path() else mx.float16
     weights: list[tuple[str, mx.array]] = []
     bits: dict[str, int] = {}
     factors = None

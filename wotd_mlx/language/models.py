@@ -16,6 +16,7 @@ from wotd_mlx.io.json import read_json
 from wotd_mlx.io.records import shown
 from wotd_mlx.io.safetensors import read_metadata
 from wotd_mlx.io.weights import Source, find_weights
+from wotd_mlx.kernels.choice import cpu_path
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.schemas import MissingError, TooLargeError, WotdError
 
@@ -114,7 +115,7 @@ def _source(row: ModelSpec) -> Source:
 
 
 def _auto(download: bool) -> tuple[str, Path]:
-    if backend.on_cpu():
+    if cpu_path():
         log.info("language model auto: %s, small enough for the CPU", SMALL.id)
         return SMALL.id, resolve(SMALL.id)
     try:
@@ -172,8 +173,8 @@ def _keeps(name: str, stored: int, parameters: int, quantised: bool | None) -> b
     limit, full = backend.memory_limit(), 4 * parameters
     keep = quantised
     if keep is None:
-        keep = not backend.on_cpu() or full > limit // 2
-        if keep and backend.on_cpu() and stored < full // 2:
+        keep = not cpu_path() or full > limit // 2
+        if keep and cpu_path() and stored < full // 2:
             log.info("language model %s: kept quantised, since fp32 would take %.1f GB", name, full / backend.GIB)
     if (needed := stored if keep else full) > limit:
         told = f"{needed / backend.GIB:.1f} GB, over the memory limit {limit / backend.GIB:.1f} GB"
@@ -203,7 +204,7 @@ def _load_folder(name: str, folder: Path, quantised: bool | None) -> LoadedModel
     flat: Any = tree_flatten(model.parameters())
     stored = sum(value.nbytes for _, value in flat)
     keep = _keeps(name, stored, get_total_parameters(model), quantised)
-    if backend.on_cpu():
+    if cpu_path():
         # Before dequantising, so that scales aren't rounded to half precision; and half precision itself is slow there.
         model.set_dtype(mx.float32)
     if not keep:

@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Activations
+from wotd_mlx.kernels.activations import tanh_gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.schemas import WotdError
@@ -93,11 +93,11 @@ class Block(nn.Module):
             layer.weight = _DEVIATION * residuals**-0.5 * mx.random.normal(layer.weight.shape)
             layer.bias = mx.zeros(layer.bias.shape)
 
-    def __call__(self, x: mx.array, past: KeysValues | None, act: Activations) -> tuple[mx.array, KeysValues]:
+    def __call__(self, x: mx.array, past: KeysValues | None) -> tuple[mx.array, KeysValues]:
         """Read L places after those of ``past``."""
         mixed, known = self.attention(self.norm1(x), past)
         x = x + self.dropout(mixed)
-        return x + self.dropout(self.down(act.tanh_gelu(self.up(self.norm2(x))))), known
+        return x + self.dropout(self.down(tanh_gelu(self.up(self.norm2(x))))), known
 
 
 class Predictor(base.Predictor):
@@ -136,5 +136,5 @@ class Predictor(base.Predictor):
                 "shorten it, or build the model with a larger `longest`"
             )
         h = self.dropout(self.embed(x) + self.positions[start:end])
-        h, after = self.through_layers(h, state, self.act)
+        h, after = self.through_layers(h, state)
         return self.head(self.norm(h)), after

@@ -15,7 +15,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
+from wotd_mlx.kernels.activations import silu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.rotary import rotate
@@ -100,10 +100,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(cfg.width, narrow, bias=False)
         self.o_proj = nn.Linear(cfg.width, cfg.width, bias=False)
 
-    def __call__(
-        self, x: mx.array, past: KeysValues | None, silu: Function | None = None
-    ) -> tuple[mx.array, KeysValues]:
-        """``silu`` is for the other mixer."""
+    def __call__(self, x: mx.array, past: KeysValues | None) -> tuple[mx.array, KeysValues]:
         cfg = self._cfg
         offset = 0 if past is None else past[0].shape[2]
         queries = split_heads(self.q_proj(x), cfg.heads)
@@ -123,7 +120,7 @@ class GatedMLP(nn.Module):
         self.up_proj = nn.Linear(width, hidden, bias=False)
         self.down_proj = nn.Linear(hidden, width, bias=False)
 
-    def __call__(self, x: mx.array, silu: Function) -> mx.array:
+    def __call__(self, x: mx.array) -> mx.array:
         return self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
 
 
@@ -144,10 +141,10 @@ class HybridLayer(nn.Module):
         self.mlp = GatedMLP(cfg.width, cfg.hidden)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: LayerState | None, silu: Function) -> tuple[mx.array, LayerState]:
-        y, state = self.mixer(self.mixer_norm(x), state, silu)
+    def __call__(self, x: mx.array, state: LayerState | None) -> tuple[mx.array, LayerState]:
+        y, state = self.mixer(self.mixer_norm(x), state)
         x = x + self.dropout(y)
-        return x + self.dropout(self.mlp(self.mlp_norm(x), silu)), state
+        return x + self.dropout(self.mlp(self.mlp_norm(x))), state
 
 
 class Predictor(base.Predictor):
@@ -161,5 +158,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[LayerState] | None = None) -> tuple[mx.array, list[LayerState]]:
-        h, after = self.through_layers(self.embed(x), state, self.act.silu)
+        h, after = self.through_layers(self.embed(x), state)
         return self.head(self.norm(h)), after

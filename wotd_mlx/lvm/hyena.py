@@ -23,7 +23,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
+from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.convolution import convolve
 from wotd_mlx.lvm.parts.short_conv import ShortConv
@@ -136,7 +136,7 @@ class HyenaBlock(nn.Module):
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: HyenaState | None, gelu: Function) -> tuple[mx.array, HyenaState]:
+    def __call__(self, x: mx.array, state: HyenaState | None) -> tuple[mx.array, HyenaState]:
         y, state = self.mixer(self.norm1(x), state)
         x = x + self.dropout(y)
         return x + self.dropout(self.down(gelu(self.up(self.norm2(x))))), state
@@ -153,5 +153,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[HyenaState] | None = None) -> tuple[mx.array, list[HyenaState]]:
-        h, after = self.through_layers(self.embed(x), state, self.act.gelu)
+        h, after = self.through_layers(self.embed(x), state)
         return self.head(self.norm(h)), after

@@ -10,7 +10,6 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts import base, diffusion
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.blocks import Block, Stage
@@ -117,12 +116,10 @@ class DecoderLayer(nn.Module):
         self.feed = SwiGLU(cfg.width, cfg.inner)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(
-        self, h: mx.array, state: KeysValues | None = None, silu: Function | None = None
-    ) -> tuple[mx.array, KeysValues]:
+    def __call__(self, h: mx.array, state: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
         y, state = self.attention(self.attention_norm(h), state)
         h = h + self.dropout(y)
-        return h + self.dropout(self.feed(self.feed_norm(h), silu)), state
+        return h + self.dropout(self.feed(self.feed_norm(h))), state
 
 
 class TwoTower(nn.Module):
@@ -154,7 +151,6 @@ class TwoTower(nn.Module):
         past: list[KeysValues] | None,
         head: nn.Linear,
         noises: mx.array | None = None,
-        silu: Function | None = None,
     ) -> tuple[mx.array, list[KeysValues]]:
         """contexts (B, L, W) -> the vectors after them (B, L, D), and keys and values of all contexts.
 
@@ -169,7 +165,7 @@ class TwoTower(nn.Module):
 
         def predict(x: mx.array, t: int, given: bool) -> mx.array:
             seen, mask = (known, None) if given else (free, mx.ones((1, 1, L, 1), mx.bool_))
-            y: mx.array = head(self.denoiser(x, mx.array([[t]]), seen, mask, silu))
+            y: mx.array = head(self.denoiser(x, mx.array([[t]]), seen, mask))
             return y
 
         y = diffusion.sample(
@@ -252,7 +248,7 @@ class Predictor(base.Predictor):
 
     def contexts(self, x: mx.array, state: list[KeysValues] | None = None) -> tuple[mx.array, list[KeysValues]]:
         """x (B, L, D) -> the decoder's outputs (B, L, W) and what it has read."""
-        h, known = self.through_layers(self.embed(self.normalise(x)), state, self.act.silu)
+        h, known = self.through_layers(self.embed(self.normalise(x)), state)
         return self.norm(h), known
 
     def __call__(self, x: mx.array, state: Any = None, noises: mx.array | None = None) -> tuple[mx.array, Any]:
@@ -265,7 +261,7 @@ class Predictor(base.Predictor):
             return self.denormalise(self.head(h)), state
         read, seen = (None, None) if state is None else state
         h, read = self.contexts(x, read)
-        y, seen = self.tower(h, seen, self.head, noises, self.act.silu)
+        y, seen = self.tower(h, seen, self.head, noises)
         return self.denormalise(y), (read, seen)
 
     def draw(self, x: mx.array, key: mx.array, state: Any = None) -> tuple[mx.array, Any]:

@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
+from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
@@ -150,7 +150,7 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, past: Slots | None, place: int, gelu: Function) -> tuple[mx.array, Slots]:
+    def __call__(self, x: mx.array, past: Slots | None, place: int) -> tuple[mx.array, Slots]:
         """x (B, L, D) -> (B, L, D) and the slots after it."""
         seen, slots = self.attention(self.attention_norm(x), place, past)
         x = x + seen
@@ -195,5 +195,5 @@ class Predictor(base.Predictor):
                 f"linformer got {end} vectors, and reads {self.longest} at most; shorten the context or raise longest"
             )
         h = self.embed(x) + self.position.weight[place:end]
-        h, after = self.through_layers(h, past, place, self.act.gelu)
+        h, after = self.through_layers(h, past, place)
         return self.head(self.norm(h)), (end, after)

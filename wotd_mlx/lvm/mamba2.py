@@ -14,7 +14,6 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
@@ -71,8 +70,8 @@ class Mamba2Block(nn.Module):
         )
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: SSDState | None, silu: Function) -> tuple[mx.array, SSDState]:
-        y, state = self.mixer(self.norm(x), state, silu)
+    def __call__(self, x: mx.array, state: SSDState | None) -> tuple[mx.array, SSDState]:
+        y, state = self.mixer(self.norm(x), state)
         return x + self.dropout(y), state
 
 
@@ -87,5 +86,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[SSDState] | None = None) -> tuple[mx.array, list[SSDState]]:
-        h, after = self.through_layers(self.embed(x), state, self.act.silu)
+        h, after = self.through_layers(self.embed(x), state)
         return self.head(self.norm(h)), after

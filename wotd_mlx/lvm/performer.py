@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function
+from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
@@ -173,7 +173,7 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, sums: mx.array | None, place: int, gelu: Function) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, sums: mx.array | None, place: int) -> tuple[mx.array, mx.array]:
         """x (B, L, D) -> (B, L, D) and the sums after it."""
         seen, sums = self.attention(self.attention_norm(x), place, sums)
         x = x + self.dropout(seen)
@@ -207,5 +207,5 @@ class Predictor(base.Predictor):
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
         place, past = state or (0, None)
-        h, after = self.through_layers(self.embed(x), past, place, self.act.gelu)
+        h, after = self.through_layers(self.embed(x), past, place)
         return self.head(self.norm(h)), (place + x.shape[1], after)

@@ -11,7 +11,7 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Activations
+from wotd_mlx.kernels.activations import gelu, silu
 from wotd_mlx.lvm.parts import base
 
 EPS = 1e-6
@@ -147,9 +147,7 @@ class MultiScaleRetention(nn.Module):
             layer.weight = start(layer.weight, 2**-2.5)
         self.out.weight = start(self.out.weight, 1.0)
 
-    def __call__(
-        self, x: mx.array, state: mx.array | None, places: dict[int, Tables], act: Activations
-    ) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
         B, L, _ = x.shape
         H, chunk = self.cfg.heads, self.cfg.chunk
         queries, keys, values = (part(x).reshape(B, L, H, -1) for part in (self.query, self.key, self.value))
@@ -163,7 +161,7 @@ class MultiScaleRetention(nn.Module):
         assert state is not None
         y = rows[0] if len(rows) == 1 else mx.concatenate(rows, axis=2)
         y = mx.fast.layer_norm(y, None, None, EPS).transpose(0, 2, 1, 3).reshape(B, L, -1)
-        return self.out(act.silu(self.gate(x)) * y), state
+        return self.out(silu(self.gate(x)) * y), state
 
 
 class RetNetLayer(nn.Module):
@@ -178,12 +176,10 @@ class RetNetLayer(nn.Module):
         self.down = nn.Linear(cfg.widen * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(
-        self, x: mx.array, state: mx.array | None, places: dict[int, Tables], act: Activations
-    ) -> tuple[mx.array, mx.array]:
-        y, state = self.retention(self.retention_norm(x), state, places, act)
+    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
+        y, state = self.retention(self.retention_norm(x), state, places)
         x = x + self.dropout(y)
-        return x + self.dropout(self.down(act.gelu(self.up(self.feed_norm(x))))), state
+        return x + self.dropout(self.down(gelu(self.up(self.feed_norm(x))))), state
 
 
 class Predictor(base.Predictor):
@@ -210,5 +206,5 @@ class Predictor(base.Predictor):
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         chunk, L = self.cfg.chunk, x.shape[1]
         places = {length: tables(self.cfg, length) for length in {min(L, chunk), (L - 1) % chunk + 1}}
-        h, after = self.through_layers(self.embed(x), state, places, self.act)
+        h, after = self.through_layers(self.embed(x), state, places)
         return self.head(self.norm(h)), after

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Activations
+from wotd_mlx.kernels.activations import sigmoid, tanh
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.delta_rule import delta_rule
 
@@ -141,7 +141,7 @@ class TimeMix(nn.Module):
         self.norm = HeadNorm(cfg.heads, N, ((1 + layer) / cfg.depth) ** 0.7)
 
     def __call__(
-        self, x: mx.array, first: mx.array | None, state: base.State | None, act: Activations
+        self, x: mx.array, first: mx.array | None, state: base.State | None
     ) -> tuple[mx.array, mx.array, base.State]:
         B, L, W = x.shape
         H, N = self.bonus.shape
@@ -150,13 +150,13 @@ class TimeMix(nn.Module):
         mixed = {name: x + change * share for name, share in self.mix.items()}
 
         r, k, v = self.receptance(mixed["receptance"]), self.key(mixed["key"]), self.value(mixed["value"])
-        fall = act.sigmoid(self.decay.up(act.tanh(self.decay.down(mixed["decay"])))) * -FALL
-        rate = act.sigmoid(self.rate.up(self.rate.down(mixed["rate"])))
-        gate = self.gate.up(act.sigmoid(self.gate.down(mixed["gate"])))
+        fall = sigmoid(self.decay.up(tanh(self.decay.down(mixed["decay"])))) * -FALL
+        rate = sigmoid(self.rate.up(self.rate.down(mixed["rate"])))
+        gate = self.gate.up(sigmoid(self.gate.down(mixed["gate"])))
         if first is None:
             first = v
         else:
-            v = v + (first - v) * act.sigmoid(self.lean.up(self.lean.down(mixed["value"])))
+            v = v + (first - v) * sigmoid(self.lean.up(self.lean.down(mixed["value"])))
 
         removal = (k * self.removal_key).reshape(B, L, H, N)
         removal = removal * mx.rsqrt((removal * removal).sum(axis=-1, keepdims=True) + 1e-12)
@@ -192,10 +192,10 @@ class Block(nn.Module):
         self.dropout = Dropout(cfg.dropout)
 
     def __call__(
-        self, x: mx.array, first: mx.array | None, state: base.State | None, act: Activations
+        self, x: mx.array, first: mx.array | None, state: base.State | None
     ) -> tuple[mx.array, mx.array, base.State]:
         of_time, of_channels = state or (None, None)
-        y, first, of_time = self.time_mix(self.time_norm(x), first, of_time, act)
+        y, first, of_time = self.time_mix(self.time_norm(x), first, of_time)
         x = x + self.dropout(y)
         y, of_channels = self.channel_mix(self.channel_norm(x), of_channels)
         return x + self.dropout(y), first, (of_time, of_channels)
@@ -223,8 +223,8 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
-        x, first, after, act = self.first_norm(self.embed(x)), None, [], self.act
+        x, first, after = self.first_norm(self.embed(x)), None, []
         for layer, before in zip(self.layers, state or [None] * len(self.layers), strict=True):
-            x, first, now = self.through(layer, x, first, before, act)
+            x, first, now = self.through(layer, x, first, before)
             after.append(now)
         return self.head(self.norm(x)), after

@@ -17,7 +17,7 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Activations
+from wotd_mlx.kernels.activations import gelu, sigmoid
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.state_space import StateSpace
 from wotd_mlx.schemas import WotdError
@@ -78,11 +78,11 @@ class S4Block(nn.Module):
         self.down = nn.Linear(cfg.expand * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: mx.array | None, act: Activations) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, state: mx.array | None) -> tuple[mx.array, mx.array]:
         y, state = self.ssm(self.norm1(x), state)
-        kept, gate = mx.split(self.mix(self.dropout(act.gelu(y))), 2, axis=-1)
-        x = x + self.dropout(kept * act.sigmoid(gate))
-        return x + self.dropout(self.down(act.gelu(self.up(self.norm2(x))))), state
+        kept, gate = mx.split(self.mix(self.dropout(gelu(y))), 2, axis=-1)
+        x = x + self.dropout(kept * sigmoid(gate))
+        return x + self.dropout(self.down(gelu(self.up(self.norm2(x))))), state
 
 
 class Predictor(base.Predictor):
@@ -96,5 +96,5 @@ class Predictor(base.Predictor):
         self.head = nn.Linear(cfg.width, cfg.dims)
 
     def __call__(self, x: mx.array, state: list[mx.array] | None = None) -> tuple[mx.array, list[mx.array]]:
-        h, after = self.through_layers(self.embed(x), state, self.act)
+        h, after = self.through_layers(self.embed(x), state)
         return self.head(self.norm(h)), after

@@ -12,15 +12,14 @@ from typing import Annotated, Any
 import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
-from mlx import nn
 from mlx.utils import tree_map, tree_map_with_path
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from wotd_mlx.backend import jit_available, on_cpu
 from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.config.ranges import Count, Natural, Weight
 from wotd_mlx.io.safetensors import named
+from wotd_mlx.kernels.compile import jit_available
 from wotd_mlx.kernels.cross_entropy import cross_entropy
 from wotd_mlx.kernels.swiglu import fast_swiglu
 from wotd_mlx.language.chat import LoadedModel
@@ -99,7 +98,6 @@ class LanguageTrainer:
         self.head = Head(self.model)
         self.shared = self._shared()
         self.compiled = jit_available() if recipe.compile is None else recipe.compile
-        self.quick = self.compiled and on_cpu()
         self._multiple = _COMPILED_MULTIPLE if self.compiled else 1
         self._apply: Callable[..., Any] = self._apply_gradients
         if self.compiled:
@@ -234,7 +232,7 @@ class LanguageTrainer:
         self.model.train()
         total = mx.array(float(rows.weights[numbers].sum()))
         loss, gradients = 0.0, None
-        with checkpointed(self.model, self.checkpointing), fast_swiglu(self.model, self.quick):
+        with checkpointed(self.model, self.checkpointing), fast_swiglu(self.model):
             for start in range(0, len(numbers), self.micro):
                 part = numbers[start : start + self.micro]
                 found, more = self._gradients(self.parameters, self._batch(rows, part), total)
@@ -251,7 +249,7 @@ class LanguageTrainer:
         self.model.eval()
         self.model.update(self.parameters)
         loss = 0.0
-        with fast_swiglu(self.model, self.quick):
+        with fast_swiglu(self.model):
             for numbers in self.valid.in_turn(self.micro):
                 loss += float(self._validation(self.parameters, self._batch(self.valid, numbers), mx.array(1.0)))
         self.model.update(self.parameters)
@@ -289,7 +287,7 @@ class LanguageTrainer:
         .. math:: -\log p(t) - u \sum_{r \in \text{repeats}} \log (1 - p(r))
         """
         logits = self.head.logits(hidden).astype(mx.float32)
-        losses = cross_entropy(logits, targets) if self.quick else nn.losses.cross_entropy(logits, targets)
+        losses = cross_entropy(logits, targets)
         if self.recipe.unlikelihood:
             total = losses + mx.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
             p = mx.exp(mx.take_along_axis(logits, mx.maximum(repeats, 0), axis=-1) - total[:, None])

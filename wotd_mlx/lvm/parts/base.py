@@ -11,7 +11,6 @@ from mlx import nn
 
 from wotd_mlx.dropout import drawn_from
 from wotd_mlx.io.safetensors import named
-from wotd_mlx.kernels.activations import Activations, choose
 
 State = Any
 """A model's memory of what it has read: arrays in lists, tuples or dicts. Never changed in place."""
@@ -48,13 +47,6 @@ class Predictor(nn.Module):
 
     recomputing = False
     """Whether layers give up their activations in training; see :meth:`through`."""
-    exact = False
-    """Whether :attr:`act` is MLX's own even where the CPU has faster forms; an export sets it."""
-
-    @property
-    def act(self) -> Activations:
-        """The activation functions to compute with now, which a call hands to its layers."""
-        return choose(self.exact, self.training)
 
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """x (B, L, D) -> predictions (B, L, D) and the state; place t sees x[:, : t + 1] alone."""

@@ -22,7 +22,7 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import Function, choose
+from wotd_mlx.kernels.activations import silu
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 
@@ -132,7 +132,7 @@ class TimeEmbedding(nn.Module):
         self.outlet = nn.Linear(width, width)
         self._frequencies = mx.array(np.exp(-math.log(10000) * np.arange(frequencies) / frequencies).astype("float32"))
 
-    def __call__(self, t: mx.array, silu: Function) -> mx.array:
+    def __call__(self, t: mx.array) -> mx.array:
         angles = t[..., None].astype(mx.float32) * self._frequencies
         waves = mx.concatenate([mx.cos(angles), mx.sin(angles)], axis=-1)
         y: mx.array = self.outlet(silu(self.inlet(waves)))
@@ -195,13 +195,12 @@ class DenoiserLayer(nn.Module):
         time: mx.array,
         known: KeysValues,
         mask: mx.array | None,
-        silu: Function | None = None,
     ) -> mx.array:
         """time (…, D), the embedded step after its activation; broadcast against h (B, L, D)."""
         branches: list[Callable[[mx.array], mx.array]] = [
             lambda x: self.own_out(self.own_value(x)),
             lambda x: self.attention(x, known, mask),
-            lambda x: self.feed(x, silu),
+            self.feed,
         ]
         changes = mx.split(self.modulation(time), 9, axis=-1)
         for i, branch in enumerate(branches):
@@ -240,7 +239,6 @@ class Denoiser(nn.Module):
         t: mx.array,
         known: list[KeysValues],
         mask: mx.array | None = None,
-        silu: Function | None = None,
     ) -> mx.array:
         """x (B, L, inputs), t broadcast to (B, L) -> (B, L, D).
 
@@ -248,10 +246,9 @@ class Denoiser(nn.Module):
         L − k. A mask (B or 1, 1, L, keys) is True where a vector may look.
         """
         h = self.inlet(x)
-        silu = silu or choose(exact=False, training=self.training).silu
-        time = silu(self.time(t, silu))
+        time = silu(self.time(t))
         for layer, keys_values in zip(self.layers, known, strict=True):
-            h = layer(h, time, keys_values, mask, silu)
+            h = layer(h, time, keys_values, mask)
         y: mx.array = self.norm(h)
         return y
 

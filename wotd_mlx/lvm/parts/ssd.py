@@ -7,7 +7,7 @@ import math
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.kernels.activations import Function
+from wotd_mlx.kernels.activations import silu
 from wotd_mlx.lvm.parts.short_conv import ShortConv
 
 SSDState = tuple[mx.array, mx.array]
@@ -118,7 +118,7 @@ class SSDMixer(nn.Module):
         self.out_proj = nn.Linear(inner, width, bias=False)
         self.out_proj.weight = self.out_proj.weight * depth**-0.5
 
-    def __call__(self, x: mx.array, state: SSDState | None, silu: Function) -> tuple[mx.array, SSDState]:
+    def __call__(self, x: mx.array, state: SSDState | None) -> tuple[mx.array, SSDState]:
         past, memory = (None, None) if state is None else state
         B, L, _ = x.shape
         H, N, inner = self._heads, self._states, self.norm.weight.shape[0]

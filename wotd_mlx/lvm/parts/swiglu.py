@@ -5,14 +5,12 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-from wotd_mlx.kernels.activations import Function, choose
+from wotd_mlx.kernels.activations import silu
 
 
 class SwiGLU(nn.Module):
     """W_down (silu(W_gate x) ⊙ W_up x), without biases.
 
-    Args:
-        silu: the predictor's; without it the fastest.
     Shape:
         x (B, L, D) -> (B, L, D).
     Reference:
@@ -25,7 +23,6 @@ class SwiGLU(nn.Module):
         self.up = nn.Linear(width, inner, bias=False)
         self.down = nn.Linear(inner, width, bias=False)
 
-    def __call__(self, x: mx.array, silu: Function | None = None) -> mx.array:
-        silu = silu or choose(exact=False, training=self.training).silu
+    def __call__(self, x: mx.array) -> mx.array:
         y: mx.array = self.down(silu(self.gate(x)) * self.up(x))
         return y

@@ -11,8 +11,8 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.backend import on_cpu
 from wotd_mlx.config.lvm import Recipe
+from wotd_mlx.kernels.choice import cpu_path
 from wotd_mlx.lvm.data.sentences import Sentences, Split
 from wotd_mlx.lvm.training.history import Epoch
 from wotd_mlx.lvm.training.loss import cosines, losses
@@ -162,7 +162,7 @@ def _adafactor(recipe: Recipe) -> optim.Optimizer:
 
 def computing_type(recipe: Recipe) -> mx.Dtype:
     """bfloat16 on GPUs, which are good at it; masters stay float32."""
-    half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not on_cpu())
+    half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not cpu_path())
     return mx.bfloat16 if half else mx.float32
 
 
