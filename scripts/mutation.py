@@ -67,13 +67,13 @@ PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-W", "ig
 class Target:
     """What is mutated, and where its tests are.
 
-    ``sources`` are files or folders, ``tests`` the folder that has them, ``always`` those which run for every file;
-    where there are none such, a file is tested by what imports it. ``cases``: the op table's cases are its tests too.
+    ``sources`` are files or folders, ``tests`` the folder that has them; ``others`` run for a file without tests of its
+    name and, where there are none such, what imports it. ``cases``: the op table's cases are its tests too.
     """
 
     sources: tuple[str, ...]
     tests: str
-    always: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     cases: bool = False
 
 
@@ -86,7 +86,7 @@ TARGETS = (
     Target(
         ("converters/coreml/executor/ops",),
         "tests/converters/executor",
-        ("tests/converters/test_executor_mil.py", "tests/converters/test_executor.py"),
+        ("tests/converters/executor", "tests/converters/test_executor_mil.py", "tests/converters/test_executor.py"),
     ),
 )
 
@@ -204,7 +204,7 @@ def _unseen(node: Any, child: Any, operator: str) -> bool:
 
 
 def own_tests(tree: Path, source: str) -> list[str]:
-    """What pytest is told to run for a file: tests of its name, what the target adds, else those of what imports it."""
+    """What pytest is told to run for a file: tests of its name, else the target's others, else those that import it."""
     path = Path(source)
     target = next(t for t in TARGETS if any(path.is_relative_to(s) for s in t.sources))
     named = [str(file.relative_to(tree)) for file in sorted((tree / target.tests).rglob(f"test_{path.stem}.py"))]
@@ -212,8 +212,8 @@ def own_tests(tree: Path, source: str) -> list[str]:
         ops = _forked(partial(_op_names, str(tree), path.stem), tree, 300)[1].split()
         names = [f"{name}-" for name in ops] + [Path(name).name for name in named]
         return [*named, "tests/converters/test_ops.py", "-k", " or ".join(names)]
-    if named or target.always:
-        return [*named, *(file for file in target.always if (tree / file).exists())]
+    if found := named or [file for file in target.others if (tree / file).exists()]:
+        return found
     return _importing_tests(tree, target.tests, source)
 
 
