@@ -39,7 +39,7 @@ FIGURES = ("cosine", "margin", "top1", "top5", "top20", "newest5_top1", "newest5
 ABLATED = ("gru",)
 NO_BASE = ("--base", "none", "--ema", "0")
 ABLATION: dict[str, tuple[str, ...]] = {
-    "the matrix's: MSE, context 5": (*NO_BASE, "--context", "5", "--batch", "32", "--contrastive", "0"),
+    "the reference table's: MSE, context 5": (*NO_BASE, "--context", "5", "--batch", "32", "--contrastive", "0"),
     "MSE, context 64": (*NO_BASE, "--contrastive", "0"),
     "and contrastive": NO_BASE,
     "MSE, added to the scalars": ("--base", "added", "--contrastive", "0"),

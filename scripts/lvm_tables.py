@@ -44,7 +44,7 @@ def models() -> str:
         about = architecture(name).ABOUT
         sizes = [f"{build(name, preset(name, size)).size / 1e6:,.1f}M" for size in ("paper", "tiny")]
         rows.append((f"`{name}`", *sizes, about.complexity, about.step_memory, about.reference, about.note))
-    head = ("model", "paper", "tiny", "cost of L vectors", "memory a step", "reference", "departs")
+    head = ("model", "paper", "tiny", "cost of L embeddings", "memory a step", "reference", "departs")
     return table(head, [(row[0], *row[1:]) for row in rows])
 
 

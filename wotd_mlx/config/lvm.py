@@ -14,7 +14,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training. The defaults are those of the reference table (docs/lvm.md): windows of five, AdamW, plain MSE.
+    """A training. The defaults are the reference table's (docs/explanation/lvm.md): windows of five, AdamW, MSE.
 
     Args:
         context: vectors in a window; a model is evaluated on as many.

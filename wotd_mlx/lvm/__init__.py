@@ -1,4 +1,4 @@
-"""Thirteen predictors of the next vector, one file each: the file's name is the model's key.
+"""Thirteen predictors of the next embedding, one file each: the file's name is the model's key.
 
 Each file has a frozen ``Config``, its two ``PRESETS``, an ``ABOUT`` and the ``Predictor``.
 """
@@ -29,8 +29,7 @@ NAMES = (
     "rwkv",
     "lcm",
 )
-"""In the order of the matrix, which is that of their sizes."""
-PRESET_NAMES = ("tiny", "paper")
+"""In the order of their paper sizes."""
 
 
 def architecture(name: str) -> ModuleType:

@@ -45,8 +45,8 @@ ABOUT = base.About(
     complexity="O(L²·D)",
     step_memory="O(L)",
     published=42_500_000,
-    note="the matrix's 82M count a table of 50,257 tokens, which vectors don't need; 42.5M are the six blocks, and a "
-    "linear layer on either side adds 1.2M. `paper` has 64 places of the published 1024, which would add 0.7M",
+    note="the published 82M count a table of 50,257 tokens, which embeddings don't need; 42.5M are the six blocks, and "
+    "a linear layer on either side adds 1.2M. `paper` has 64 positions of the published 1024, which would add 0.7M",
 )
 
 

@@ -69,7 +69,7 @@ ABOUT = base.About(
     complexity="O(L·log L·D)",
     step_memory="O(L)",
     published=125_000_000,
-    note="17 blocks instead of 12: the published 125M count a table of 50,257 tokens, which vectors don't need",
+    note="17 blocks instead of 12: the published 125M count a table of 50,257 tokens, which embeddings don't need",
 )
 
 HyenaState = tuple[mx.array, list[mx.array]]

@@ -55,7 +55,7 @@ ABOUT = base.About(
     complexity="O(L·N·D)",
     step_memory="O(1)",
     published=100_000_000,
-    note="published for whole sequences; here each place sees the projection of what was read so far",
+    note="published for whole sequences; here each position sees the projection of what was read so far",
 )
 
 

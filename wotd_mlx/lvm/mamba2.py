@@ -55,7 +55,7 @@ ABOUT = base.About(
     complexity="O(L·D·N)",
     step_memory="O(1)",
     published=130_000_000,
-    note="34 layers instead of 24: the published 130M count a table of 50,288 tokens, which vectors don't need",
+    note="34 layers instead of 24: the published 130M count a table of 50,288 tokens, which embeddings don't need",
 )
 
 

@@ -55,7 +55,7 @@ ABOUT = base.About(
     complexity="O(L·N·D)",
     step_memory="O(1)",
     published=100_000_000,
-    note="the matrix's snippet of 6 blocks has 38M; its blocks are kept and 16 of them give 102M",
+    note="16 blocks of the reference table's form, which has 6 and so 38M",
 )
 
 

@@ -48,7 +48,7 @@ ABOUT = base.About(
     complexity="O(L·D·N)",
     step_memory="O(1)",
     published=125_000_000,
-    note="the matrix's 125M are met by depth: 17 layers of the paper's form at width 768 with its heads of 256",
+    note="125M are met by depth: 17 layers of the paper's form at width 768 with its heads of 256",
 )
 
 

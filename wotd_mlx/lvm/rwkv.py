@@ -57,7 +57,7 @@ ABOUT = base.About(
     complexity="O(L·D·N)",
     step_memory="O(1)",
     published=169_000_000,
-    note="version 7; the matrix's 169M are the published 12 × 768 with its token tables, which vectors don't need; "
+    note="version 7; the published 169M, 12 layers at width 768, count token tables, which embeddings don't need; "
     "they are met by depth: 22 layers",
 )
 

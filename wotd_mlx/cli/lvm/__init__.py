@@ -17,6 +17,6 @@ def command() -> None:
     wotd-mlx lvm list                              what there is
     wotd-mlx lvm train gru --data sentences.tsv    one model, into artifacts/lvm
     wotd-mlx lvm train all --data sentences.tsv    all thirteen
-    wotd-mlx lvm evaluate                          figures, beside copying and least squares
-    wotd-mlx lvm compare                           plots and a report
+    wotd-mlx lvm evaluate                          results, beside copying and least squares
+    wotd-mlx lvm compare                           figures and a report
     """

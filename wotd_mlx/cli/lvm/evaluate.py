@@ -14,10 +14,12 @@ from wotd_mlx.cli.options import as_json, device, print_json
 @out
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 @click.option(
-    "--data", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Where the sentences lie now, if moved."
+    "--data", type=click.Path(path_type=Path), metavar="FILE|DIR", help="The sentences, where they have moved."
 )
-@click.option("--ood", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Text of another kind, as well.")
-@click.option("--context", type=COUNT, help="Embeddings read, of every row; the largest trained with unless told.")
+@click.option(
+    "--ood", type=click.Path(path_type=Path), metavar="FILE|DIR", help="Out-of-domain text to measure on as well."
+)
+@click.option("--context", type=COUNT, help="Embeddings that every row reads.  [default: the longest trained with]")
 @device
 @as_json
 def command(

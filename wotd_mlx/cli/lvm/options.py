@@ -16,5 +16,5 @@ out = click.option(
     show_default=True,
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where models, figures and plots lie.",
+    help="Folder of models, results and figures.",
 )

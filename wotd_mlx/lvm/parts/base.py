@@ -25,8 +25,8 @@ class About:
         reference: the paper's arXiv id, or where it was published.
         complexity: cost of reading L vectors, in the shape alphabet.
         step_memory: size of the state after L vectors: ``O(1)`` where the paper has a recurrent form, else ``O(L)``.
-        published: parameters in the matrix, or in the paper where the matrix counts what vectors don't need.
-        note: what departs from the paper or the matrix, and why; empty where nothing does.
+        published: parameters in the reference table (docs/explanation/lvm.md), without what embeddings don't need.
+        note: what departs from the paper or that table, and why; empty where nothing does.
     """
 
     title: str
