@@ -77,7 +77,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small_config(checkpoint: Path, **changes: object) -> wotd_mlx.TrainingConfig:
     """A training of seconds: the built-in words alone, a tiny BERT, few epochs."""
-    codes = wotd_mlx.CodesConfig(kind=str(changes.pop("kind", "fsq")), epochs=3, hidden=32, latent=8, batch=128)
+    kind = str(changes.pop("kind", wotd_mlx.CodesConfig.kind))
+    codes = wotd_mlx.CodesConfig(kind=kind, epochs=3, hidden=32, latent=8, batch=128)
     changes.setdefault("language", LanguageConfig("none"))
     return wotd_mlx.TrainingConfig(embedding=str(checkpoint), lexicon=False, codes=codes, **changes)  # type: ignore[arg-type]
 

@@ -148,7 +148,7 @@ def test_encoder_agrees_with_the_run(coder, tmp_path):
         assert tuple(got["id"][0]) == coder.encode_vectors(vectors[row : row + 1])[0]
 
 
-@pytest.mark.parametrize("kind", ["rvq", "hvq"])
+@pytest.mark.parametrize("kind", ["rvq", "fsq"])
 def test_other_codes(checkpoint, tmp_path, kind):
     run = train_wotd_pipeline(small_config(checkpoint, kind=kind), tmp_path / "run")
     coder = SemanticEncoder.load(run.run)
@@ -236,7 +236,7 @@ def test_command_reads_for_people(finished, tmp_path):
     argv = ["export", "decoder", "--run", str(finished.run), "--out", str(tmp_path / "bundle"), "--layers"]
     result = CliRunner().invoke(main, argv)
     assert result.exit_code == 0, result.output
-    assert re.search(r"^ +\d+\.\d dB  codes\.decoder\.up +codes_decoder_up", result.output, re.MULTILINE)
+    assert re.search(r"^ +\d+\.\d dB  codes\.decoder\.linear +codes_decoder_linear", result.output, re.MULTILINE)
     assert "40 words by reference" in result.output or "40 words by coreml" in result.output
     assert "dB" in result.output
     assert "not expected on the Neural Engine: " in result.output
