@@ -15,7 +15,7 @@ from wotd_mlx.cli import main
 from wotd_mlx.lvm.store import ModelFolder
 from wotd_mlx.schemas import WotdError
 
-EVERY = 4
+EVERY = 7
 """Of the changes, so many apart are tried."""
 
 

@@ -92,14 +92,13 @@ def test_it_learns_and_leaves_whole_files(tmp_path, data):
     assert len(json.loads(folder.history.read_text())) == 3
 
 
-@pytest.mark.parametrize("killed_after", [1, 5, 9])
 @pytest.mark.parametrize(
-    ("stepper", "name", "recipe", "limit"),
-    [(Step, "gru", RECIPE, 8 << 30), (Layerwise, "lcm", PLAIN, TIGHT)],
-    ids=["all_at_once", "by_blocks"],
+    ("stepper", "name", "recipe", "limit", "killed_after"),
+    [(Step, "gru", RECIPE, 8 << 30, 1), (Step, "gru", RECIPE, 8 << 30, 9), (Layerwise, "lcm", PLAIN, TIGHT, 5)],
+    ids=["all_at_once-1", "all_at_once-9", "by_blocks-5"],
 )
 def test_a_killed_training_goes_on_with_the_same_curve(
-    tmp_path, data, monkeypatch, killed_after, stepper, name, recipe, limit
+    tmp_path, data, monkeypatch, stepper, name, recipe, limit, killed_after
 ):
     whole = run(tmp_path / "whole", data, recipe, name, limit)
     monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)

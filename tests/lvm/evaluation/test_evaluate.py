@@ -24,6 +24,14 @@ LENGTHS = (12, 9, 14, 30, 8, 26, 11, 10, 9, 13)
 TOPICS = ("arts", "", "history", "arts", "history", "", "arts", "arts", "history", "")
 
 
+@pytest.fixture(autouse=True)
+def projected(monkeypatch):
+    """What is to be projected; t-SNE takes as long as all else, and test_projection has it."""
+    seen = []
+    monkeypatch.setattr(module, "project", lambda *given: seen.append(given))
+    return seen
+
+
 @pytest.fixture
 def data():
     return articles(*LENGTHS, topics=TOPICS)
@@ -109,7 +117,7 @@ def test_what_is_written_is_read_by_the_report(folder, data, x):
     assert read.finished == ["lstm", "gru"]
 
 
-def test_a_row_is_what_the_parts_say(folder, data, x):
+def test_a_row_is_what_the_parts_say(folder, data, x, projected):
     evaluate(folder, ["gru"], data, x, context=7, seconds=0)
     validation, retrieval, _ = results(folder)
     split = split_by_article(data, 0.3, 0.2)
@@ -118,6 +126,10 @@ def test_a_row_is_what_the_parts_say(folder, data, x):
     assert validation["rows"]["gru"]["valid"] == scores.summary(scores.measure(wanted, x, targets))
     assert validation["rows"]["copy-last"]["valid"] == scores.summary(scores.measure(x[targets - 1], x, targets))
     assert validation["rows"]["gru"]["ood"] is None
+    ((shown, predictions),) = projected
+    close(shown, x[targets], "exact")
+    close(predictions["gru"], wanted, "exact")
+    assert list(predictions) == ["gru"]
     assert set(retrieval["rows"]["gru"]) == {"valid", "test"}
 
 

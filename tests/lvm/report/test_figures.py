@@ -141,8 +141,9 @@ def test_what_was_not_measured_is_not_drawn(tmp_path):
     assert figures.confusion(Results(Validation(Data(), 5, rows), retrieval=type("R", (), {"confusion": none}))) is None
 
 
-def test_files_and_odd_topics(tmp_path):
+def test_files_and_odd_topics(tmp_path, monkeypatch):
     """A long topic with what would be a formula; warnings, such as of a layout that doesn't fit, are failures."""
+    monkeypatch.setitem(figures.STYLE, "savefig.dpi", 30)
     results = read_results(write(tmp_path, ["lstm"], text="$\\frac{ a $topic_ of $ {very} long name " * 3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -8,6 +8,7 @@ the imaginary ones. So 2 Re(P* x) is a product with a real vector, and all arith
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import mlx.core as mx
@@ -23,6 +24,7 @@ NODES = 512
 """So many roots of unity are taken at once, which bounds the memory of long kernels."""
 
 
+@lru_cache
 def hippo(states: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
     """Λ, P, B (N/2,) of HiPPO-LegS in the basis that makes A + P P* diagonal, one of each conjugate pair.
 
