@@ -22,7 +22,6 @@ from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.lvm.training import train as training
 from wotd_mlx.lvm.training.memory import fit_into
 from wotd_mlx.lvm.training.task import PredictorTask
-from wotd_mlx.lvm.training.windows import batches, cut
 from wotd_mlx.schemas import BusyError, MissingError, TooLargeError, WotdError
 from wotd_mlx.training import checkpoint
 from wotd_mlx.training.layerwise import Layerwise
@@ -375,21 +374,3 @@ def test_a_context_longer_than_any_article_and_a_wild_loss_are_refused(tmp_path,
         training.settings_for("gru", "tiny", replace(RECIPE, context=19), *data, "e", tmp_path / "d.tsv")
     with pytest.raises(WotdError, match="lower the learning rate"):
         run(tmp_path, data, replace(RECIPE, learning_rate=1e9, contrastive=0.0, clip=1e9))
-
-
-def test_windows_cover_each_place_once(data):
-    sentences, vectors = data
-    articles = split_by_article(sentences).train
-    for rng in (None, np.random.default_rng(0)):
-        places = np.concatenate([np.arange(a, b) for a, b in cut(sentences, articles, 6, rng)])
-        rows = sentences.rows(articles)
-        last = sentences.starts[articles + 1] - 1
-        np.testing.assert_array_equal(np.sort(places), np.setdiff1d(rows, last))
-    batch = next(batches(sentences, vectors, articles, context=6, batch=8, negatives=16))
-    # A target is never a candidate for itself, nor is a vector of its context.
-    real = batch.mask[..., None] > 0
-    for vector in (batch.target, batch.x, mx.roll(batch.x, 1, axis=1)):
-        same = mx.abs(vector[:, :, None] - batch.candidates).max(axis=-1) < 1e-6
-        within = real & (mx.arange(6)[:, None] > 0)
-        assert not mx.any(same & batch.allowed() & within).item()
-    assert mx.any(batch.allowed()).item()
