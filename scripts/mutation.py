@@ -82,7 +82,11 @@ TARGETS = (
     Target(tuple(f"wotd_mlx/language/{name}.py" for name in ("dsl", "pattern", "constrain")), "tests/language"),
     Target(("wotd_mlx/lvm/parts",), "tests/lvm"),
     Target(("converters/coreml/ops",), "tests/converters/ops", cases=True),
-    Target(("converters/coreml/passes",), "tests/converters/passes", ("tests/converters/test_passes.py",)),
+    Target(
+        ("converters/coreml/passes",),
+        "tests/converters/passes",
+        ("tests/converters/passes", "tests/converters/test_passes.py"),
+    ),
     Target(
         ("converters/coreml/executor/ops",),
         "tests/converters/executor",
@@ -218,17 +222,18 @@ def own_tests(tree: Path, source: str) -> list[str]:
 
 
 def _importing_tests(tree: Path, tests: str, source: str) -> list[str]:
-    """The test files that import a module; where there are none, those that import its importers, and so on."""
+    """The test files that import a module or bear its name; where there are none, those of its importers, and so on."""
     package = tree / Path(source).parts[0]
-    importers = {file: _imports(file) for file in [*package.rglob("*.py"), *(tree / tests).rglob("test_*.py")]}
+    imports = {file: _imports(file) for file in [*package.rglob("*.py"), *(tree / tests).rglob("test_*.py")]}
     seen: set[str] = set()
     modules = {_module(tree, tree / source)}
     while modules - seen:
         seen |= modules
-        found = {file for file, names in importers.items() if names & modules}
-        chosen = sorted(str(file.relative_to(tree)) for file in found if file.is_relative_to(tree / tests))
+        found = {file for file, names in imports.items() if names & modules}
+        own = {f"test_{module.rpartition('.')[2]}" for module in modules}
+        chosen = {file for file in imports if file.is_relative_to(tree / tests) and (file in found or file.stem in own)}
         if chosen:
-            return chosen
+            return sorted(str(file.relative_to(tree)) for file in chosen)
         modules = {_module(tree, file) for file in found}
     return []
 

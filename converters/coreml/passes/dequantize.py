@@ -12,8 +12,8 @@ from converters.coreml.interpret import evaluate
 from converters.coreml.passes.tidy import drop_dead
 
 BITS = (2, 3, 4, 5, 6, 8)
-MODES = {"affine": 3, "mxfp4": 2, "mxfp8": 2, "nvfp4": 2}
-"""How many parts a quantised table has: numbers, scales and, for one, biases."""
+MODES = {"affine": 3, "mxfp4": 2}
+"""How many parts a quantised table has: numbers, scales and, for one, biases; MLX can't export its other modes."""
 _WITHIN = 60
 """Nodes that unpacking takes; 8 numbers in a word are shifted out one by one."""
 
