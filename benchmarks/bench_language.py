@@ -33,8 +33,10 @@ from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.rows import Exchange, read_exchanges
 from wotd_mlx.language.training.batches import prepare
-from wotd_mlx.language.training.loop import LanguageTrainer
+from wotd_mlx.language.training.history import LanguageState
+from wotd_mlx.language.training.task import LanguageTask
 from wotd_mlx.schemas import SemanticID
+from wotd_mlx.training.trainer import Trainer
 from wotd_mlx.words.builtin import load_builtin
 
 LEVELS = (8, 8, 8, 5)
@@ -102,20 +104,21 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
     language = load_language(args.model)
     apply(language.model, lora)
     prepared = prepare(rows, language.tokenizer, recipe.longest)
-    trainer = LanguageTrainer(language, prepared, prepared, recipe)
-    trainer.plan(args.steps)
+    task = LanguageTask(language, prepared, prepared, recipe)
+    trainer = Trainer(task, task.step(), LanguageState(planned=args.steps))
+    language.model.train()
 
     def step() -> None:
-        numbers = trainer.numbers(trainer.progressed.step)
+        numbers = task.numbers(trainer.state.step)
         held = mx.get_active_memory()
         mx.reset_peak_memory()
         begun = time.perf_counter()
-        trainer.step(numbers)
+        trainer.step(task.parts(numbers))
         ours.seconds.append(time.perf_counter() - begun)
         ours.peaks.append(mx.get_peak_memory() - held)
         ours.tokens.append(int(prepared.lengths[numbers].sum()))
         ours.answers.append(int(prepared.answers[numbers].sum()))
-        ours.computed.append(trainer._batch(prepared, numbers).tokens.size + len(trainer.shared))
+        ours.computed.append(sum(batch.tokens.size for batch, _ in task.parts(numbers)) + len(task.shared))
 
     other = load_language(args.model)
     apply(other.model, lora)
@@ -167,7 +170,7 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
         "rows": str(args.rows or "synthetic"),
         "tokens_a_row": float(prepared.lengths.mean()),
         "answer_tokens_a_row": float(prepared.answers.mean()),
-        "shared_tokens": len(trainer.shared),
+        "shared_tokens": len(task.shared),
         "rank": args.rank,
         "layers": args.layers,
         "batch": args.batch,

@@ -97,7 +97,9 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     from wotd_mlx.language.chat import LoadedModel
     from wotd_mlx.language.lora import apply
     from wotd_mlx.language.training.batches import Rows
-    from wotd_mlx.language.training.loop import LanguageTrainer
+    from wotd_mlx.language.training.history import LanguageState
+    from wotd_mlx.language.training.task import LanguageTask
+    from wotd_mlx.training.trainer import Trainer
 
     mx.set_default_device(mx.gpu if gpu else mx.cpu)
     mx.set_cache_limit(GIB // 4)
@@ -110,16 +112,18 @@ def one(layers: int, tokens: int, checkpointing: bool, quantised: bool, gpu: boo
     rows = Rows((row,), np.array([tokens + 1 - (answers or tokens)]))
     recipe = LanguageRecipe(steps=10, batch=1, checkpointing=checkpointing, longest=tokens + 1, compile=False)
     language: Any = LoadedModel(model, None, "phi3")  # nothing is said to it in words
-    trainer = LanguageTrainer(language, rows, rows, recipe)
-    trainer.shared = trainer.shared[:0]
-    trainer.plan(10)
+    task = LanguageTask(language, rows, rows, recipe)
+    task.shared = task.shared[:0]
+    trainer = Trainer(task, task.step(), LanguageState())
+    task.plan(trainer.state, 10)
+    model.train()
     repeats = 5 if gpu else 1
     if gpu:
-        trainer.step(np.array([0]))
+        trainer.step(task.parts(np.array([0])))
     mx.clear_cache()
     mx.reset_peak_memory()
     begun = time.perf_counter()
-    losses = [trainer.step(np.array([0]))[0] for _ in range(repeats)]
+    losses = [trainer.step(task.parts(np.array([0])))[0] for _ in range(repeats)]
     seconds = (time.perf_counter() - begun) / repeats
     return {
         "layers": layers,

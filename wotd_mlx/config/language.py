@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import Annotated
 
@@ -163,18 +162,6 @@ class LanguageRecipe:
         check(self, "language")
         if self.steps and self.minutes:
             raise WotdError(f"{self.steps} steps and {self.minutes:g} minutes are both given; give one of the two")
-
-    def rate(self, step: int, planned: int) -> float:
-        r"""The rate of step ``step``, the first 0, of ``planned``: up over w steps, then along a cosine.
-
-        .. math:: \eta_t = \eta \min\left(1, \tfrac{t+1}{w}\right), \qquad
-            \eta_t = \tfrac12 \eta \left(1 + \cos \pi \tfrac{t-w}{T-w}\right)
-        """
-        rising = max(1, round(self.warmup * planned)) if self.warmup else 0
-        if step < rising:
-            return self.learning_rate * (step + 1) / rising
-        share = min(1.0, (step - rising) / max(1, planned - rising))
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
 @dataclass(frozen=True)

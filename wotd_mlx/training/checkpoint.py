@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wotd_mlx.io.json import json_line, parse_json
 from wotd_mlx.io.records import checked
@@ -34,18 +35,18 @@ class Checkpoint:
         self.path, self.made_from, self.hint = path, made_from, hint
         self._saved = time.monotonic()
 
-    def save(self, trainer: Trainer) -> None:
+    def save(self, trainer: Trainer[Any]) -> None:
         """Write the file where the last time is long enough ago."""
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self.write(trainer)
 
-    def write(self, trainer: Trainer) -> None:
+    def write(self, trainer: Trainer[Any]) -> None:
         """Write the file, whole or not at all."""
         state = json_line(asdict(trainer.state)).decode()
         write_arrays(self.path, trainer.arrays(), {**self.made_from, "state": state})
         self._saved = time.monotonic()
 
-    def resume(self, trainer: Trainer) -> bool:
+    def resume(self, trainer: Trainer[Any]) -> bool:
         """Bring a trainer to where the file is; False where there is none.
 
         Raises:

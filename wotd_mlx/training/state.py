@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta
 
@@ -15,6 +15,9 @@ LARGEST = 1e15
 """A figure beyond, which no training that learns has, is as good as none: sums and pictures stay finite."""
 Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Real = Annotated[float, Meta(ge=-LARGEST, le=LARGEST)]
+
+
+S = TypeVar("S", bound="TrainState")
 
 
 @dataclass
@@ -65,6 +68,9 @@ class Evaluation:
     """What is known when a training is evaluated: the stuff of a history's records."""
 
     step: int
+    """Steps taken in all."""
+    steps: int
+    """Steps since the last evaluation."""
     epoch: int
     means: list[float]
     """Of the task's figures and the gradient's norm, over the steps since the last evaluation; empty for no steps."""

@@ -45,18 +45,18 @@ class Step:
         clip: largest norm of the gradient.
         ema: decay :math:`\beta` of the averaged weights :math:`\bar w \gets \beta \bar w + (1 - \beta) w` that are
             evaluated and kept; 0 keeps the last ones.
-        dtype: what the model computes in.
+        dtype: what the model computes in; None for the type of its weights.
         compiled: fuse a step with ``mx.compile``.
     """
 
     def __init__(
         self,
-        task: Task,
+        task: Task[Any],
         optimizer: optim.Optimizer,
         *,
         clip: float = math.inf,
         ema: float = 0.0,
-        dtype: mx.Dtype = mx.float32,
+        dtype: mx.Dtype | None = None,
         compiled: bool = True,
     ):
         self.task, self.optimizer, self.clip, self.ema, self.dtype = task, optimizer, clip, ema, dtype
@@ -130,7 +130,8 @@ class Step:
         self.task.model.update(self.parameters)
 
     def _loss(self, parameters: Any, *args: Any) -> tuple[mx.array, ...]:
-        self.task.model.update(tree_map(lambda weight: weight.astype(self.dtype), parameters))
+        dtype = self.dtype
+        self.task.model.update(tree_map(lambda weight: weight.astype(dtype), parameters) if dtype else parameters)
         return self.task.loss(*args)
 
     def _apply_gradients(self, parameters: Any, gradients: Any, averaged: Any) -> tuple[Any, Any, mx.array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Generic
 
 import mlx.core as mx
 import numpy as np
@@ -13,13 +13,13 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.training.schedule import PlateauRule
-from wotd_mlx.training.state import Evaluation, TrainState
+from wotd_mlx.training.state import Evaluation, S
 
 Parts = Iterable[tuple[Any, ...]]
 """A step's data: the arguments of the loss, one tuple for each micro-batch."""
 
 
-class Task(ABC):
+class Task(ABC, Generic[S]):
     """A recipe for :class:`~wotd_mlx.training.trainer.Trainer`.
 
     Whatever it draws must depend on (seed, epoch) alone, so that a training that goes on draws what one that never
@@ -50,14 +50,14 @@ class Task(ABC):
         micro-batches of a step are the whole's."""
 
     @abstractmethod
-    def rate(self, step: int, state: TrainState) -> float:
+    def rate(self, step: int, state: S) -> float:
         """The learning rate of a step, the first being 0."""
 
     @abstractmethod
-    def ended(self, state: TrainState) -> bool:
+    def ended(self, state: S) -> bool:
         """Whether all steps are taken."""
 
-    def due(self, state: TrainState) -> bool:
+    def due(self, state: S) -> bool:
         """Whether to evaluate now, within an epoch."""
         return False
 
@@ -69,7 +69,7 @@ class Task(ABC):
         """Holds while gradients are computed."""
         return nullcontext()
 
-    def stepped(self, *found: Any) -> None:  # noqa: B027  nothing, unless a task has something to do
+    def stepped(self, *found: Any) -> None:
         """Called after each update with what :meth:`loss` returned behind its figures."""
 
     def evaluate(self) -> list[float]:

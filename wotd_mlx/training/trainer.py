@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Generic
 
 import mlx.core as mx
 from mlx.utils import tree_map, tree_map_with_path
 
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.schemas import WotdError
-from wotd_mlx.training.state import LARGEST, Evaluation, TrainState
+from wotd_mlx.training.state import LARGEST, Evaluation, S
 from wotd_mlx.training.step import Stepper
 from wotd_mlx.training.task import Parts, Task
 
 Progress = Callable[[int, str], None]
 
 
-class Trainer:
+class Trainer(Generic[S]):
     """Steps and evaluations of a task.
 
     The random numbers of a step depend on (seed, step) alone, so that a training that goes on from what :meth:`arrays`
     and ``state`` held takes the same steps as one that never stopped.
     """
 
-    def __init__(self, task: Task, stepper: Stepper, state: TrainState | None = None):
-        self.task, self.stepper, self.state = task, stepper, state or TrainState()
+    def __init__(self, task: Task[S], stepper: Stepper, state: S):
+        self.task, self.stepper, self.state = task, stepper, state
         self.best = tree_map(mx.array, self._changing()) if task.keeps_best else {}
 
     def evaluations(
@@ -94,6 +94,7 @@ class Trainer:
             now.seconds = time.monotonic() - self._started
             found = Evaluation(
                 step=now.step,
+                steps=now.counted,
                 epoch=now.epoch,
                 means=now.means,
                 valid=valid,
@@ -138,7 +139,7 @@ class Trainer:
         """All that a training needs beside ``state`` to go on, by name."""
         return named({**self.stepper.held(), "moving": self._changing()["moving"], "best": self.best})
 
-    def resume(self, arrays: Mapping[str, mx.array], state: TrainState) -> None:
+    def resume(self, arrays: Mapping[str, mx.array], state: S) -> None:
         """Go on from what :meth:`arrays` gave.
 
         Raises:

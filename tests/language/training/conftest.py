@@ -18,7 +18,10 @@ from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.language import lora
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
-from wotd_mlx.language.training.loop import LanguageTrainer
+from wotd_mlx.language.training.history import LanguageState
+from wotd_mlx.language.training.task import LanguageTask
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.trainer import Trainer
 
 WORDS = ("calm", "serene", "thou", "gleam", "ennui", "verdant", "hark", "zeal")
 RECIPE = LanguageRecipe(LoraConfig(rank=4), steps=8, batch=8, learning_rate=5e-3, evaluations=2, valid_rows=12)
@@ -41,6 +44,25 @@ def write_rows(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row(n)) + "\n" for n in numbers))
 
 
+class Made:
+    """A task, its steps and their trainer; gradients and losses as a training takes them."""
+
+    def __init__(self, task: LanguageTask, step: Step):
+        self.task, self.step, self.model, self.train = task, step, task.model, task.train
+        self.trainer = Trainer(task, step, LanguageState())
+
+    def gradients(self, numbers: Any) -> tuple[float, Any]:
+        """Loss and gradients of a step on these rows."""
+        self.model.train()
+        figures, _, gradients = self.step.gradients(self.task.parts(numbers))
+        return figures[0], gradients
+
+    def validate(self) -> float:
+        """Loss on the validation rows."""
+        self.model.eval()
+        return self.task.evaluate()[0]
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A language folder with rows."""
@@ -49,10 +71,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make(tiny_folder: Path, folder: Path) -> Callable[..., LanguageTrainer]:
+def make(tiny_folder: Path, folder: Path) -> Callable[..., Made]:
     """A trainer on the rows, its adapters away from their start of zero."""
 
-    def made(depth: int = 0, **changes: Any) -> LanguageTrainer:
+    def make_one(depth: int = 0, **changes: Any) -> Made:
         recipe, language = replace(RECIPE, **changes), load_folder(tiny_folder)
         if depth:
             shape = {**SHAPE, "num_hidden_layers": depth}
@@ -68,8 +90,9 @@ def make(tiny_folder: Path, folder: Path) -> Callable[..., LanguageTrainer]:
             rows[name] = prepare(
                 exchanges, language.tokenizer, recipe.longest, form=form, form_weight=recipe.form_weight
             )
-        trainer = LanguageTrainer(language, rows["train"], rows["valid"], recipe)
-        trainer.plan(recipe.steps)
-        return trainer
+        task = LanguageTask(language, rows["train"], rows["valid"], recipe)
+        made = Made(task, task.step())
+        task.plan(made.trainer.state, recipe.steps)
+        return made
 
-    return made
+    return make_one

@@ -22,6 +22,7 @@ from wotd_mlx.language import lora
 from wotd_mlx.language.adapters import ADAPTERS, read_config
 from wotd_mlx.language.training import train
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.training import checkpoint
 
 EVERY = 4
 """Of the changes, so many apart are tried."""
@@ -36,7 +37,7 @@ CONTEXT.set_forkserver_preload(
 
 def train_until(n: int, tiny: Path, folder: Path, recipe: LanguageRecipe, fresh: bool, told: Path) -> None:
     """Train, and die before the ``n``-th change in the folder; the changes until then go to ``told``."""
-    train.SAVE_SECONDS = 0.0
+    checkpoint.SAVE_SECONDS = 0.0
     language, changes = load_folder(tiny), list[str]()
     sys.addaudithook(dying(n, str(folder.resolve()), changes))
     list(train.train_language(folder, language, recipe, fresh=fresh))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,30 +15,34 @@ import pytest
 from mlx.utils import tree_flatten
 
 from tests.language.conftest import load_folder
-from tests.language.training.conftest import RECIPE, row
+from tests.language.training.conftest import RECIPE, Made, row
 from tests.tolerances import close
 from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.io.safetensors import read_arrays, write_arrays
 from wotd_mlx.language import lora
 from wotd_mlx.language.adapters import ADAPTERS, CONFIG, read_config, write_config
 from wotd_mlx.language.rows import read_exchanges
-from wotd_mlx.language.training import loop, train
+from wotd_mlx.language.training import train
 from wotd_mlx.language.training.batches import form_tokens, prepare
-from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training.history import EvalRecord, LanguageState
+from wotd_mlx.language.training.task import LanguageTask
 from wotd_mlx.language.training.train import train_language
 from wotd_mlx.schemas import MissingError, WotdError
+from wotd_mlx.training import checkpoint
+from wotd_mlx.training import trainer as training
+from wotd_mlx.training.step import Step
 
 
-def figures(lines: list[Line]) -> list[Any]:
+def figures(lines: list[EvalRecord]) -> list[Any]:
     """What of a history depends on the training alone."""
     return [
         (line.step, line.loss, line.valid_loss, line.learning_rate, line.gradient_norm, line.best) for line in lines
     ]
 
 
-def history(folder: Path) -> list[Line]:
+def history(folder: Path) -> list[EvalRecord]:
     """The file's lines."""
-    return [Line(**line) for line in json.loads((folder / train.HISTORY).read_text())]
+    return [EvalRecord(**line) for line in json.loads((folder / train.HISTORY).read_text())]
 
 
 class Killed(BaseException):
@@ -68,16 +68,16 @@ def test_killed_and_gone_on_is_the_same(
     for name in ("train.jsonl", "valid.jsonl"):
         (unbroken / name).write_bytes((folder / name).read_bytes())
     want = list(train_language(unbroken, load_folder(tiny_folder), recipe))
-    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0 if saving else 1e9)
-    step = LanguageTrainer.step
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0 if saving else 1e9)
+    take = Step.take
 
-    def dying(self: LanguageTrainer, numbers: Any) -> tuple[float, float]:
-        if self.progressed.step == at - 1:
+    def dying(self: Step, parts: Any, rate: float, number: int) -> list[float]:
+        if number == at - 1:
             raise Killed
-        return step(self, numbers)
+        return take(self, parts, rate, number)
 
     with monkeypatch.context() as dangerous:
-        dangerous.setattr(LanguageTrainer, "step", dying)
+        dangerous.setattr(Step, "take", dying)
         with pytest.raises(Killed):
             list(train_language(folder, load_folder(tiny_folder), recipe))
     got = list(train_language(folder, load_folder(tiny_folder), recipe))
@@ -87,40 +87,7 @@ def test_killed_and_gone_on_is_the_same(
     assert not (folder / train.CHECKPOINT).exists()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import wotd_mlx.kernels  # before MLX: another BLAS rounds otherwise
-from tests.language.conftest import load_folder
-from tests.language.training.conftest import RECIPE
-from wotd_mlx.language.training import loop, train
-from wotd_mlx.language.training.loop import LanguageTrainer
-train.SAVE_SECONDS, step = 0.0, LanguageTrainer.step
-def dying(self, numbers):
-    if self.progressed.step == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, numbers)
-LanguageTrainer.step = dying
-list(train.train_language(Path(sys.argv[1]), load_folder(Path(sys.argv[2])), RECIPE))
-"""
-
-
-def test_a_process_that_was_killed(tiny_folder: Path, folder: Path, tmp_path: Path) -> None:
-    unbroken = tmp_path / "unbroken"
-    unbroken.mkdir()
-    for name in ("train.jsonl", "valid.jsonl"):
-        (unbroken / name).write_bytes((folder / name).read_bytes())
-    want = list(train_language(unbroken, load_folder(tiny_folder), RECIPE))
-    command = [sys.executable, "-c", KILLED, str(folder), str(tiny_folder)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    got = list(train_language(folder, load_folder(tiny_folder), RECIPE))
-    assert [line.step for line in got] == [8]
-    close([line.valid_loss for line in history(folder)], [line.valid_loss for line in want], "language")
-    close([line.loss for line in history(folder)[1:]], [line.loss for line in want[1:]], "language")
-
-
-def trained(generator: Any) -> tuple[list[Line], Any]:
+def trained(generator: Any) -> tuple[list[EvalRecord], Any]:
     """The lines of a training and its language."""
     lines = []
     while True:
@@ -146,11 +113,10 @@ def test_best_weights_are_kept_and_training_ends_early(tiny_folder: Path, folder
     rows = prepare(exchanges, language.tokenizer, 512, form=form, form_weight=recipe.form_weight)
     fresh = load_folder(tiny_folder)
     for found in (language, lora.read_adapters(fresh, folder)):
-        trainer = LanguageTrainer(found, rows, rows, recipe)
         chosen = np.sort(np.random.default_rng([0, 1]).permutation(16)[:12])
         some = replace(rows, tokens=tuple(rows.tokens[i] for i in chosen), starts=rows.starts[chosen])
-        trainer.valid = some
-        close(trainer.validate(), best.valid_loss, "language")
+        found.model.eval()
+        close(LanguageTask(found, rows, some, recipe).evaluate()[0], best.valid_loss, "language")
 
 
 def test_training_learns_and_says_what_it_did(tiny_folder: Path, folder: Path) -> None:
@@ -181,7 +147,7 @@ def test_training_learns_and_says_what_it_did(tiny_folder: Path, folder: Path) -
 
 def test_a_loss_that_is_no_number(tiny_folder: Path, folder: Path) -> None:
     recipe = replace(RECIPE, learning_rate=1e9, warmup=0.0)
-    with pytest.raises(WotdError, match=r"the (validation )?loss is .* lower the learning rate"):
+    with pytest.raises(WotdError, match=r"the (loss|gradient norm) is .* lower the learning rate .* or the scale"):
         list(train_language(folder, load_folder(tiny_folder), recipe))
 
 
@@ -196,7 +162,7 @@ class Clock:
 
 
 def test_minutes_become_steps(
-    make: Callable[..., LanguageTrainer],
+    make: Callable[..., Made],
     tiny_folder: Path,
     folder: Path,
     caplog: pytest.LogCaptureFixture,
@@ -204,11 +170,10 @@ def test_minutes_become_steps(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(train, "time", clock)
-    monkeypatch.setattr(loop, "time", clock)
-    trainer = make(steps=0, minutes=1.0)
-    trainer.progressed = Progressed(step=10, planned=100, seconds=30.0)
-    trainer._follow_time()
-    assert trainer.progressed.planned == 20
+    monkeypatch.setattr(training, "time", clock)
+    state = LanguageState(step=10, planned=100, seconds=30.0)
+    make(steps=0, minutes=1.0).task.follow_time(state)
+    assert state.planned == 20
     with caplog.at_level("INFO", "wotd_mlx"):
         lines = list(train_language(folder, load_folder(tiny_folder), replace(RECIPE, steps=0, minutes=0.01)))
     # 0.6 s: of three steps timed, a third of a look each, and three or four looks a step in all.
@@ -216,15 +181,6 @@ def test_minutes_become_steps(
     assert 8 < lines[-1].step < 40
     with pytest.raises(WotdError, match="allow more minutes"):
         next(train_language(folder, load_folder(tiny_folder), replace(RECIPE, steps=0, minutes=1e-6), fresh=True))
-
-
-def test_rate_rises_and_falls() -> None:
-    rates = [replace(RECIPE, warmup=0.1, learning_rate=1.0).rate(i, 100) for i in range(100)]
-    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5)
-    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
-    assert 0 < rates[-1] < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -271,24 +227,22 @@ def test_a_checkpoint_of_another_training_is_told(tiny_folder: Path, folder: Pat
 
 
 @pytest.mark.parametrize(
-    ("progressed", "told"),
+    ("state", "told"),
     [
-        (None, "progressed: not JSON"),
-        ("[]", "progressed: it is [], expected keys and values"),
-        ('{"step": -1}', "progressed: step is -1, expected int >= 0"),
-        ('{"sums": [0, 0]}', "progressed: sums is [0, 0], expected a list of length >= 4"),
-        ('{"best": Infinity}', "Infinity is no number in JSON"),
-        ('{"history": [{"step": 0}]}', "progressed: history[0] lacks loss"),
-        ('{"steps": 1}', "progressed: unknown keys 'steps'"),
+        (None, "state: not JSON"),
+        ("[]", "state: it is [], expected keys and values"),
+        ('{"step": -1}', "state: step is -1, expected int >= 0"),
+        ('{"sums": [1, 2, 3], "counted": 1}', "sums are 3 numbers, expected 2"),
+        ('{"seconds": Infinity}', "Infinity is no number in JSON"),
+        ('{"history": [{"step": 0}]}', "state: history[0] lacks loss"),
+        ('{"steps": 1}', "state: unknown keys 'steps'"),
     ],
 )
-def test_a_checkpoint_that_was_changed(tiny_folder: Path, folder: Path, progressed: str | None, told: str) -> None:
+def test_a_checkpoint_that_was_changed(tiny_folder: Path, folder: Path, state: str | None, told: str) -> None:
     begun(folder, tiny_folder)
     stored = read_arrays(folder / train.CHECKPOINT, "")
-    metadata = {key: value for key, value in stored.metadata.items() if key != "progressed"}
-    write_arrays(
-        folder / train.CHECKPOINT, stored.arrays, metadata | ({"progressed": progressed} if progressed else {})
-    )
+    metadata = {key: value for key, value in stored.metadata.items() if key != "state"}
+    write_arrays(folder / train.CHECKPOINT, stored.arrays, metadata | ({"state": state} if state else {}))
     with pytest.raises(WotdError, match=f"{re.escape(told)}.*; give --fresh to start over"):
         next(train_language(folder, load_folder(tiny_folder), RECIPE))
     write_arrays(folder / train.CHECKPOINT, {**stored.arrays, "more": mx.ones(2)}, metadata)

@@ -7,7 +7,6 @@ hold the best weights so far, ``history.json`` a line an evaluation, ``checkpoin
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Generator
@@ -20,10 +19,10 @@ import numpy as np
 from wotd_mlx.backend import memory_limit
 from wotd_mlx.config.language import LanguageRecipe
 from wotd_mlx.io.files import read_bytes
-from wotd_mlx.io.json import parse_json, write_json
+from wotd_mlx.io.json import write_json
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.records import checked, shown
-from wotd_mlx.io.safetensors import check_arrays, digest_of, read_arrays, write_arrays
+from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.language import lora
 from wotd_mlx.language.adapters import (
     ADAPTERS,
@@ -40,18 +39,19 @@ from wotd_mlx.language.adapters import (
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
-from wotd_mlx.language.training.loop import LanguageTrainer, Line, Progressed
+from wotd_mlx.language.training.history import EvalRecord, LanguageState
 from wotd_mlx.language.training.memory import fit_into
+from wotd_mlx.language.training.task import LanguageTask
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.training.checkpoint import Checkpoint
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.trainer import Trainer
 
 log = logging.getLogger("wotd_mlx")
 
-SAVE_SECONDS = 60.0
-"""What a killed training loses at most."""
 HISTORY, CHECKPOINT = "history.json", "checkpoint.safetensors"
 _TIMED_STEPS = 3
-_FRESH = "give --fresh to start over"
 
 
 def train_language(
@@ -61,7 +61,7 @@ def train_language(
     limit: int | None = None,
     fresh: bool = False,
     codes: str | None = None,
-) -> Generator[Line, None, LoadedModel]:
+) -> Generator[EvalRecord, None, LoadedModel]:
     """Train adapters for ``folder/train.jsonl`` on a language; yields the lines of the history that this call adds.
 
     A training that was killed goes on from its last checkpoint, at most a minute of steps earlier, with the curve of
@@ -129,49 +129,44 @@ def _found(folder: Path, asked: Origin) -> Origin | None:
 
 def _train(
     folder: Path, language: LoadedModel, limit: int, asked: Origin, going_on: bool
-) -> Generator[Line, None, LoadedModel]:
+) -> Generator[EvalRecord, None, LoadedModel]:
     started = time.monotonic()
-    trainer, config = _trainer(folder, language, asked)
+    task, config = _task(folder, language, asked)
+    step = task.step()
+    trainer = Trainer(task, step, LanguageState())
+    checkpoint = Checkpoint(folder / CHECKPOINT, {SETTINGS: config.digest}, "give --fresh to start over")
     if going_on:
-        _go_on(trainer, folder, config)
-    now = trainer.progressed
-    fit_into(trainer, limit)
+        check_weights(folder, config)
+        checkpoint.resume(trainer)
+    now = trainer.state
+    fit_into(task, step, limit)
     if not going_on:
-        trainer.plan(_steps(trainer, time.monotonic() - started))
+        task.plan(now, _steps(task, step, time.monotonic() - started))
         now.seconds = time.monotonic() - started
         # The settings last: as long as there is a file of an old training, they are there too.
         for name in (ADAPTERS, CHECKPOINT, HISTORY, CONFIG):
             (folder / name).unlink(missing_ok=True)
         write_config(folder, config)
-    saved = time.monotonic()
-
-    def save() -> None:
-        nonlocal saved
-        if time.monotonic() - saved >= SAVE_SECONDS:
-            _write_checkpoint(folder, trainer, config)
-            saved = time.monotonic()
-
     with progress(f"training {language.name}", max(0, now.planned - now.step)) as advance:
-        for line in trainer.lines(advance, save):
-            if line.best:
-                write_weights(folder, lora.trained(trainer.model), config)
+        for record in trainer.evaluations(advance, lambda: checkpoint.save(trainer)):
+            task.follow_time(now)
+            if record.best:
+                write_weights(folder, lora.trained(task.model), config)
             write_json(folder / HISTORY, [asdict(line) for line in now.history])
             # After the files: killed in between, the line is made and written once more, the same.
-            _write_checkpoint(folder, trainer, config)
-            saved = time.monotonic()
-            yield line
-    trained = trainer.language
-    lora.put_in(trained.model, read_weights(folder, config))
-    mx.eval(trained.model.parameters())
-    trained.model.freeze()
-    trained.model.eval()
+            checkpoint.write(trainer)
+            yield record
+    lora.put_in(task.model, read_weights(folder, config))
+    mx.eval(task.model.parameters())
+    task.model.freeze()
+    task.model.eval()
     write_config(folder, replace(config, wotd=replace(asked, finished=True)))
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return trained
+    checkpoint.remove()
+    return language
 
 
-def _trainer(folder: Path, language: LoadedModel, asked: Origin) -> tuple[LanguageTrainer, AdapterConfig]:
-    """What trains, at its beginning, and the settings that go with what it makes."""
+def _task(folder: Path, language: LoadedModel, asked: Origin) -> tuple[LanguageTask, AdapterConfig]:
+    """What is trained, at its beginning, and the settings that go with what it makes."""
     recipe = asked.recipe
     # Adapters begin with random numbers, the same whatever was drawn before.
     mx.random.seed(recipe.seed)
@@ -184,61 +179,37 @@ def _trainer(folder: Path, language: LoadedModel, asked: Origin) -> tuple[Langua
             chosen = np.random.default_rng([recipe.seed, 1]).permutation(len(exchanges))[: recipe.valid_rows]
             exchanges = [exchanges[i] for i in np.sort(chosen)]
         sets[name] = prepare(exchanges, language.tokenizer, recipe.longest, f"{name}.jsonl", form, recipe.form_weight)
-    trainer = LanguageTrainer(language, sets["train"], sets["valid"], recipe)
-    return trainer, config
+    return LanguageTask(language, sets["train"], sets["valid"], recipe), config
 
 
-def _go_on(trainer: LanguageTrainer, folder: Path, config: AdapterConfig) -> None:
-    """Bring a trainer to where the folder's checkpoint is.
-
-    Raises:
-        WotdError: the files are damaged, or of another training.
-    """
-    check_weights(folder, config)
-    path = folder / CHECKPOINT
-    stored = read_arrays(path, _FRESH, {SETTINGS: config.digest})
-    check_arrays(stored.arrays, trainer.arrays(), path, _FRESH)
-    where = f"{path}: progressed"
-    try:
-        progressed = checked(Progressed, parse_json(stored.metadata.get("progressed", "").encode(), where), where)
-    except WotdError as error:
-        raise WotdError(f"{error}; {_FRESH}") from error
-    trainer.resume(stored.arrays, progressed)
-    log.info("%s goes on after step %d", trainer.language.name, progressed.step)
-
-
-def _steps(trainer: LanguageTrainer, spent: float) -> int:
+def _steps(task: LanguageTask, step: Step, spent: float) -> int:
     """How many steps the recipe asks for, or its minutes allow."""
-    recipe = trainer.recipe
+    recipe = task.recipe
     if not recipe.minutes:
-        return recipe.steps or recipe.epochs * trainer.batches_an_epoch
+        return recipe.steps or recipe.epochs * task.batches_an_epoch
+    task.model.train()
     begun = time.monotonic()
     for i in range(_TIMED_STEPS):
-        trainer.gradients(trainer.numbers(i))
-    step = (time.monotonic() - begun) / _TIMED_STEPS
+        step.gradients(task.parts(task.numbers(i)))
+    one = (time.monotonic() - begun) / _TIMED_STEPS
+    task.model.eval()
     begun = time.monotonic()
-    trainer.validate()
+    task.evaluate()
     valid = time.monotonic() - begun
-    left = 60 * recipe.minutes - spent - _TIMED_STEPS * step - (recipe.evaluations + 2) * valid
-    steps = int(left / step)
+    left = 60 * recipe.minutes - spent - _TIMED_STEPS * one - (recipe.evaluations + 2) * valid
+    steps = int(left / one)
     if steps < 1:
         raise WotdError(
-            f"a step takes {step:.1f} s and an evaluation {valid:.1f} s, so {recipe.minutes:g} minutes hold none; "
+            f"a step takes {one:.1f} s and an evaluation {valid:.1f} s, so {recipe.minutes:g} minutes hold none; "
             "allow more minutes, or lower the batch, the longest or valid_rows"
         )
     log.info(
         "%.1f minutes hold some %d steps of %.2f s (%.1f epochs) and %d evaluations of %.1f s",
         recipe.minutes,
         steps,
-        step,
-        steps / trainer.batches_an_epoch,
+        one,
+        steps / task.batches_an_epoch,
         recipe.evaluations,
         valid,
     )
     return steps
-
-
-def _write_checkpoint(folder: Path, trainer: LanguageTrainer, config: AdapterConfig) -> None:
-    """Arrays and counters in one file, so that they can't be of two different moments."""
-    progressed = json.dumps(asdict(trainer.progressed), allow_nan=False)
-    write_arrays(folder / CHECKPOINT, trainer.arrays(), {SETTINGS: config.digest, "progressed": progressed})

@@ -10,6 +10,7 @@ from wotd_mlx.backend import GIB
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.lvm.parts.base import Predictor
 from wotd_mlx.lvm.parts.residual import NextVector
+from wotd_mlx.lvm.training.history import PredictorState
 from wotd_mlx.lvm.training.task import PredictorTask
 from wotd_mlx.lvm.training.windows import Batch
 from wotd_mlx.schemas import TooLargeError, WotdError
@@ -70,7 +71,7 @@ def see_batch_fits(recipe: Recipe, dims: int, limit: int) -> None:
         )
 
 
-def fit_into(trainer: Trainer, limit: int) -> None:
+def fit_into(trainer: Trainer[PredictorState], limit: int) -> None:
     """See to it that a trainer's steps stay under ``limit`` bytes; what the plan chose is said in one line where it is
     not the whole batch at once.
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.kernels.choice import cpu_path
 from wotd_mlx.lvm.data.sentences import Sentences, Split
-from wotd_mlx.lvm.training.history import Epoch
+from wotd_mlx.lvm.training.history import Epoch, PredictorState
 from wotd_mlx.lvm.training.loss import cosines, losses
 from wotd_mlx.lvm.training.windows import Batch, batches, cut
 from wotd_mlx.training.layerwise import Layerwise
 from wotd_mlx.training.schedule import PlateauRule
-from wotd_mlx.training.state import Evaluation, TrainState
+from wotd_mlx.training.state import Evaluation
 from wotd_mlx.training.step import Step
 from wotd_mlx.training.task import Parts, Task
 
@@ -29,7 +29,7 @@ _THRESHOLD = 1e-4
 """Share by which a loss must be below the best to count, as torch's ReduceLROnPlateau has it."""
 
 
-class PredictorTask(Task):
+class PredictorTask(Task[PredictorState]):
     """Epochs on the articles of a split; an epoch's order, windows and candidates depend on (seed, epoch) alone."""
 
     figures = ("loss", "cosine", "margin")
@@ -74,12 +74,12 @@ class PredictorTask(Task):
         prediction, _ = self.model(batch.x.astype(self.dtype))
         return figures_of(prediction.astype(mx.float32), batch, total, self.recipe)
 
-    def rate(self, step: int, state: TrainState) -> float:
+    def rate(self, step: int, state: PredictorState) -> float:
         """Up over the warm-up's steps; falls on plateaus."""
         risen = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
         return self.recipe.learning_rate * state.plateau.factor * risen
 
-    def ended(self, state: TrainState) -> bool:
+    def ended(self, state: PredictorState) -> bool:
         """Whether all epochs are over."""
         return state.epoch > self.recipe.epochs
 

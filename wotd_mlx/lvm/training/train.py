@@ -131,7 +131,7 @@ def _train(
 
 def trainer_for(
     settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, folder: ModelFolder | None = None
-) -> Trainer:
+) -> Trainer[PredictorState]:
     """What trains a model of these settings under a limit: from its beginning, or from the checkpoint in a folder.
 
     Raises:
