@@ -8,8 +8,9 @@ import pytest
 
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
+from wotd_mlx.codes import hvq
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.hvq import HVQ, MAX_CHILDREN, MIX
+from wotd_mlx.codes.hvq import CANDIDATES, ENOUGH, HVQ, MAX_CHILDREN, MIX, _Entries, _means
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
 from wotd_mlx.codes.train import fit, read_labels_off_codes
 from wotd_mlx.config import CodesConfig
@@ -185,3 +186,165 @@ def test_a_coordinate_of_thousands_of_codes_has_a_few_dozen_children_a_word():
     assert (child(MAX_CHILDREN - 2) != child(MAX_CHILDREN - 1)).any()
     close(child(MAX_CHILDREN - 1), child(MAX_CHILDREN), "ids")
     close(child(MAX_CHILDREN - 1), child(MAX_CHILDREN + 3), "ids")
+
+
+def made(levels: tuple[int, ...], sizes: tuple[int, ...], entries: int, width: int = 6) -> HVQ:
+    """A dictionary of random entries, labels and reader, laid out at random: cells of one, of several, of none."""
+    rng = np.random.default_rng(1)
+    q = HVQ(levels, width, sizes).eval()
+    # As many to a cell, at most, as the last number tells apart.
+    cells = rng.permutation(np.repeat(np.arange(int(np.prod(levels[:-1]))), min(levels[-1], entries)))[:entries]
+    grid = np.stack(np.unravel_index(cells, levels[:-1]), axis=1) if len(levels) > 1 else np.zeros((entries, 0), int)
+    values = np.stack([rng.integers(0, v, entries) for v in sizes], axis=1) if sizes else np.zeros((entries, 0), int)
+    q._store(_Entries(normal(entries, width, seed=2), values, rng.normal(size=(entries, len(levels)))), grid)
+    q._link()
+    if sizes:
+        q.reader.prior = mx.array(np.concatenate([rng.dirichlet(np.ones(v)) for v in sizes]), mx.float32)
+        q.reader.weight = mx.array(rng.uniform(0.5, 2.0, len(sizes)), mx.float32)
+        q.pull = mx.array(rng.uniform(0.5, 3.0, len(sizes)), mx.float32)
+    q.prepare()
+    return q
+
+
+def gains(q: HVQ, z: np.ndarray) -> np.ndarray:
+    """(N, entries): Σ λ of what it adds to read z as each entry's values."""
+    out = np.zeros((len(z), len(q.atoms)))
+    for a, gain in enumerate(q.reader.label_gain(mx.array(z)) if q.reader.sizes else []):
+        out += float(q.pull[a]) * np.array(gain)[:, np.array(q.readings)[:, a]]
+    return out
+
+
+SMALL = [((3, 2, 5), (3, 2), 17), ((4, 40), (2,), 9), ((3, 2, 2), (), 12), ((40,), (), 7), ((5, 3, 2), (3,), 15)]
+
+
+@pytest.mark.parametrize(("levels", "sizes", "entries"), SMALL)
+def test_a_cost_is_the_distance_less_what_the_labels_gain(levels, sizes, entries):
+    q, z = made(levels, sizes, entries), normal(11, 6, seed=3)
+    best, cost = map(np.array, q.costs(mx.array(z)))
+    atoms, graph, gain = np.array(q.atoms.astype(mx.float32)), np.array(q.graph), gains(q, z)
+    alone, own, other = MIX
+    single = ((z[:, None] - alone * atoms) ** 2).sum(axis=2) - (z**2).sum(axis=1)[:, None] - gain
+    want_best = np.argsort(single, axis=1)[:, :CANDIDATES]
+    close(np.sort(best, axis=1), np.sort(want_best, axis=1), "ids")
+    assert cost.shape == (11, min(CANDIDATES, entries), graph.shape[1] + 1)
+    for b in range(11):
+        for m, entry in enumerate(best[b]):
+            number, count = np.array(q.place)[entry].tolist()
+            for child in range(cost.shape[2]):
+                if number + child * count >= levels[-1]:
+                    assert cost[b, m, child] == np.inf
+                    continue
+                vector = own * atoms[entry] + other * atoms[graph[entry, child - 1]] if child else alone * atoms[entry]
+                want = ((z[b] - vector) ** 2).sum() - (z[b] ** 2).sum() - gain[b, entry]
+                close(cost[b, m, child], want, "sum_order")
+
+
+@pytest.mark.parametrize(("levels", "sizes", "entries"), SMALL)
+def test_with_all_entries_tried_the_search_is_exact(levels, sizes, entries, monkeypatch):
+    monkeypatch.setattr(hvq, "CANDIDATES", 100)
+    monkeypatch.setattr(hvq, "ROWS", 8)
+    q, z = made(levels, sizes, entries), normal(20, 6, seed=3)
+    known = points(q)
+    ids, owners = list(known), np.array([entry for entry, _ in known.values()])
+    vectors = np.stack([vector for _, vector in known.values()])
+    cost = ((z[:, None] - vectors) ** 2).sum(axis=2) - gains(q, z)[:, owners]
+    want = np.array([ids[n] for n in cost.argmin(axis=1)])
+    close(q(mx.array(z)).ids, want, "ids")
+    close(q.ids_to_codes(mx.array(want)), vectors[cost.argmin(axis=1)], "sum_order")
+    assert len(np.unique(want, axis=0)) > 3
+
+
+@pytest.mark.parametrize(("levels", "sizes", "entries"), [((3, 2, 5), (3, 2), 17), ((4, 40), (2,), 9)])
+def test_what_is_left_over_is_so_without_the_word_s_own_entry(levels, sizes, entries, monkeypatch):
+    monkeypatch.setattr(hvq, "CANDIDATES", entries - 1)
+    monkeypatch.setattr(hvq, "ROWS", 8)
+    q = made(levels, sizes, entries)
+    atoms = np.array(q.atoms.astype(mx.float32))
+    # Words that are entries, words very near to one (1e-5 of its square away), and words a little farther.
+    off = normal(entries, 6, seed=4)
+    off *= np.linalg.norm(atoms, axis=1, keepdims=True) / np.linalg.norm(off, axis=1, keepdims=True)
+    z = np.concatenate([atoms, atoms + 3e-3 * off, atoms + 3e-2 * off]).astype(np.float32)
+    known = points(q)
+    owners = np.array([entry for entry, _ in known.values()])
+    vectors = np.stack([vector for _, vector in known.values()])
+    cost = ((z[:, None] - vectors) ** 2).sum(axis=2) - gains(q, z)[:, owners]
+    itself = ((z[:, None] - atoms) ** 2).sum(axis=2) < 1e-4 * (z**2).sum(axis=1)[:, None]
+    assert itself.sum() == 2 * entries
+    best = np.where(itself[:, owners], np.inf, cost).argmin(axis=1)
+    close(q.left_over(z), z - vectors[best], "sum_order")
+
+
+def test_the_candidates_of_a_vector_are_all_children_of_its_best_entries(monkeypatch):
+    monkeypatch.setattr(hvq, "CANDIDATES", 3)
+    q, z = made((3, 2, 5), (3, 2), 17), normal(9, 6, seed=3)
+    found = np.array(q.candidates(mx.array(z), q(mx.array(z)).ids))
+    atoms = np.array(q.atoms.astype(mx.float32))
+    single = ((z[:, None] - MIX[0] * atoms) ** 2).sum(axis=2) - gains(q, z)
+    best = np.argsort(single, axis=1)[:, :3]
+    known = points(q)
+    for b in range(9):
+        want = {number for number, (entry, _) in known.items() if entry in best[b]}
+        assert set(map(tuple, found[b].tolist())) == want
+
+
+@pytest.mark.parametrize(("levels", "sizes", "entries"), SMALL)
+def test_entries_lie_by_cell_and_score_and_know_their_nearest(levels, sizes, entries):
+    q = made(levels, sizes, entries)
+    grid, place = np.array(q.grid), np.array(q.place)
+    cells = [tuple(cell) for cell in grid.tolist()]
+    assert cells == sorted(cells)
+    for cell in set(cells):
+        rows = [row for row, other in enumerate(cells) if other == cell]
+        assert place[rows].tolist() == [[n, len(rows)] for n in range(len(rows))]
+        home = int(np.ravel_multi_index(cell, levels[:-1])) if len(levels) > 1 else 0
+        assert int(q.home[home]) == rows[0]
+    atoms = np.array(q.atoms.astype(mx.float32))
+    distances = ((atoms[:, None] - atoms) ** 2).sum(axis=2) + 1e9 * np.eye(entries)
+    children = -(-levels[-1] // place[:, 1].min()) - 1
+    wanted = max(0, min(children, entries - 1, MAX_CHILDREN - 1))
+    graph = np.array(q.graph)
+    close(graph, np.argsort(distances, axis=1)[:, :wanted], "ids")
+    close(q.closeness, (atoms[:, None] * atoms[graph]).sum(axis=2), "sum_order")
+
+
+def test_components_are_scaled_by_how_much_words_differ_along_them():
+    q = HVQ((4, 4), 3, neighbour_weight=0.7)
+    variances = np.array([5.0, 2.0, -1.0])
+    close(q.component_scales(variances), np.sqrt([1 + 0.7 * 5 / 2, 1 + 0.7 * 2 / 2, 1.0]), "sum_order")
+
+
+@pytest.mark.parametrize("rows", [ENOUGH - 1, ENOUGH])
+def test_a_label_s_pull_rises_where_too_little_of_it_is_kept_and_falls_where_too_much(rows, monkeypatch):
+    q = HVQ((4, 4, 4), 2, (2, 3, 2), label_share=0.8)
+    q.pull, q.readings = mx.array([1.0, 2.0, 4.0]), mx.array([[0, 2, 1], [1, 0, 0]], mx.int32)
+    rng = np.random.default_rng(0)
+    parts = [rng.uniform(0, 1, (rows, 2)), rng.uniform(0, 1, (rows, 3)), rng.uniform(0, 1, (rows, 2))]
+    entries = rng.integers(0, 2, rows)
+    # The first attribute is read nearly as well as can be; the labels of the second say that little is kept.
+    parts[0][np.arange(rows), np.array(q.readings)[entries, 0]] += 1
+    labels = np.stack([np.array(q.readings)[entries, 0], rng.integers(0, 3, rows), np.full(rows, -1)], axis=1)
+    monkeypatch.setattr(q, "_nearest", lambda z: entries)
+    monkeypatch.setattr(q.reader, "label_gain", lambda z: [mx.array(part) for part in parts])
+    q._pull(np.zeros((rows, 2), np.float32), labels)
+    values, want = np.array(q.readings)[entries], []
+    for a, part in enumerate(parts):
+        kept = sum(part[n, values[n, a]] for n in range(rows)) / sum(part[n].max() for n in range(rows))
+        if rows >= ENOUGH and a < 2:
+            told = [part[n].argmax() == labels[n, a] for n in range(rows)]
+            read = [values[n, a] == labels[n, a] for n in range(rows)]
+            each = [[np.mean([hit[n] for n in range(rows) if labels[n, a] == v]) for v in range(2 + a)]
+                    for hit in (read, told)]  # fmt: skip
+            kept = min(kept, np.mean(each[0]) / np.mean(each[1]))
+        want.append([1.0, 2.0, 4.0][a] * np.exp(min(0.5, max(-0.5, 8 * (0.8 - kept)))))
+    close(q.pull, want, "sum_order")
+    assert float(q.pull[0]) < 1
+    assert float(q.pull[1]) > 2
+
+
+def test_means_of_members_with_a_default_for_those_without():
+    x, member = normal(7, 3), np.array([2, 0, 2, 2, 4, 0, 4])
+    default = normal(6, 3, seed=1)
+    want = np.stack([x[member == k].mean(axis=0) if (member == k).any() else default[k] for k in range(6)])
+    close(_means(x, member, default), want, "sum_order")
+    close(_means(x, member)[[0, 2, 4]], want[[0, 2, 4]], "sum_order")
+    close(_means(x, member)[[1, 3]], np.zeros((2, 3)), "exact")
