@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.codes.test_quantizers import KINDS, normal, small
+from tests.codes.small import KINDS, normal, small
 from tests.tolerances import close
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import COLD, HOT, annealed, soft, straight_through
+from wotd_mlx.codes.gradient import annealed, gap, soft, straight_through
 from wotd_mlx.config import GRADIENTS
 
 
@@ -75,13 +75,6 @@ def test_a_cold_soft_quantiser_gives_the_hard_codes(kind):
     assert errors[-1] < 0.01 * errors[0]
 
 
-def test_the_temperature_falls_from_hot_to_cold():
-    path = np.array([annealed(p) for p in np.linspace(0, 1, 5)])
-    close(path[[0, -1]], [HOT, COLD], "sum_order")
-    assert (np.diff(path) < 0).all()
-    close(path[1:] / path[:-1], np.full(4, path[1] / path[0]), "sum_order")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_outside_training_codes_are_hard_whatever_the_gradient(kind, name):
@@ -102,3 +95,18 @@ def differs(quantizer: Quantizer, z: mx.array) -> bool:
     hard = np.array(quantizer.eval()(z).quantized)
     seen = np.array(quantizer.train()(z).quantized)
     return not np.allclose(seen, hard, atol=1e-5)
+
+
+def test_soft_codes_and_gaps_are_those_of_numpy():
+    z, book = normal(9, 3), normal(5, 3, seed=1)
+    distances = np.square(z[:, None].astype(np.float64) - book).sum(axis=2)
+    weights = np.exp(-distances / 0.8)
+    close(soft(mx.array(z), mx.array(book), 0.8), weights / weights.sum(axis=1, keepdims=True) @ book, "sum_order")
+    nearest = np.sort(distances, axis=1)
+    close(gap(mx.array(z), mx.array(book)), (nearest[:, 1] - nearest[:, 0]).mean(), "sum_order")
+    close(gap(mx.array(z), mx.array(np.ones((4, 3), np.float32))), np.float32(1e-12), "exact")
+
+
+@pytest.mark.parametrize(("progress", "temperature"), [(0.0, 1.0), (0.25, 10**-0.25), (1.0, 0.1)])
+def test_the_temperature_falls_geometrically_from_one_to_a_tenth(progress, temperature):
+    close(annealed(progress), temperature, "sum_order")

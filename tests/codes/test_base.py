@@ -1,0 +1,47 @@
+"""What every quantiser promises, held to each kind."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import pytest
+
+from tests.codes.small import KINDS, normal, small
+from tests.tolerances import close
+from wotd_mlx.codes.fsq import FSQ
+from wotd_mlx.codes.gradient import annealed
+from wotd_mlx.codes.rvq import RVQ
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_are_what_the_ids_stand_for(kind):
+    quantizer = small(kind)
+    codes = quantizer(mx.array(normal(300, quantizer.width, seed=1)))
+    close(quantizer.ids_to_codes(codes.ids), codes.quantized, "sum_order")
+    close(quantizer.codes_to_ids(codes.quantized) if kind == "fsq" else codes.ids, codes.ids, "ids")
+
+
+def test_training_alone_takes_the_gradient_that_was_asked_for():
+    quantizer = FSQ((4, 4), "soft")
+    assert (quantizer.estimator, quantizer.eval().estimator, quantizer.train().estimator) == (
+        "soft",
+        "straight-through",
+        "soft",
+    )
+    assert FSQ((4, 4)).gradient == RVQ((4, 4), 3).gradient == "straight-through"
+
+
+def test_bits_are_the_logarithm_of_the_number_of_ids():
+    close(FSQ((8, 4, 2)).bits, 6.0, "sum_order")
+
+
+def test_it_cools_with_the_progress_of_the_training():
+    quantizer = FSQ((4, 4))
+    close(quantizer._temperature, annealed(0.0), "exact")
+    quantizer.anneal(mx.array(0.3))
+    close(quantizer._temperature, annealed(0.3), "exact")
+
+
+def test_scalars_start_at_unit_variance_and_vectors_as_they_are():
+    close(FSQ((4, 4)).component_scales(normal(2) ** 2 + 0.1), (normal(2) ** 2 + 0.1) ** -0.5, "sum_order")
+    close(FSQ((4, 4)).component_scales(normal(2) * 0), [1e6, 1e6], "sum_order")
+    close(RVQ((4, 4), 3).component_scales(normal(3) ** 2), [1, 1, 1], "exact")
