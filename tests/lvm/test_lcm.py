@@ -119,11 +119,11 @@ def test_units_of_the_vectors_change_nothing_but_the_units():
 
 
 def test_a_wrong_setting_is_refused():
-    with pytest.raises(WotdError, match="unknown mode 'three'; expected one of base, two-tower"):
+    with pytest.raises(WotdError, match="lcm mode is 'three', expected 'base' or 'two-tower'"):
         preset("lcm", "tiny", mode="three")
-    with pytest.raises(WotdError, match="unknown predicts 'noise'"):
+    with pytest.raises(WotdError, match="lcm predicts is 'noise', expected 'x0' or 'v'"):
         preset("lcm", "tiny", predicts="noise")
-    with pytest.raises(WotdError, match="sample_steps is 200; expected 1 to noise_steps, 100"):
+    with pytest.raises(WotdError, match="sample_steps is 200, expected noise_steps, 100, at most"):
         preset("lcm", "tiny", sample_steps=200)
 
 

@@ -102,6 +102,13 @@ def test_presets_have_the_published_sizes(name):
     assert 1e6 <= build(name, preset(name, "tiny", dims=384)).size <= 3e6
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_out_of_its_range_is_refused(name):
+    for field, wrong, told in (("dims", 0, "int >= 1"), ("width", 1.5, "int"), ("dropout", 1.0, "float < 1.0")):
+        with pytest.raises(WotdError, match=f"^{name} {field} is {wrong}, expected {told}"):
+            preset(name, "tiny", **{field: wrong})
+
+
 def test_an_unknown_model_preset_or_setting_is_refused():
     with pytest.raises(WotdError, match="unknown model 'gpt5'; expected one of lstm, gru"):
         architecture("gpt5")

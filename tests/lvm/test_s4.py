@@ -11,9 +11,9 @@ from wotd_mlx.schemas import WotdError
 
 
 def test_kernels_that_cannot_be_are_refused():
-    with pytest.raises(WotdError, match="unknown kernel 's5'; expected s4 or s4d"):
+    with pytest.raises(WotdError, match="s4 kernel is 's5', expected 's4' or 's4d'"):
         preset("s4", "tiny", kernel="s5")
-    with pytest.raises(WotdError, match="got 7 states, expected an even number"):
+    with pytest.raises(WotdError, match="s4 states is 7, expected an even number"):
         preset("s4", "tiny", states=7)
 
 

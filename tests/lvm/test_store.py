@@ -251,7 +251,7 @@ def test_a_name_that_no_file_of_settings_can_hold_is_refused(what):
 
 def test_another_architecture_than_made_the_weights_is_refused(folder):
     raw = json.loads(folder.config.read_text())
-    raw["architecture"]["width"] = 10**12
+    raw["architecture"]["width"] = 7
     folder.config.write_text(json.dumps(raw))
     refused(folder, "best", "doesn't belong to the settings here")
 

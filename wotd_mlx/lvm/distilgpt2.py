@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import tanh_gelu
 from wotd_mlx.lvm.parts import base
@@ -18,7 +19,7 @@ _DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Sizes of the model.
 
     Args:
@@ -26,16 +27,16 @@ class Config:
         width: numbers in a block's state.
         depth: blocks.
         heads: heads of attention; they share the width.
-        longest: places that have a learned position; no context may be longer. DistilGPT2 has 1024.
+        longest: positions, which are learned; no context may be longer. DistilGPT2 has 1024.
         dropout: share of numbers dropped in training.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 6
-    heads: int = 12
-    longest: int = 64
-    dropout: float = 0.1
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 6
+    heads: Count = 12
+    longest: Count = 64
+    dropout: Part = 0.1
 
 
 PRESETS = {"tiny": Config(dims=384, width=192, depth=3, heads=6, longest=512), "paper": Config()}
@@ -61,7 +62,7 @@ class Attention(nn.Module):
         self.dropout = Dropout(cfg.dropout)
 
     def __call__(self, x: mx.array, past: KeysValues | None = None) -> tuple[mx.array, KeysValues]:
-        """Read L places after those of ``past``."""
+        """Read L positions after those of ``past``."""
         q, k, v = (split_heads(part, self.heads) for part in mx.split(self.qkv(x), 3, axis=-1))
         known = extend(past, k, v)
         return self.out(merge_heads(attend(q, known, self.dropout))), known
@@ -94,7 +95,7 @@ class Block(nn.Module):
             layer.bias = mx.zeros(layer.bias.shape)
 
     def __call__(self, x: mx.array, past: KeysValues | None) -> tuple[mx.array, KeysValues]:
-        """Read L places after those of ``past``."""
+        """Read L positions after those of ``past``."""
         mixed, known = self.attention(self.norm1(x), past)
         x = x + self.dropout(mixed)
         return x + self.dropout(self.down(tanh_gelu(self.up(self.norm2(x))))), known
@@ -127,7 +128,7 @@ class Predictor(base.Predictor):
         Raises:
             WotdError: more vectors were read than there are positions.
         """
-        # Places are counted by a shape, which is known while a graph is traced.
+        # Positions are counted by a shape, which is known while a graph is traced.
         start = state[0][0].shape[2] if state else 0
         end, longest = start + x.shape[1], self.positions.shape[0]
         if end > longest:

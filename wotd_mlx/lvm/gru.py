@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.kernels.activations import sigmoid, tanh
 from wotd_mlx.lvm.parts import base, recurrent
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Sizes of the model.
 
     Args:
@@ -22,10 +23,10 @@ class Config:
         dropout: share of numbers dropped between layers in training.
     """
 
-    dims: int = 768
-    width: int = 512
-    depth: int = 4
-    dropout: float = 0.1
+    dims: Count = 768
+    width: Count = 512
+    depth: Count = 4
+    dropout: Part = 0.1
 
 
 PRESETS = {"tiny": Config(dims=384, width=320, depth=2), "paper": Config()}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part, Positive
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import silu
 from wotd_mlx.lvm.parts import base
@@ -25,7 +26,7 @@ LayerState = SSDState | KeysValues
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Of the layers.
 
     Args:
@@ -33,25 +34,25 @@ class Config:
         attention_every: a layer in so many attends, the one in their middle. heads, key_heads: of queries and, fewer,
             of keys and values. rotary_base: of the angles. hidden: inner width of the MLP.
         expand: inner width of the state-space layers over ``width``. head_width: W, numbers a head mixes. states: N,
-            size of a head's memory a number. kernel: reach of the convolution. chunk: places that are read by one
+            size of a head's memory a number. kernel: reach of the convolution. chunk: positions that are read by one
             matrix product. eps: in the RMS norms. dropout: of what a mixer or an MLP adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 18
-    attention_every: int = 9
-    heads: int = 12
-    key_heads: int = 4
-    rotary_base: float = 10000.0
-    hidden: int = 2048
-    expand: int = 2
-    head_width: int = 64
-    states: int = 128
-    kernel: int = 4
-    chunk: int = 64
-    eps: float = 1e-5
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 18
+    attention_every: Count = 9
+    heads: Count = 12
+    key_heads: Count = 4
+    rotary_base: Positive = 10000.0
+    hidden: Count = 2048
+    expand: Count = 2
+    head_width: Count = 64
+    states: Count = 128
+    kernel: Count = 4
+    chunk: Count = 64
+    eps: Positive = 1e-5
+    dropout: Part = 0.0
 
     @property
     def ssd_heads(self) -> int:

@@ -8,9 +8,9 @@ where v, x¹, …, x^N are linear in the input and pass a causal convolution of 
 
 Reference: Poli et al. 2023, "Hyena hierarchy", arXiv 2302.10866, definition 3.1 and appendix D.3. As in the authors'
 code the decay rates α lie evenly between ln 100 / 1.5 and ln 100 / .3 and aren't trained, each filter has a weight d
-for the place itself, and the frequency of the sines is trained. Departures: the authors' code has N - 1 convolutions at
-order N, definition 3.1 has N, as here; past ``longest`` places the same formula goes on. The operator has no recurrent
-form of constant memory: one vector at a time costs O(L), and the state keeps what has been read.
+for the position itself, and the frequency of the sines is trained. Departures: the authors' code has N - 1 convolutions
+at order N, definition 3.1 has N, as here; past ``longest`` positions the same formula goes on. The operator has no
+recurrent form of constant memory: one vector at a time costs O(L), and the state keeps what has been read.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Natural, Part, Positive
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
@@ -30,31 +31,31 @@ from wotd_mlx.lvm.parts.short_conv import ShortConv
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Of the layers.
 
     Args:
         dims: D of the vectors. width: of the residual stream. depth: number of blocks. expand: inner width of the
             feed-forward layers over ``width``.
         order: N, gates and long filters of an operator. reach: taps of the short convolution. longest: T, the number
-            of places the filters are scaled to; no limit.
+            of positions the filters are scaled to; no limit.
         waves: K, frequencies among the features of a position. filter_width, filter_depth: of the network that writes
             the filters. frequency: of its sines at first.
         dropout: of what a layer adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 17
-    expand: int = 4
-    order: int = 2
-    reach: int = 3
-    longest: int = 2048
-    waves: int = 16
-    filter_width: int = 64
-    filter_depth: int = 4
-    frequency: float = 14.0
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 17
+    expand: Count = 4
+    order: Count = 2
+    reach: Count = 3
+    longest: Count = 2048
+    waves: Natural = 16
+    filter_width: Count = 64
+    filter_depth: Count = 4
+    frequency: Positive = 14.0
+    dropout: Part = 0.0
 
 
 PRESETS = {

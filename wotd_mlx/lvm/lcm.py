@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part, Positive, Seed, Share, Weight
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base, diffusion
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
@@ -17,11 +18,9 @@ from wotd_mlx.lvm.parts.rotary import rotate
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 from wotd_mlx.schemas import WotdError
 
-MODES = ("base", "two-tower")
-
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Shape of an LCM; the fields from ``context_depth`` on serve the two-tower mode alone.
 
     Args:
@@ -31,7 +30,7 @@ class Config:
         dropout: of what a layer adds to the stream.
         mode: ``base`` regresses on the next vector, ``two-tower`` denoises it.
         context_depth: layers of the contextualiser, and ``denoiser_depth`` those of the denoiser.
-        schedule: of the noise, one of ``diffusion.SCHEDULES``.
+        schedule: of the noise, a ``diffusion.ScheduleName``.
         predicts: what the denoiser puts out, ``x0`` or ``v``.
         sample_steps: denoising steps of a prediction, of ``noise_steps`` in training.
         guidance: strength of classifier-free guidance, 1 for none; ``guidance_rescale`` is its rescaling share.
@@ -41,37 +40,32 @@ class Config:
         seed: of the noise that predictions start from.
     """
 
-    dims: int = 768
-    width: int = 2048
-    depth: int = 32
-    heads: int = 16
-    inner: int = 5632
-    base: float = 10000.0
-    dropout: float = 0.1
-    mode: str = "base"
-    context_depth: int = 5
-    denoiser_depth: int = 13
-    schedule: str = "cosine"
-    predicts: str = "x0"
-    noise_steps: int = 100
-    sample_steps: int = 10
-    guidance: float = 1.0
-    guidance_rescale: float = 0.0
-    eta: float = 0.0
-    context_dropout: float = 0.15
-    snr_limit: float = 0.0
-    seed: int = 0
+    dims: Count = 768
+    width: Count = 2048
+    depth: Count = 32
+    heads: Count = 16
+    inner: Count = 5632
+    base: Positive = 10000.0
+    dropout: Part = 0.1
+    mode: Literal["base", "two-tower"] = "base"
+    context_depth: Count = 5
+    denoiser_depth: Count = 13
+    schedule: diffusion.ScheduleName = "cosine"
+    predicts: diffusion.Output = "x0"
+    noise_steps: Count = 100
+    sample_steps: Count = 10
+    guidance: Weight = 1.0
+    guidance_rescale: Share = 0.0
+    eta: Share = 0.0
+    context_dropout: Part = 0.15
+    snr_limit: Weight = 0.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        for name, got, allowed in (
-            ("mode", self.mode, MODES),
-            ("schedule", self.schedule, diffusion.SCHEDULES),
-            ("predicts", self.predicts, diffusion.PREDICTS),
-        ):
-            if got not in allowed:
-                raise WotdError(f"lcm: unknown {name} {got!r}; expected one of {', '.join(allowed)}")
-        if not 1 <= self.sample_steps <= self.noise_steps:
-            raise WotdError(f"lcm: sample_steps is {self.sample_steps}; expected 1 to noise_steps, {self.noise_steps}")
+        super().__post_init__()
+        if self.sample_steps > self.noise_steps:
+            most = self.noise_steps
+            raise WotdError(f"lcm sample_steps is {self.sample_steps}, expected noise_steps, {most}, at most")
 
 
 PRESETS = {
@@ -154,7 +148,7 @@ class TwoTower(nn.Module):
     ) -> tuple[mx.array, list[KeysValues]]:
         """contexts (B, L, W) -> the vectors after them (B, L, D), and keys and values of all contexts.
 
-        Without ``noises`` (draws, B, L, D) all places start from the same fixed noise, whatever stands beside them.
+        Without ``noises`` (draws, B, L, D) all positions start from the same fixed noise, whatever stands beside them.
         """
         B, L, _ = contexts.shape
         known = self.denoiser.read(contexts, past)
@@ -254,7 +248,7 @@ class Predictor(base.Predictor):
     def __call__(self, x: mx.array, state: Any = None, noises: mx.array | None = None) -> tuple[mx.array, Any]:
         """x (B, L, D) -> (B, L, D) and the state.
 
-        The two-tower mode denoises the same fixed noise at every place, or ``noises`` (draws, B, L, D) where given.
+        The two-tower mode denoises the same fixed noise at every position, or ``noises`` (draws, B, L, D) where given.
         """
         if self.tower is None:
             h, state = self.contexts(x, state)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
@@ -21,7 +22,7 @@ State = tuple[int, list[Slots]]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Shape of the model.
 
     Args:
@@ -30,19 +31,19 @@ class Config:
         depth: number of blocks.
         heads: H.
         slots: N, how many keys and values the sequence is projected to (the paper's k).
-        longest: how many vectors can be read; each place has its own rows of the projections.
+        longest: how many vectors can be read; each position has its own rows of the projections.
         dropout: on the attention's weights and within the feed-forward part.
-        chunk: how many places are compared with one another directly; memory grows with L · chunk.
+        chunk: how many positions are compared with one another directly; memory grows with L · chunk.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    slots: int = 128
-    longest: int = 4096
-    dropout: float = 0.1
-    chunk: int = 64
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 12
+    heads: Count = 12
+    slots: Count = 128
+    longest: Count = 4096
+    dropout: Part = 0.1
+    chunk: Count = 64
 
 
 PRESETS = {
@@ -68,13 +69,13 @@ def slot_attention(
     chunk: int,
     dropout: nn.Dropout,
 ) -> tuple[mx.array, Slots]:
-    """softmax(q_t K̃_tᵀ / √W) Ṽ_t with K̃_t = Σ_{s≤t} E_sᵀ k_s and Ṽ_t = Σ_{s≤t} F_sᵀ v_s, in chunks of C places.
+    """softmax(q_t K̃_tᵀ / √W) Ṽ_t with K̃_t = Σ_{s≤t} E_sᵀ k_s and Ṽ_t = Σ_{s≤t} F_sᵀ v_s, in chunks of C positions.
 
     K̃_t is never formed for each t: within a chunk q_t K̃_tᵀ is (q kᵀ, the future cut off) E, and what went before the
     chunk stands in its slots.
 
     Args:
-        rows: E and F at these places.
+        rows: E and F at these positions.
         past: slots after what was read before; None for nothing.
 
     Shape:
@@ -84,7 +85,7 @@ def slot_attention(
     e, f = rows
     queries = queries * W**-0.5
     if L == 1:
-        # One place is an outer product, not a matrix product a head.
+        # One position is an outer product, not a matrix product a head.
         own = e.T * keys, f.T * values
         after = own if past is None else (past[0] + own[0], past[1] + own[1])
         return dropout(mx.softmax(queries @ after[0].swapaxes(-1, -2), axis=-1)) @ after[1], after
@@ -129,10 +130,10 @@ class SelfAttention(nn.Module):
         self.value_rows = projection(cfg)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, place: int, past: Slots | None) -> tuple[mx.array, Slots]:
+    def __call__(self, x: mx.array, position: int, past: Slots | None) -> tuple[mx.array, Slots]:
         """x (B, L, D) and slots -> (B, L, D) and the slots after it."""
-        end = place + x.shape[1]
-        rows = self.key_rows[place:end], self.value_rows[place:end]
+        end = position + x.shape[1]
+        rows = self.key_rows[position:end], self.value_rows[position:end]
         queries, keys, values = (split_heads(part(x), self.cfg.heads) for part in (self.query, self.key, self.value))
         out, slots = slot_attention(queries, keys, values, rows, past, self.cfg.chunk, self.dropout)
         return self.out(merge_heads(out)), slots
@@ -150,9 +151,9 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, past: Slots | None, place: int) -> tuple[mx.array, Slots]:
+    def __call__(self, x: mx.array, past: Slots | None, position: int) -> tuple[mx.array, Slots]:
         """x (B, L, D) -> (B, L, D) and the slots after it."""
-        seen, slots = self.attention(self.attention_norm(x), place, past)
+        seen, slots = self.attention(self.attention_norm(x), position, past)
         x = x + seen
         return x + self.down(self.dropout(gelu(self.up(self.forward_norm(x))))), slots
 
@@ -162,8 +163,8 @@ class Predictor(base.Predictor):
 
     .. math:: \mathrm{softmax}(q_t (E_{≤t}^⊤ K_{≤t})^⊤ / \sqrt{W}) \, F_{≤t}^⊤ V_{≤t}
 
-    At its last place this is the published layer; at an earlier one it is that layer on the sequence so far, zeros
-    after it. Places are learned, so ``longest`` vectors can be read.
+    At its last position this is the published layer; at an earlier one it is that layer on the sequence so far, zeros
+    after it. Positions are learned, so ``longest`` vectors can be read.
 
     Shape:
         x (B, L, D) -> (B, L, D); the state is constant in size.
@@ -186,14 +187,14 @@ class Predictor(base.Predictor):
         """x (B, L, D) -> predictions (B, L, D) and the state.
 
         Raises:
-            WotdError: more vectors than there are places.
+            WotdError: more vectors than there are positions.
         """
-        place, past = state or (0, None)
-        end = place + x.shape[1]
+        position, past = state or (0, None)
+        end = position + x.shape[1]
         if end > self.longest:
             raise WotdError(
                 f"linformer got {end} vectors, and reads {self.longest} at most; shorten the context or raise longest"
             )
-        h = self.embed(x) + self.position.weight[place:end]
-        h, after = self.through_layers(h, past, place)
+        h = self.embed(x) + self.position.weight[position:end]
+        h, after = self.through_layers(h, past, position)
         return self.head(self.norm(h)), (end, after)

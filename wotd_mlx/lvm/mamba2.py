@@ -13,32 +13,33 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part, Positive
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.ssd import SSDMixer, SSDState
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Of the layers.
 
     Args:
         dims: D of the vectors. width: of the residual stream. depth: number of layers.
         expand: inner width over ``width``. head_width: W, numbers a head mixes. states: N, size of a head's memory a
-            number. kernel: reach of the convolution. chunk: places that are read by one matrix product.
+            number. kernel: reach of the convolution. chunk: positions that are read by one matrix product.
         eps: in the RMS norms. dropout: of what a layer adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 34
-    expand: int = 2
-    head_width: int = 64
-    states: int = 128
-    kernel: int = 4
-    chunk: int = 64
-    eps: float = 1e-5
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 34
+    expand: Count = 2
+    head_width: Count = 64
+    states: Count = 128
+    kernel: Count = 4
+    chunk: Count = 64
+    eps: Positive = 1e-5
+    dropout: Part = 0.0
 
     @property
     def heads(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part, Positive
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
@@ -19,7 +20,7 @@ State = tuple[int, list[mx.array]]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Shape of the model.
 
     Args:
@@ -31,18 +32,18 @@ class Config:
         features: N, random features of a query or key; about W log W are enough by the paper's theorem 4.
         dropout: after the attention and within the feed-forward part.
         epsilon: added to every feature, so that no sum of them is 0; a key's features are 1 on average.
-        chunk: how many places are compared with one another directly; memory grows with L · chunk.
+        chunk: how many positions are compared with one another directly; memory grows with L · chunk.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 16
-    heads: int = 8
-    head_width: int = 64
-    features: int = 266
-    dropout: float = 0.1
-    epsilon: float = 1e-4
-    chunk: int = 64
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 16
+    heads: Count = 8
+    head_width: Count = 64
+    features: Count = 266
+    dropout: Part = 0.1
+    epsilon: Positive = 1e-4
+    chunk: Count = 64
 
 
 PRESETS = {
@@ -81,7 +82,7 @@ def half_square(x: mx.array) -> mx.array:
 def query_features(x: mx.array, directions: mx.array, epsilon: float) -> mx.array:
     """φ(q) = exp(ω·q − |q|²/2 − maxₙ ω·q) + ε; (..., W) -> (..., N).
 
-    The maximum is the query's own: it sees no other place, and cancels but for ε.
+    The maximum is the query's own: it sees no other position, and cancels but for ε.
     """
     along = x @ directions.T
     highest = mx.stop_gradient(along.max(axis=-1, keepdims=True))
@@ -100,9 +101,9 @@ def key_features(x: mx.array, directions: mx.array, epsilon: float) -> mx.array:
 def linear_attention(
     queries: mx.array, keys: mx.array, values: mx.array, sums: mx.array | None, chunk: int
 ) -> tuple[mx.array, mx.array]:
-    """out_t = Σ_{s≤t} (φ(q_t)·φ(k_s)) v_s / Σ_{s≤t} φ(q_t)·φ(k_s), in chunks of C places.
+    """out_t = Σ_{s≤t} (φ(q_t)·φ(k_s)) v_s / Σ_{s≤t} φ(q_t)·φ(k_s), in chunks of C positions.
 
-    A chunk's places are compared with one another directly; what went before them stands in sums of φ(k) vᵀ.
+    A chunk's positions are compared with one another directly; what went before them stands in sums of φ(k) vᵀ.
 
     Shape:
         features (B, H, L, N), values (B, H, L, W), sums (B, H, N, W + 1) -> (B, H, L, W), sums.
@@ -131,7 +132,7 @@ def linear_attention(
 
 
 class FastAttention(nn.Module):
-    """Causal FAVOR+ attention of H heads, its queries and keys turned by their places.
+    """Causal FAVOR+ attention of H heads, its queries and keys turned by their positions.
 
     The directions ω are drawn once and kept with the weights; training doesn't move them.
     """
@@ -147,13 +148,13 @@ class FastAttention(nn.Module):
         self.directions = orthogonal_gaussian(cfg.features, cfg.head_width)
         self.freeze(keys="directions", recurse=False)
 
-    def __call__(self, x: mx.array, place: int, sums: mx.array | None) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, position: int, sums: mx.array | None) -> tuple[mx.array, mx.array]:
         """x (B, L, D) and sums (B, H, N, W + 1) -> (B, L, D) and the sums after it."""
         cfg = self.cfg
         # Half of softmax's 1 / √W on either side.
         scale = cfg.head_width**-0.25
         queries, keys = (
-            rotate(split_heads(part(x), cfg.heads), place, 10_000.0) * scale for part in (self.query, self.key)
+            rotate(split_heads(part(x), cfg.heads), position, 10_000.0) * scale for part in (self.query, self.key)
         )
         queries = query_features(queries, self.directions, cfg.epsilon)
         keys = key_features(keys, self.directions, cfg.epsilon)
@@ -173,15 +174,15 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, sums: mx.array | None, place: int) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, sums: mx.array | None, position: int) -> tuple[mx.array, mx.array]:
         """x (B, L, D) -> (B, L, D) and the sums after it."""
-        seen, sums = self.attention(self.attention_norm(x), place, sums)
+        seen, sums = self.attention(self.attention_norm(x), position, sums)
         x = x + self.dropout(seen)
         return x + self.down(self.dropout(gelu(self.up(self.forward_norm(x))))), sums
 
 
 class Predictor(base.Predictor):
-    r"""A stack of blocks whose attention costs the same at every place.
+    r"""A stack of blocks whose attention costs the same at every position.
 
     .. math:: e^{q·k} = \mathbb{E}_{ω ∼ N(0, I)} [e^{ω·q − |q|²/2} \, e^{ω·k − |k|²/2}]
 
@@ -206,6 +207,6 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        place, past = state or (0, None)
-        h, after = self.through_layers(self.embed(x), past, place)
-        return self.head(self.norm(h)), (place + x.shape[1], after)
+        position, past = state or (0, None)
+        h, after = self.through_layers(self.embed(x), past, position)
+        return self.head(self.norm(h)), (position + x.shape[1], after)

@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import gelu, silu
 from wotd_mlx.lvm.parts import base
@@ -19,7 +20,7 @@ EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Sizes.
 
     Args:
@@ -29,13 +30,13 @@ class Config:
         dropout: of what a layer adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 17
-    heads: int = 3
-    widen: int = 2
-    chunk: int = 128
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 17
+    heads: Count = 3
+    widen: Count = 2
+    chunk: Count = 128
+    dropout: Part = 0.0
 
 
 PRESETS = {
@@ -53,7 +54,7 @@ ABOUT = base.About(
 
 
 class Tables(NamedTuple):
-    """What a chunk of L vectors needs of places and decays; K numbers in a query, so K/2 pairs."""
+    """What a chunk of L vectors needs of positions and decays; K numbers in a query, so K/2 pairs."""
 
     turn: tuple[mx.array, mx.array]
     """cos and sin of tθ, (L, 1, K/2)."""
@@ -73,14 +74,14 @@ class Tables(NamedTuple):
 def _figures(heads: int, key_width: int, length: int) -> tuple[np.ndarray, ...]:
     theta = 10000.0 ** -np.linspace(0, 1, key_width // 2)
     gamma = (1 - 2.0 ** (-5 - np.arange(heads)))[:, None, None]
-    place = np.arange(length)
-    angle = place[:, None, None] * theta
+    position = np.arange(length)
+    angle = position[:, None, None] * theta
     away = length * theta[:, None]
-    apart = place[:, None] - place
+    apart = position[:, None] - position
     within = np.where(apart >= 0, gamma ** np.abs(apart), 0) / key_width**0.5
-    write = gamma ** (length - place[:, None]) / key_width**0.5
+    write = gamma ** (length - position[:, None]) / key_width**0.5
     turns = [np.cos(angle), np.sin(angle), np.cos(away), -np.sin(away)]
-    decays = [within, gamma ** place[:, None], write, gamma**length]
+    decays = [within, gamma ** position[:, None], write, gamma**length]
     return tuple(figure.astype(np.float32) for figure in turns + decays)
 
 
@@ -104,11 +105,11 @@ def retain(q: mx.array, k: mx.array, v: mx.array, state: mx.array | None, t: Tab
         o_t = \sum_{s \le t} \gamma^{t-s} (\tilde q_t \cdot \tilde k_s) v_s / \sqrt K + \gamma^t \tilde q_t S, \quad
         S' = R_{-L} \bigl( \gamma^L S + \sum_s \gamma^{L-s} \tilde k_s v_s^T / \sqrt K \bigr)
 
-    The state is kept as the next chunk's first place sees it (hence :math:`R_{-L}`), so no place is ever counted
+    The state is kept as the next chunk's first position sees it (hence :math:`R_{-L}`), so no position is ever counted
     beyond a chunk, and a state has no age. With L = 1 this is the paper's recurrence.
 
     Shape:
-        q, k (B, H, L, K), turned by their places in the chunk; v (B, H, L, W); state (B, H, K, W)
+        q, k (B, H, L, K), turned by their positions in the chunk; v (B, H, L, W); state (B, H, K, W)
         -> (B, H, L, W) and the state.
     """
     out = ((q @ k.swapaxes(-1, -2)) * t.within) @ v
@@ -147,14 +148,14 @@ class MultiScaleRetention(nn.Module):
             layer.weight = start(layer.weight, 2**-2.5)
         self.out.weight = start(self.out.weight, 1.0)
 
-    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, state: mx.array | None, by_length: dict[int, Tables]) -> tuple[mx.array, mx.array]:
         B, L, _ = x.shape
         H, chunk = self.cfg.heads, self.cfg.chunk
         queries, keys, values = (part(x).reshape(B, L, H, -1) for part in (self.query, self.key, self.value))
         rows = []
         for start in range(0, L, chunk):
             piece = slice(start, start + chunk)
-            t = places[min(chunk, L - start)]
+            t = by_length[min(chunk, L - start)]
             q, k = (turn(part[:, piece], t.turn, axis=-1).transpose(0, 2, 1, 3) for part in (queries, keys))
             row, state = retain(q, k, values[:, piece].transpose(0, 2, 1, 3), state, t)
             rows.append(row)
@@ -176,8 +177,8 @@ class RetNetLayer(nn.Module):
         self.down = nn.Linear(cfg.widen * cfg.width, cfg.width)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, state: mx.array | None, places: dict[int, Tables]) -> tuple[mx.array, mx.array]:
-        y, state = self.retention(self.retention_norm(x), state, places)
+    def __call__(self, x: mx.array, state: mx.array | None, by_length: dict[int, Tables]) -> tuple[mx.array, mx.array]:
+        y, state = self.retention(self.retention_norm(x), state, by_length)
         x = x + self.dropout(y)
         return x + self.dropout(self.down(gelu(self.up(self.feed_norm(x))))), state
 
@@ -205,6 +206,6 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         chunk, L = self.cfg.chunk, x.shape[1]
-        places = {length: tables(self.cfg, length) for length in {min(L, chunk), (L - 1) % chunk + 1}}
-        h, after = self.through_layers(self.embed(x), state, places)
+        by_length = {length: tables(self.cfg, length) for length in {min(L, chunk), (L - 1) % chunk + 1}}
+        h, after = self.through_layers(self.embed(x), state, by_length)
         return self.head(self.norm(h)), after

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import sigmoid, tanh
 from wotd_mlx.lvm.parts import base
@@ -19,7 +20,7 @@ FALL = math.exp(-0.5)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Sizes.
 
     Args:
@@ -32,17 +33,17 @@ class Config:
         dropout: of what a block adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 22
-    heads: int = 12
-    widen: int = 4
-    decay_rank: int = 64
-    rate_rank: int = 64
-    value_rank: int = 32
-    gate_rank: int = 128
-    chunk: int = 16
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 22
+    heads: Count = 12
+    widen: Count = 4
+    decay_rank: Count = 64
+    rate_rank: Count = 64
+    value_rank: Count = 32
+    gate_rank: Count = 128
+    chunk: Count = 16
+    dropout: Part = 0.0
 
 
 PRESETS = {
@@ -120,13 +121,13 @@ class TimeMix(nn.Module):
         super().__init__()
         self.cfg = cfg
         W, N = cfg.width, cfg.width // cfg.heads
-        place, line = mx.arange(W) / W, mx.arange(W) / max(W - 1, 1)
+        channel, line = mx.arange(W) / W, mx.arange(W) / max(W - 1, 1)
         depth, left = layer / max(cfg.depth - 1, 1), 1 - layer / cfg.depth
         bend = (mx.arange(W) % N) / max(N - 1, 1) * 2 - 1
         bend = bend * mx.abs(bend)
 
         powers = {"receptance": 0.2, "decay": 0.9, "key": 0.7, "value": 0.7, "rate": 0.9, "gate": 0.2}
-        self.mix = {name: 1 - place ** (power * left) for name, power in powers.items()}
+        self.mix = {name: 1 - channel ** (power * left) for name, power in powers.items()}
         self.receptance, self.key, self.value, self.out = (nn.Linear(W, W, bias=False) for _ in range(4))
         for linear, gain in ((self.receptance, 0.5), (self.key, 0.05), (self.value, 0.5), (self.out, 0.0)):
             linear.weight = even(W, W, gain)

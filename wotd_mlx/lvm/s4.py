@@ -12,10 +12,12 @@ C (1 - Āᴸ) is computed for each length, where the paper trains the latter for
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part, Positive
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.kernels.activations import gelu, sigmoid
 from wotd_mlx.lvm.parts import base
@@ -24,7 +26,7 @@ from wotd_mlx.schemas import WotdError
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Of the layers.
 
     Args:
@@ -34,21 +36,20 @@ class Config:
             remembers some 1/Δ vectors. dropout: of what a layer adds to the stream.
     """
 
-    dims: int = 768
-    width: int = 768
-    depth: int = 16
-    states: int = 64
-    expand: int = 4
-    kernel: str = "s4"
-    shortest_step: float = 0.001
-    longest_step: float = 0.1
-    dropout: float = 0.0
+    dims: Count = 768
+    width: Count = 768
+    depth: Count = 16
+    states: Count = 64
+    expand: Count = 4
+    kernel: Literal["s4", "s4d"] = "s4"
+    shortest_step: Positive = 0.001
+    longest_step: Positive = 0.1
+    dropout: Part = 0.0
 
     def __post_init__(self) -> None:
-        if self.kernel not in ("s4", "s4d"):
-            raise WotdError(f"unknown kernel {self.kernel!r}; expected s4 or s4d")
+        super().__post_init__()
         if self.states % 2:
-            raise WotdError(f"S4 keeps its states in pairs: got {self.states} states, expected an even number")
+            raise WotdError(f"s4 states is {self.states}, expected an even number: they are kept in pairs")
 
 
 PRESETS = {

@@ -9,13 +9,14 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(base.Config):
     """Sizes of the model.
 
     Args:
@@ -27,12 +28,12 @@ class Config:
         dropout: share of numbers dropped in training.
     """
 
-    dims: int = 768
-    width: int = 512
-    depth: int = 4
-    heads: int = 8
-    feed: int = 2048
-    dropout: float = 0.1
+    dims: Count = 768
+    width: Count = 512
+    depth: Count = 4
+    heads: Count = 8
+    feed: Count = 2048
+    dropout: Part = 0.1
 
 
 PRESETS = {"tiny": Config(dims=384, width=192, depth=3, heads=6, feed=576), "paper": Config()}
@@ -100,7 +101,7 @@ class DecoderLayer(nn.Module):
     def __call__(
         self, x: mx.array, past: tuple[KeysValues, KeysValues] | None, memory: mx.array
     ) -> tuple[mx.array, tuple[KeysValues, KeysValues]]:
-        """Read L places after those of ``past``."""
+        """Read L positions after those of ``past``."""
         own, crossed = past or (None, None)
         mixed, own = self.self_attention(self.norms[0](x), past=own)
         x = x + self.dropout(mixed)
@@ -123,8 +124,8 @@ class Predictor(base.Predictor):
         x (B, L, D) -> (B, L, D); the state is what both attentions of each layer have read.
     Reference:
         Vaswani et al. 2017, arXiv 1706.03762, sections 3 and 5.4. Not as published: there is no encoder, so that
-        cross-attention reads the embedded input, each place only what isn't later; layer norm comes before each block
-        and once at the end (Xiong et al. 2020, arXiv 2002.04745), which trains without a warm-up.
+        cross-attention reads the embedded input, each position only what isn't later; layer norm comes before each
+        block and once at the end (Xiong et al. 2020, arXiv 2002.04745), which trains without a warm-up.
     """
 
     def __init__(self, cfg: Config):
@@ -137,7 +138,7 @@ class Predictor(base.Predictor):
 
     def __call__(self, x: mx.array, state: base.State | None = None) -> tuple[mx.array, base.State]:
         """x (B, L, D) -> predictions (B, L, D) and the state."""
-        # Places are counted by a shape, which is known while a graph is traced.
+        # Positions are counted by a shape, which is known while a graph is traced.
         start = state[0][0][0].shape[2] if state else 0
         x = self.embed(x)
         L, W = x.shape[1:]
@@ -147,8 +148,8 @@ class Predictor(base.Predictor):
 
 
 def sinusoids(start: int, length: int, width: int) -> mx.array:
-    """Sines and cosines by turns for the places from ``start`` on: (L, W)."""
-    # In float64, since a rate's rounding is multiplied by the place.
+    """Sines and cosines by turns for the positions from ``start`` on: (L, W)."""
+    # In float64, since a rate's rounding is multiplied by the position.
     angles = np.arange(start, start + length)[:, None] * 10000.0 ** (-np.arange(0, width, 2) / width)
     waves = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
     return mx.array(waves.reshape(length, width).astype(np.float32))

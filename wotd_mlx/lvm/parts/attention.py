@@ -29,7 +29,7 @@ def extend(past: KeysValues | None, keys: mx.array, values: mx.array) -> KeysVal
 
 
 def attend(queries: mx.array, known: KeysValues, dropout: nn.Dropout | None = None) -> mx.array:
-    """softmax(q kᵀ / √W) v over what is no later than the query; the queries belong to the last places of the keys.
+    """softmax(q kᵀ / √W) v over what is no later than the query; the queries belong to the last positions of the keys.
 
     Args:
         dropout: what the softmax's weights go through in training.

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
+from wotd_mlx.config.ranges import check
 from wotd_mlx.dropout import drawn_from
 from wotd_mlx.io.safetensors import named
 
@@ -37,6 +38,14 @@ class About:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Config:
+    """Base of the thirteen configs, whose fields declare their ranges."""
+
+    def __post_init__(self) -> None:
+        check(self, type(self).__module__.rpartition(".")[2])
+
+
 class Predictor(nn.Module):
     """Base of the thirteen: vectors x (B, L, D) in, the vector expected after each one out.
 
@@ -49,7 +58,7 @@ class Predictor(nn.Module):
     """Whether layers give up their activations in training; see :meth:`through`."""
 
     def __call__(self, x: mx.array, state: State | None = None) -> tuple[mx.array, State]:
-        """x (B, L, D) -> predictions (B, L, D) and the state; place t sees x[:, : t + 1] alone."""
+        """x (B, L, D) -> predictions (B, L, D) and the state; position t sees x[:, : t + 1] alone."""
         raise NotImplementedError
 
     def through(self, layer: nn.Module, *inputs: Any) -> Any:

@@ -9,9 +9,9 @@ SHORT = 64
 
 
 def convolve(x: mx.array, kernel: mx.array, last: int | None = None) -> mx.array:
-    """y_t = sum over s ≤ t of kernel_{t-s} ⊙ x_s, at the last so many places only, or at all.
+    """y_t = sum over s ≤ t of kernel_{t-s} ⊙ x_s, at the last so many positions only, or at all.
 
-    Up to ``SHORT`` places by matrix products, beyond by FFT in O(L log L) time and O(L) memory.
+    Up to ``SHORT`` positions by matrix products, beyond by FFT in O(L log L) time and O(L) memory.
 
     Shape:
         x (B, L, D), kernel (D, L) -> (B, last or L, D).
@@ -28,7 +28,7 @@ def convolve(x: mx.array, kernel: mx.array, last: int | None = None) -> mx.array
 def _by_matrices(x: mx.array, kernel: mx.array, last: int) -> mx.array:
     """As x @ T, where T (D, L, last) has kernel_{t-s} at row s, column t."""
     D, L = kernel.shape
-    # Rows of 2 L numbers read as rows of 2 L - 1 are each one place further on: a Toeplitz matrix without a gather.
+    # Rows of 2 L numbers read as rows of 2 L - 1 are each one position further on: a Toeplitz matrix without a gather.
     rows = mx.broadcast_to(mx.pad(kernel, [(0, 0), (0, L)])[:, None], (D, L, 2 * L)).reshape(D, 2 * L * L)
     matrix = rows[:, : L * (2 * L - 1)].reshape(D, L, 2 * L - 1)[:, :, L - last : L]
     return (x.transpose(2, 0, 1) @ matrix).transpose(1, 2, 0)

@@ -11,13 +11,13 @@ import numpy as np
 @lru_cache(maxsize=8)
 def _figures(length: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     """What is seen of (k, b) by (r, a), (2L, 2L), and for each power of two the blocks that it joins, (L, L)."""
-    place = np.arange(length)
-    now, past = place[:, None] >= place, place[:, None] > place
+    position = np.arange(length)
+    now, past = position[:, None] >= position, position[:, None] > position
     seen = np.block([[now, now], [past, past]])
     joined = []
     size = 1
     while size < length:
-        side, pair = place // size, place // (2 * size)
+        side, pair = position // size, position // (2 * size)
         joined.append((pair[:, None] == pair) & (side[:, None] > side))
         size *= 2
     return seen.astype(np.float32), tuple(block.astype(np.float32) for block in joined)

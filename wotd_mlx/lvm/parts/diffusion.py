@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import mlx.core as mx
 import numpy as np
@@ -26,8 +26,8 @@ from wotd_mlx.kernels.activations import silu
 from wotd_mlx.lvm.parts.attention import KeysValues, attend, extend, merge_heads, split_heads
 from wotd_mlx.lvm.parts.swiglu import SwiGLU
 
-SCHEDULES = ("cosine", "quadratic", "sigmoid")
-PREDICTS = ("x0", "v")
+ScheduleName = Literal["cosine", "quadratic", "sigmoid"]
+Output = Literal["x0", "v"]
 """What the tower puts out: the clean vector, or the velocity α ε − σ x_0; the noise ε says nothing where α is 0."""
 
 
@@ -43,13 +43,13 @@ class Schedule:
     with t = 1/T … 1. Then α is moved and stretched so that its first value stays and its last is 0.
 
     Args:
-        kind: one of ``SCHEDULES``.
+        kind: by name.
         steps: T.
         slope: the sigmoid's γ, and ``shift`` its δ.
         betas: the quadratic schedule's first and last β.
     """
 
-    kind: str = "cosine"
+    kind: ScheduleName = "cosine"
     steps: int = 100
     slope: float = 1.5
     shift: float = 0.0
@@ -104,7 +104,9 @@ class Schedule:
         return y + math.sqrt(variance) * fresh if variance > 0 else y
 
 
-def clean_and_noise(output: mx.array, x: mx.array, signal: float, sigma: float, what: str) -> tuple[mx.array, mx.array]:
+def clean_and_noise(
+    output: mx.array, x: mx.array, signal: float, sigma: float, what: Output
+) -> tuple[mx.array, mx.array]:
     """What the tower's output says of (x_0, ε), where it was given x = α x_0 + σ ε."""
     if what == "x0":
         return output, (x - signal * output) / sigma
@@ -262,7 +264,7 @@ def sample(
     predict: Callable[[mx.array, int, bool], mx.array],
     noises: mx.array,
     schedule: Schedule,
-    what: str,
+    what: Output,
     count: int,
     guidance: float = 1.0,
     rescale: float = 0.0,

@@ -1,4 +1,4 @@
-"""A causal convolution over a few places, whose past is kept from call to call."""
+"""A causal convolution over a few positions, whose past is kept from call to call."""
 
 from __future__ import annotations
 

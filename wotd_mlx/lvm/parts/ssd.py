@@ -19,13 +19,13 @@ _LEAST_LOG_DECAY = -80.0
 
 
 def segment_products(x: mx.array) -> mx.array:
-    """Products between places: x (…, L) -> (…, L, L), at [i, j] x[j + 1] ⋯ x[i], and 1 where j ≥ i.
+    """Products between positions: x (…, L) -> (…, L, L), at [i, j] x[j + 1] ⋯ x[i], and 1 where j ≥ i.
 
     Of decays, where exp of the log-decays' segment sums would take L exponentials for one, and a quotient of running
     products would be 0 / 0 after a long segment.
     """
-    places = mx.arange(x.shape[-1])
-    later = places[:, None] > places
+    positions = mx.arange(x.shape[-1])
+    later = positions[:, None] > positions
     return mx.cumprod(mx.where(later, x[..., None], 1), axis=-2)
 
 
@@ -43,7 +43,7 @@ def ssd(
     Args:
         x: (B, L, H, W). log_decay: a, (B, L, H), ≤ 0. b, c: (B, L, N). memory: h (B, N, H, W), or None for zeros.
     Returns:
-        y (B, L, H, W) and the memory after the last place.
+        y (B, L, H, W) and the memory after the last position.
     Reference:
         Dao & Gu 2024, arXiv 2405.21060, section 6 and listing 1 (one group: all heads share B and C).
     """
@@ -93,7 +93,7 @@ class SSDMixer(nn.Module):
 
     Args:
         width: of input and output. heads, head_width: their product is the inner width. states: N.
-        kernel: of the convolution. chunk: places that are read by one matrix product. depth: the number of residual
+        kernel: of the convolution. chunk: positions that are read by one matrix product. depth: the number of residual
             layers, by whose root the output's first weights are divided.
     Shape:
         x (B, L, width), state or None -> (B, L, width), state.

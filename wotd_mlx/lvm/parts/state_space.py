@@ -123,7 +123,7 @@ class StateSpace(nn.Module):
 
     One vector takes a step of the recurrence, O(N) a channel; more take the convolution. Its kernel comes from the
     generating function at the roots of unity (:meth:`_generated`) or for S4D from the powers of Ā's diagonal. A state
-    that is carried adds C Ā^(t+1) x to place t, and the state after a chunk is summed in a tree.
+    that is carried adds C Ā^(t+1) x to position t, and the state after a chunk is summed in a tree.
 
     Args:
         width: H. states: N, even. kernel: ``s4``, or ``s4d`` without the low-rank part. steps: bounds of Δ at first.
@@ -200,7 +200,7 @@ class StateSpace(nn.Module):
         return -mx.exp(self.log_decay) * half, self.frequency * half
 
     def _generated(self, L: int, system: Discrete, powers: Powers) -> mx.array:
-        r"""The kernel (H, L) from its generating function at z = exp(-2πi l / L), without a power of Ā at each place.
+        r"""The kernel (H, L) from its generating function at z = exp(-2πi l / L), without powers of Ā for every t.
 
         .. math::
             \hat K(z) = \frac{2}{1 + z} \left[\tilde C^* R B - \tilde C^* R P (1 + P^* R P)^{-1} P^* R B\right], \quad
@@ -249,7 +249,7 @@ class StateSpace(nn.Module):
         return (system.read * x).sum(axis=-1) + self.skip * u, x
 
     def _remembered(self, system: Discrete, powers: Powers, x: mx.array, L: int) -> mx.array:
-        """C Ā^(t+1) x for each place t of a chunk: x (H, B, N) -> (B, L, H)."""
+        """C Ā^(t+1) x for each position t of a chunk: x (H, B, N) -> (B, L, H)."""
         H, B, _ = x.shape
         count, block, i = _blocks(L)
         starts = orbit(powers, x + powers.drift(x, 0), count, i)
@@ -276,7 +276,7 @@ class StateSpace(nn.Module):
 
 
 def _blocks(L: int) -> tuple[int, int, int]:
-    """(count, size, log2 size) of the blocks that L places are cut into."""
+    """(count, size, log2 size) of the blocks that L positions are cut into."""
     i = min((L - 1).bit_length(), 6)
     return -(-L >> i), 1 << i, i
 
