@@ -26,6 +26,20 @@ def test_proposals_have_the_bits_asked_for_and_room_for_every_value(bits, attrib
         assert all(len(a.values) <= k for a, k in zip(ATTRIBUTES[:attributes], levels, strict=False))
 
 
+@pytest.mark.parametrize(
+    ("bits", "attributes", "want"),
+    [
+        # 2^(11/4) is 6.7; 8 and 5 to the power 11 / log2(2560) are 7.5 and 4.8; what is left over goes to the last.
+        (11, 2, {"like 8,8,8,5": (7, 7, 8, 5), "four alike": (6, 6, 6, 9),
+                 "4 an attribute": (4, 4, 11, 11), "8 an attribute": (8, 8, 32),
+                 "16 an attribute": (16, 16, 8), "32 an attribute": (32, 32, 2)}),
+        (9, 0, {"like 8,8,8,5": (5, 5, 5, 4), "four alike": (4, 4, 4, 8), "free": (22, 23)}),
+    ],
+)  # fmt: skip
+def test_proposals_of_few_bits_by_hand(bits, attributes, want):
+    assert proposals(bits, ATTRIBUTES[:attributes]) == want
+
+
 def test_too_few_bits_for_the_attributes_are_refused():
     with pytest.raises(WotdError, match="3 bits are too few for 2 attributes with up to 3 values"):
         proposals(3, ATTRIBUTES)

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from tests.tolerances import close
 from wotd_mlx.codes import metrics
-from wotd_mlx.codes.interpolate import monotone, slerp
-from wotd_mlx.codes.report import corpus_metrics
-from wotd_mlx.schemas import Corpus, Word
 
 X = np.random.default_rng(0).normal(size=(120, 12)).astype(np.float32)
 
@@ -74,55 +72,41 @@ def test_linear_probe_finds_what_is_linear():
     assert (np.array(probe(mx.array(X))).argmax(axis=1) == labels).mean() > 0.97
 
 
-def test_similarity_within_and_distance_between_corpora():
-    vectors = X / np.linalg.norm(X, axis=1, keepdims=True)
-    words = tuple(Word(str(i), corpus="abc"[i % 3]) for i in range(30))
-    found = corpus_metrics(Corpus("t", words), vectors[:30])
-    cosines, same = vectors[:30] @ vectors[:30].T, np.equal.outer(np.arange(30) % 3, np.arange(30) % 3)
-    within = cosines[same & ~np.eye(30, dtype=bool)].mean()
-    close(found["similarity_within"], within, "sum_order")
-    close(found["distance_between"], 1 - cosines[~same].mean(), "sum_order")
-    assert (found["words"], found["corpora"], found["lexicon"]) == (30, 3, 0)
+def test_pairs_of_words_are_drawn_and_their_cosines_ranked(monkeypatch):
+    monkeypatch.setattr(metrics, "_PAIRS", 20_000)
+    noisy = X + np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    left, right = np.random.default_rng(3).integers(0, 120, (2, 20_000))
+    apart = left != right
+    cosines = []
+    for vectors in (X, noisy):
+        rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines.append((rows[left[apart]] * rows[right[apart]]).sum(axis=1))
+    close(metrics.pairwise_spearman(X, noisy, seed=3), stats.spearmanr(*cosines).statistic, "sum_order")
 
 
-def test_slerp_ends_where_it_should_at_equal_angles():
-    a, b = X[0] / np.linalg.norm(X[0]), X[1] / np.linalg.norm(X[1])
-    path = slerp(a, b, np.linspace(0, 1, 9))
-    close(path[[0, -1]], np.stack([a, b]), "sum_order")
-    close(np.linalg.norm(path, axis=1), np.ones(9), "sum_order")
-    close(np.diff(np.arccos(np.clip(path @ a, -1, 1))), np.full(8, np.arccos(a @ b) / 8), "angles")
+def test_the_mean_cosine_is_over_words():
+    noisy = X + np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
+    want = np.mean([a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(X, noisy, strict=True)])
+    close(metrics.cosine(X, noisy), want, "sum_order")
+    close(metrics.cosine(X, np.zeros_like(X)), 0.0, "exact")
+    close(metrics.relative_mse(X, noisy, X[0]), ((X - noisy) ** 2).sum() / ((X - X[0]) ** 2).sum(), "sum_order")
 
 
-@pytest.mark.parametrize("b", [X[0], -X[0]])
-def test_slerp_of_equal_and_of_opposite_ends_stays_on_the_sphere(b):
-    path = slerp(X[0], b, np.linspace(0, 1, 5))
-    close(np.linalg.norm(path, axis=1), np.ones(5), "sum_order")
-    close(path[-1], b / np.linalg.norm(b), "sum_order")
+def test_figures_of_too_few_words_are_undefined():
+    assert np.isnan(metrics.spearman(np.array([1.0]), np.array([2.0])))
+    close(metrics.spearman(np.array([1.0, 2.0]), np.array([2.0, 1.0])), -1.0, "sum_order")
+    assert np.isnan(metrics.recall_at(X[:1], X[:1]))
+    assert metrics.recall_at(X[:2], X[1::-1]) == 1
+    assert metrics.recall_at(X[:5], X[:5], k=10) == 1
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=0, max_size=8))
-@settings(max_examples=60)
-def test_a_monotone_way_keeps_its_ends_and_as_many_places_as_can_be(middle):
-    import itertools
-
-    toward = np.array([0, *(a for a, _ in middle), 9])
-    away = np.array([9, *(b for _, b in middle), 0])
-    kept = monotone(toward, away)
-    assert kept[0] == 0
-    assert kept[-1] == len(toward) - 1
-    assert (np.diff(toward[kept]) >= 0).all()
-    assert (np.diff(away[kept]) <= 0).all()
-    inside = range(1, len(toward) - 1)
-    most = max(
-        len(chosen)
-        for n in range(len(toward) - 1)
-        for chosen in itertools.combinations(inside, n)
-        if (np.diff(toward[[0, *chosen, len(toward) - 1]]) >= 0).all()
-        and (np.diff(away[[0, *chosen, len(toward) - 1]]) <= 0).all()
-    )
-    assert len(kept) == most + 2
+def test_usage_counts_codes_and_perplexity_their_entropy():
+    ids = np.array([[0], [0], [0], [2]])
+    usage, perplexity = metrics.usage_and_perplexity(ids, (5,))
+    close(usage, [2 / 5], "exact")
+    close(perplexity, [np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))], "sum_order")
+    assert metrics.usage_and_perplexity(ids[:0], (5,)) == ([0.0], [1.0])
 
 
-def test_a_way_whose_end_is_behind_its_start_is_refused():
-    with pytest.raises(ValueError, match="behind the first"):
-        monotone(np.array([1.0, 0.0]), np.array([0.0, 0.0]))
+def test_unit_vectors_and_zeros():
+    close(metrics.unit(np.array([[3, 4], [0, 0]])), [[0.6, 0.8], [0, 0]], "sum_order")

@@ -1,4 +1,4 @@
-"""Names of codes, what moving along a coordinate changes, IDs of their own."""
+"""Names of codes, and what moving along a coordinate changes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.codes.test_hvq import normal, trained
+from tests.codes.small import normal
+from tests.codes.test_hvq import trained
 from tests.codes.test_train import ATTRIBUTES
-from wotd_mlx.codes.metrics import collision_rate
+from tests.tolerances import close
+from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.names import coordinate_names, moves, name_codes
 from wotd_mlx.codes.plot import draw
 from wotd_mlx.codes.train import read_labels_off_codes
-from wotd_mlx.codes.unique import make_unique
+from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Word
 
 
@@ -70,36 +72,6 @@ def test_moving_a_coordinate_moves_its_attribute_and_little_else(coded):
         assert np.abs(np.delete(found[:, a], a)).max() < 0.5 * found[a, a]
 
 
-def test_words_get_ids_of_their_own_within_the_budget(coded):
-    model, x, ids = coded
-    few, mine = x[:60], ids[:60]
-    mine[30:] = mine[:30]  # half of them collide
-    few = np.concatenate([few[:30], few[:30] + 0.01 * normal(30, 16)])
-    mine = np.array(model.encode(mx.array(few)))
-    generous = make_unique(model, few, mine, budget=10.0)
-    assert generous.before == collision_rate(mine) > 0.5
-    assert generous.after == collision_rate(generous.ids) == 0
-    assert (generous.ids >= 0).all()
-    assert (generous.ids < model.quantizer.levels).all()
-    assert make_unique(model, few, mine, budget=0.0).cost <= 1e-6
-    tight = make_unique(model, few, mine, budget=0.02)
-    assert tight.cost <= 0.02
-    assert 0 <= tight.after <= tight.before
-
-
-@pytest.mark.parametrize("kind", ["fsq", "rvq"])
-def test_other_kinds_find_ids_of_their_own_too(kind):
-    from tests.codes.test_train import train
-
-    model, _, x, _ = train(kind, epochs=2, levels=(8, 8, 8, 8))
-    twice = np.concatenate([x[:40], x[:40]])
-    ids = np.array(model.encode(mx.array(twice)))
-    found = make_unique(model, twice, ids, budget=10.0)
-    assert (found.before, found.after) == (1.0, 0.0)
-    # Who keeps the first choice keeps it exactly.
-    assert (found.ids == ids).all(axis=1).sum() >= len(np.unique(ids, axis=0))
-
-
 def test_a_picture_a_coordinate_is_drawn(coded, tmp_path):
     pytest.importorskip("matplotlib")
     model, x, ids = coded
@@ -109,27 +81,48 @@ def test_a_picture_a_coordinate_is_drawn(coded, tmp_path):
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files)
 
 
-def test_words_taken_a_few_at_a_time_get_the_same_ids(coded, monkeypatch):
-    from wotd_mlx.codes import unique
+def test_names_are_those_of_the_members_farthest_along_their_mean():
+    """By hand: 12 words, one coordinate of an attribute and a free one; five words are unknown to readers."""
+    model = Autoencoder(3, CodesConfig("fsq", (2, 3)), ATTRIBUTES[:1])
+    model.tables = [mx.array([[0.2, 0.8], [0.7, 0.3]])]
+    x, rng = normal(12, 3), np.random.default_rng(0)
+    ids = np.stack([rng.integers(0, 2, 12), rng.integers(0, 2, 12)], axis=1)
+    zipf = [3.0, 2.9, 5.0, None, 3.1, 0.0, 4.0, 2.0, 3.0, 3.5, 2.5, 1.0]
+    words = [Word(f"w{n}", zipf=zipf[n]) for n in range(12)]
+    rows = name_codes(model, words, x, ids, ATTRIBUTES[:1], examples=3)
+    known = np.array([z is None or z >= 3 for z in zipf])
+    for row in rows:
+        q = 0 if row.coordinate == "size" else 1
+        members = np.flatnonzero(ids[:, q] == row.code)
+        shown = members[known[members]] if known[members].sum() >= 3 else members
+        toward = x[members].mean(axis=0) - x.mean(axis=0) if len(members) else x[0]
+        order = sorted(shown, key=lambda n: -float((x[n] - x.mean(axis=0)) @ toward))
+        texts = [f"w{n}" for n in order[:3]]
+        value = {0: "large: ", 1: "small: "}[row.code] if q == 0 else ""
+        assert (row.members, list(row.words)) == (len(members), texts)
+        assert row.name == value + ("·".join(texts[:2]) or "no word yet")
+    assert [(row.coordinate, row.code) for row in rows] == [
+        ("size", 0), ("size", 1), ("variation", 0), ("variation", 1), ("variation", 2)
+    ]  # fmt: skip
 
-    model, x, _ = coded
-    few = np.concatenate([x[:30], x[:30] + 0.01 * normal(30, 16)])
-    mine = np.array(model.encode(mx.array(few)))
-    whole = make_unique(model, few, mine, budget=1.0)
-    monkeypatch.setattr(unique, "_AT_ONCE", 1)
-    assert (make_unique(model, few, mine, budget=1.0).ids == whole.ids).all()
-    assert whole.after < whole.before
 
-
-def test_of_very_many_candidates_the_nearest_are_kept(monkeypatch):
-    from tests.codes.test_train import train
-    from wotd_mlx.codes import unique
-
-    model, _, x, _ = train("fsq", epochs=1, levels=(8, 8, 2, 600))
-    twice = np.concatenate([x[:20], x[:20]])
-    ids = np.array(model.encode(mx.array(twice)))
-    kept = make_unique(model, twice, ids, budget=10.0)
-    monkeypatch.setattr(unique, "_KEPT", 10_000)
-    every = make_unique(model, twice, ids, budget=10.0)
-    assert kept.after == every.after == 0
-    assert kept.cost == pytest.approx(every.cost, abs=1e-6)
+def test_a_move_is_the_slope_of_the_expected_value_over_the_codes():
+    model = Autoencoder(4, CodesConfig("fsq", (3, 5)), ())
+    model.decoder.linear.weight = mx.array(normal(4, 2))
+    weights = [normal(4, 2, seed=1), normal(4, 4, seed=2), normal(4, 1, seed=3)]
+    ids = np.array([[0, 1], [2, 4], [1, 3], [0, 0], [2, 2]])
+    found = moves(model, [lambda v, w=w: v @ mx.array(w) for w in weights], ids, words=4)
+    for q, k in enumerate((3, 5)):
+        for a, w in enumerate(weights):
+            slopes = []
+            for row in ids[:4]:
+                expected = []
+                for code in range(k):
+                    number = row.copy()
+                    number[q] = code
+                    logits = np.array(model.decode(mx.array(number[None], mx.int32)))[0].astype(np.float64) @ w
+                    p = np.exp(logits) / np.exp(logits).sum()
+                    expected.append(p @ np.arange(len(p)))
+                slopes.append(np.polyfit(np.arange(k), expected, 1)[0])
+            values = w.shape[1]
+            close(found[q, a], np.mean(slopes) * (k - 1) / max(values - 1, 1), "sum_order")
