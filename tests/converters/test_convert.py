@@ -13,7 +13,9 @@ from mlx import nn
 
 from converters import coreml
 from converters.coreml import lower
+from converters.coreml.capture import capture
 from converters.coreml.executor import Executor, load_package
+from converters.coreml.passes import run_passes
 from tests.tolerances import close
 
 
@@ -245,6 +247,21 @@ def test_infinite_masks(precision, tmp_path):
     example = {"x": normal(2, 4, 8), "keep": mx.tri(4).astype(mx.bool_)}
     report = coreml.convert(fn, example, tmp_path / "m.mlpackage", precision)
     assert report.psnr_db >= {"float32": 90, "float16": 50}[precision]
+
+
+def test_constants_beyond_float16_stay_finite(tmp_path):
+    """−inf and −1e9 become −3e4, +inf and 1e9 the largest half; what a half holds, and whole numbers, stay."""
+    ends = mx.array([-mx.inf, -1e9, -65504.0, -3.0, 65504.0, 1e9, mx.inf])
+    graph = capture(lambda x: {"y": x + ends, "n": x.astype(mx.int32) + mx.array(100_000)}, {"x": mx.zeros((7,))})
+    (changed,) = (array for array in lower.finite(graph).constants.values() if array.size == 7)
+    assert changed.tolist() == [-3e4, -3e4, -65504, -3, 65504, 65504, 65504]
+    (whole,) = (array for array in lower.finite(graph).constants.values() if array.dtype == np.int32)
+    assert whole.item() == 100_000
+    for precision, low in (("float16", -3e4), ("float32", -np.inf)):
+        lower.save(run_passes(graph), tmp_path / f"{precision}.mlpackage", precision)
+        made = Executor(tmp_path / f"{precision}.mlpackage")({"x": np.zeros(7, np.float32)})
+        close(made["y"][0], np.float16(low), "exact")
+        close(made["n"], np.full(7, 100_000), "ids")
 
 
 def test_inputs_are_checked_all_at_once(model, tmp_path):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export import targets
-from wotd_mlx.export.bundle import ExportConfig, export
+from wotd_mlx.export.bundle import export
 
 HERE = Path(__file__).parent / "swift"
 
@@ -83,14 +84,6 @@ def no_swift() -> str | None:
     ):
         return "no XCTest: WOTDKit is neither compiled nor tested; install Xcode, or choose it with xcode-select"
     return None
-
-
-@pytest.fixture(scope="session")
-def plain(workspace, bundle) -> Package:
-    """The bundle's package as it is, with its tests, in Swift 5's mode."""
-    package = Package(bundle / "WOTDKit", workspace / "plain5", "5")
-    package.swift("build", "--build-tests")
-    return package
 
 
 @pytest.fixture(scope="session")

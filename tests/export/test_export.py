@@ -13,13 +13,16 @@ from click.testing import CliRunner
 from tokenizers import Tokenizer
 
 from converters import coreml
+from converters.coreml import lower
 from tests.conftest import small_config
 from tests.tolerances import close
 from wotd_mlx import train_wotd_pipeline
 from wotd_mlx.cli import main
+from wotd_mlx.config import export as config
+from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export import targets
-from wotd_mlx.export.bundle import ExportConfig, export
+from wotd_mlx.export.bundle import export
 from wotd_mlx.export.fixtures import COUNT, ODD_TEXTS
 from wotd_mlx.schemas import WotdError
 
@@ -217,6 +220,27 @@ def test_wrong_wishes(coder, tmp_path, name, length, says):
     with pytest.raises(WotdError, match=says):
         export(coder, name, tmp_path / "bundle", ExportConfig(length=length))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_are_the_converters():
+    """Declared where the command can show them without loading it."""
+    assert set(config.PRECISIONS) == set(lower.PRECISIONS)
+    assert set(config.TARGETS) == set(lower.TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"precision": "int4"}, "export precision is 'int4'; expected one of float16, float32, int8, palette6, pal"),
+        ({"target": "iOS16"}, "export target is 'iOS16'; expected one of iOS17, iOS18, iOS26"),
+        ({"length": 3}, "export length is 3, expected int >= 4"),
+        ({"context": 0}, "export context is 0, expected .*>= 1"),
+        ({"context": 65537}, "export context is 65537, expected .*<= 65536"),
+    ],
+)
+def test_settings_have_ranges(changes, says):
+    with pytest.raises(WotdError, match=says):
+        ExportConfig(**changes)
 
 
 def test_command_prints_one_object(finished, tmp_path):

@@ -16,9 +16,9 @@ from mlx.utils import tree_map
 from converters import coreml
 from tests.tolerances import close
 from wotd_mlx.cli import main
+from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.export import predictor
-from wotd_mlx.export.bundle import ExportConfig
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import NAMES, preset
 from wotd_mlx.lvm.store import ModelFolder, Settings, untrained
@@ -170,7 +170,7 @@ def test_without_data_contexts_are_made_up(tmp_path, caplog):
         (["lvm:student"], "unknown model 'student'; expected one of lstm, gru"),
         (["lvm:gru"], "make it with `wotd-mlx lvm train gru`"),
         (["lvm:distilgpt2", "--context", "2000"], "longer than distilgpt2's"),
-        (["lvm:distilgpt2", "--context", "2147483647"], "a context of 2,147,483,647 vectors; expected 65,536 at most"),
+        (["lvm:distilgpt2", "--context", "2147483647"], "2147483647 is not in the range 1<=x<=65536"),
         (["encoder", "--context", "5"], "--context goes with lvm:NAME"),
         (["lvm:distilgpt2", "--context", "0"], "0 is not in the range"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from wotd_mlx.cli.options import as_json, print_json
+from wotd_mlx.config.export import MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS, ExportConfig
 
 
 @click.command("export")
@@ -22,29 +23,29 @@ from wotd_mlx.cli.options import as_json, print_json
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float16", "float32", "int8", "palette6", "palette4"]),
-    default="float16",
+    type=click.Choice(PRECISIONS),
+    default=ExportConfig.precision,
     show_default=True,
     help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where they change IDs.",
 )
 @click.option(
     "--length",
-    type=int,
-    default=16,
+    type=click.IntRange(min=MIN_LENGTH),
+    default=ExportConfig.length,
     show_default=True,
     metavar="TOKENS",
     help="Tokens of a text encoder, fixed: 16 for words, 64 or 128 for text.",
 )
 @click.option(
     "--context",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_CONTEXT),
     metavar="5|16|ANY",
     help="Vectors that an lvm predictor takes, fixed  [default: as many as it was trained with]",
 )
 @click.option(
     "--minimum-target",
-    type=click.Choice(["iOS17", "iOS18", "iOS26"]),
-    default="iOS17",
+    type=click.Choice(TARGETS),
+    default=ExportConfig.target,
     show_default=True,
     help="The oldest system that must run it: iOS 17 is macOS 14, iOS 18 macOS 15.",
 )
@@ -82,7 +83,7 @@ def command(
       wotd-mlx export encoder --precision float32 --out build/encoder
       wotd-mlx export lvm:gru --context 16 --out build/gru
     """
-    from wotd_mlx.export.bundle import ExportConfig, export
+    from wotd_mlx.export.bundle import export
 
     config = ExportConfig(precision, minimum_target, length, context, layers, force)
     kind, _, model = target.partition(":")

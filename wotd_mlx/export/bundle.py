@@ -14,6 +14,7 @@ from converters import coreml
 from converters.coreml import neural_engine
 from converters.coreml.executor import Package, load_package
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export.fixtures import fixtures
@@ -22,27 +23,6 @@ from wotd_mlx.export.targets import Target, find_target
 from wotd_mlx.io.files import appearing
 from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
-
-
-@dataclass(frozen=True)
-class ExportConfig:
-    """How to export.
-
-    Args:
-        precision: ``float16``, ``float32``, or ``int8``, ``palette6``, ``palette4`` for compressed weights.
-        target: the oldest system that must run it, ``iOS17`` or newer.
-        length: tokens that a text encoder takes.
-        context: vectors that a predictor takes; None for as many as it was trained with.
-        layers: compare every tensor inside too.
-        force: replace the folder, and keep a package that is further from its source than its precision allows.
-    """
-
-    precision: str = "float16"
-    target: str = "iOS17"
-    length: int = 16
-    context: int | None = None
-    layers: bool = False
-    force: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from converters.coreml.executor import Package
 from converters.coreml.neural_engine import Row
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
+from wotd_mlx.config.export import MAX_CONTEXT, ExportConfig
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.export.bundle import ExportConfig, Exported, packed, refuse_existing, seal, write_json
+from wotd_mlx.export.bundle import Exported, packed, refuse_existing, seal, write_json
 from wotd_mlx.export.fixtures import case
 from wotd_mlx.export.manifest import FORMAT, common
 from wotd_mlx.export.targets import Target
@@ -36,8 +37,6 @@ log = logging.getLogger("wotd_mlx")
 CHECKED, FIXTURES, LONG = 200, 50, 16
 """Contexts that an export is compared on, and those of them that ``fixtures.json`` holds; fewer of more vectors than
 :data:`LONG`, since each has C·D numbers."""
-LONGEST = 1 << 16
-"""Embeddings of a context: far more than an article has."""
 TOGETHER = 20
 """Contexts side by side in one article: they share most of their vectors, so that few sentences are embedded."""
 
@@ -74,8 +73,8 @@ def export_predictor(run: Path, name: str, out: Path, config: ExportConfig | Non
     architecture(name)
     model, settings = ModelFolder(run, name).load()
     length = config.context or settings.recipe.context
-    if length > LONGEST:
-        raise WotdError(f"a context of {length:,} vectors; expected {LONGEST:,} at most, for a package of fixed size")
+    if length > MAX_CONTEXT:
+        raise WotdError(f"a context of {length:,} vectors; a package of fixed size takes at most {MAX_CONTEXT:,}")
     # A model with learned positions refuses more vectors than it has; ask before contexts are made.
     mx.eval(model(mx.zeros((1, length, settings.architecture["dims"])))[0])
     contexts, source = _contexts(settings, length)

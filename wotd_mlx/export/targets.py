@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.config.export import MIN_LENGTH
 from wotd_mlx.embed.bert import Bert, load_bert
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
 from wotd_mlx.embed.models import find_model, resolve
@@ -21,8 +22,6 @@ from wotd_mlx.schemas import WotdError
 
 Example = dict[str, mx.array]
 
-LENGTHS = (16, 64, 128)
-"""Tokens that a text encoder takes: words fit into 16, sentences into 64 or 128."""
 CHECKED = 1000
 """Words of the run that every export is compared on."""
 
@@ -121,9 +120,9 @@ def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
     texts, _ = _sample(coder)
     model = find_model(coder.config.embedding)
     config, bert = load_bert(resolve(model), model.pooling)
-    if not 4 <= length <= config.max_position_embeddings:
-        most = config.max_position_embeddings
-        raise WotdError(f"length {length} is not possible; {model.id} takes 4 to {most} tokens: try 16, 64 or 128")
+    if length > (limit := config.max_position_embeddings):
+        told = f"length {length} is not possible; {model.id} takes {MIN_LENGTH} to {limit} tokens: try 16, 64 or 128"
+        raise WotdError(told)
     function = TextEncoder(bert, coder.model)
     searches = ("encoder.codes.quantizer", "encoder.codes.detail")
     return Target("text-encoder", "TextEncoder", function, searches, texts, tuple(tokens(coder, texts, length)))
