@@ -16,6 +16,7 @@ from mlx_lm.models import llama
 from tests.language.conftest import SHAPE, load_folder
 from wotd_mlx.config.language import LanguageRecipe, LoraConfig
 from wotd_mlx.language import lora
+from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.rows import read_exchanges
 from wotd_mlx.language.training.batches import Rows, form_tokens, prepare
 from wotd_mlx.language.training.history import LanguageState
@@ -63,6 +64,23 @@ class Made:
         return self.task.evaluate()[0]
 
 
+def made(language: LoadedModel, folder: Path, recipe: LanguageRecipe) -> Made:
+    """A trainer of adapters away from their start of zero, on the folder's rows."""
+    mx.random.seed(0)
+    lora.apply(language.model, recipe.lora)
+    rng = np.random.default_rng(0)
+    weights = lora.trained(language.model)
+    lora.put_in(language.model, {n: w + mx.array(rng.normal(0, 0.05, w.shape)) for n, w in weights.items()})
+    rows: dict[str, Rows] = {}
+    for name in ("train", "valid"):
+        exchanges, form = read_exchanges(folder / f"{name}.jsonl"), form_tokens(language.tokenizer)
+        rows[name] = prepare(exchanges, language.tokenizer, recipe.longest, form=form, form_weight=recipe.form_weight)
+    task = LanguageTask(language, rows["train"], rows["valid"], recipe)
+    found = Made(task, task.step())
+    task.plan(found.trainer.state, recipe.steps)
+    return found
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A language folder with rows."""
@@ -75,24 +93,10 @@ def make(tiny_folder: Path, folder: Path) -> Callable[..., Made]:
     """A trainer on the rows, its adapters away from their start of zero."""
 
     def make_one(depth: int = 0, **changes: Any) -> Made:
-        recipe, language = replace(RECIPE, **changes), load_folder(tiny_folder)
+        language = load_folder(tiny_folder)
         if depth:
             shape = {**SHAPE, "num_hidden_layers": depth}
             language = replace(language, model=llama.Model(llama.ModelArgs.from_dict(shape)))
-        mx.random.seed(0)
-        lora.apply(language.model, recipe.lora)
-        rng = np.random.default_rng(0)
-        weights = lora.trained(language.model)
-        lora.put_in(language.model, {n: w + mx.array(rng.normal(0, 0.05, w.shape)) for n, w in weights.items()})
-        rows: dict[str, Rows] = {}
-        for name in ("train", "valid"):
-            exchanges, form = read_exchanges(folder / f"{name}.jsonl"), form_tokens(language.tokenizer)
-            rows[name] = prepare(
-                exchanges, language.tokenizer, recipe.longest, form=form, form_weight=recipe.form_weight
-            )
-        task = LanguageTask(language, rows["train"], rows["valid"], recipe)
-        made = Made(task, task.step())
-        task.plan(made.trainer.state, recipe.steps)
-        return made
+        return made(language, folder, replace(RECIPE, **changes))
 
     return make_one
