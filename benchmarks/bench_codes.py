@@ -23,10 +23,12 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.labels import label_matrix
 from wotd_mlx.codes.levels import choose_levels
 from wotd_mlx.codes.metrics import spearman
 from wotd_mlx.codes.report import quality
-from wotd_mlx.codes.train import Split, fit, label_matrix
+from wotd_mlx.codes.split import Split
+from wotd_mlx.codes.train import fit
 from wotd_mlx.config import CodesConfig, TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder

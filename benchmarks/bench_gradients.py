@@ -20,7 +20,9 @@ import numpy as np
 from benchmarks.timing import write_results
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.train import fit, label_matrix, split_by_family
+from wotd_mlx.codes.labels import label_matrix
+from wotd_mlx.codes.split import split_by_family
+from wotd_mlx.codes.train import fit
 from wotd_mlx.config import GRADIENTS, CodesConfig
 from wotd_mlx.run_folder import RunFolder
 

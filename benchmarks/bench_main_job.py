@@ -21,7 +21,7 @@ from typing import Any
 import wotd_mlx
 from benchmarks.timing import alternate, write_results
 from wotd_mlx.codes import metrics
-from wotd_mlx.codes.train import split_by_family
+from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.run_folder import RunFolder
 
 # Kind, levels, and FAISS's levels and bits beside them: its codebooks have 2^b codes, so the 11.3 bits of 8,8,8,5 stand

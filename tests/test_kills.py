@@ -24,7 +24,7 @@ def test_a_killed_training_goes_on_to_the_same_files_and_leaves_nothing(checkpoi
     rows = [f"{a}{b}o{c},{'soft' if a in 'bdg' else 'hard'}" for a in "bdgptk" for b in "aeiou" for c in "lmnrs"]
     words.write_text("\n".join(["word,sound", *rows]))
     settings = tmp_path / "c.yaml"
-    settings.write_text("codes: {kind: fsq, hidden: 16, batch: 64, epochs: 1, levels: [4, 8]}\n")
+    settings.write_text("codes: {kind: rvq, hidden: 16, latent: 8, batch: 64, epochs: 2, levels: [4, 8]}\n")
     argv = ["train", "--config", settings, "--corpus", words, "--no-lexicon", "--embedding", checkpoint, "--no-cache",
             "--language", "none", "--out", root / "whole"]  # fmt: skip
     changes = events(root, argv)

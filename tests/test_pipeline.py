@@ -15,7 +15,7 @@ import wotd_mlx
 from tests.conftest import small_config, write_checkpoint
 from tests.tolerances import close
 from wotd_mlx import WotdError, pipeline, train_wotd_pipeline
-from wotd_mlx.codes.train import split_by_family
+from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.words.builtin import load_builtin
 from wotd_mlx.words.jsonl import read_jsonl

@@ -20,20 +20,13 @@ import numpy as np
 from wotd_mlx import backend
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.distil import agreement, distil, phrases, student_metrics
+from wotd_mlx.codes.distil import StudentTask, agreement, distil, phrases, student_metrics
+from wotd_mlx.codes.labels import label_matrix, read_labels_off_codes
 from wotd_mlx.codes.levels import USUAL, Trial, choose_levels, proposals
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.split import Split, split_by_family
 from wotd_mlx.codes.student import Student, fitting
-from wotd_mlx.codes.train import (
-    Split,
-    fit,
-    history_rows,
-    label_matrix,
-    read_labels_off_codes,
-    split_by_family,
-    training_steps,
-    warn_of_collapse,
-)
+from wotd_mlx.codes.train import fit, history_rows, training_steps, warn_of_collapse
 from wotd_mlx.codes.unique import make_unique
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import StudentConfig
@@ -47,6 +40,7 @@ from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.progress import progress
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, Word, WotdError
+from wotd_mlx.training.checkpoint import Checkpoint
 from wotd_mlx.words import load_corpus
 from wotd_mlx.words.builtin import load_lexicon
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
@@ -54,6 +48,7 @@ from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
 log = logging.getLogger("wotd_mlx")
 
 NO_LANGUAGE = "none"
+_DELETE = "delete it, and the training starts over"
 
 # What marks a word of corpus.jsonl as one that only trained the codes.
 LEXICON = "lexicon"
@@ -192,10 +187,15 @@ class WOTDTrainer:
         config = self.config
         mx.random.seed(config.seed)
         model = Autoencoder(x.shape[1], config.codes, config.attributes)
+        made_from = {
+            "settings": settings_digest(config),
+            "vectors": read_metadata(self.run.vectors, HINT)[DIGEST],
+        }
+        checkpoint = Checkpoint(self.run.codes_checkpoint, made_from, _DELETE)
         steps = training_steps(config.codes, len(split.train), labels[split.train])
         history = []
         with progress("codes", steps) as advance:
-            for epoch in fit(model, x, labels, split, config.codes, config.seed, advance):
+            for epoch in fit(model, x, labels, split, config.codes, config.seed, advance, checkpoint):
                 history.append(epoch)
                 log.debug("epoch %s", epoch)
                 backend.check_memory(config.memory_limit)
@@ -207,18 +207,15 @@ class WOTDTrainer:
         own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
         groups = corpus_ids(corpus.groups, own, model, config.attributes)
         # A student of other codes would answer with their IDs, and so would a language model.
-        self.run.student.unlink(missing_ok=True)
+        for file in (self.run.student, self.run.student_checkpoint):
+            file.unlink(missing_ok=True)
         shutil.rmtree(self.run.language, ignore_errors=True)
         for stage in ("student", "language"):
             self.metrics["seconds"].pop(stage, None)
             self.metrics.pop(stage, None)
         self.run.write_json(self.run.history, history_rows(history))
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
-        made_from = {
-            "settings": settings_digest(self.config),
-            "vectors": read_metadata(self.run.vectors, HINT)[DIGEST],
-            "IDs": self.run.file_digest(self.run.semantic_ids),
-        }
+        made_from["IDs"] = self.run.file_digest(self.run.semantic_ids)
         self.run.write_arrays(self.run.model, named(model.parameters()), made_from)
         self.metrics["codes"] = {
             **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
@@ -229,6 +226,7 @@ class WOTDTrainer:
             ),
             "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
         }
+        checkpoint.remove()
 
     def _levels(self, x: Embeddings, labels: Indices, split: Split) -> list[Trial]:
         """Where only bits are given, choose the levels, and write them among the settings."""
@@ -260,17 +258,19 @@ class WOTDTrainer:
         mx.random.seed(self.config.seed)
         student = Student(embedder.tokenizer, teacher.quantizer.levels, cfg)
         table = np.asarray(embedder.bert.words.weight)
-        steps = cfg.epochs * (len(train.train) // min(cfg.batch, len(train.train)))
-        with progress("student", steps) as advance:
-            taught = [*texts, *made]
-            for agreed in distil(student, table, taught, both, teacher.encode, train, cfg, self.config.seed, advance):
+        task = StudentTask(student, table, [*texts, *made], both, teacher.encode, train, cfg, self.config.seed)
+        made_from = {"codes": self.run.model_metadata()[DIGEST]}
+        checkpoint = Checkpoint(self.run.student_checkpoint, made_from, _DELETE)
+        with progress("student", cfg.steps(len(train.train))) as advance:
+            for agreed in distil(task, checkpoint, advance):
                 log.debug("student: validation agreement %.3f", agreed)
                 backend.check_memory(self.config.memory_limit)
         held = split.test
         labels = label_matrix([words[row] for row in held], self.config.attributes)
         unseen = [texts[row] for row in held]
         asked = phrases(unseen, cfg.phrases, self.config.seed)
-        self.run.write_arrays(self.run.student, student.arrays(), {"codes": self.run.model_metadata()[DIGEST]})
+        self.run.write_arrays(self.run.student, student.arrays(), made_from)
+        checkpoint.remove()
         self.metrics["student"] = {
             "bytes": self.run.student.stat().st_size,
             **student_metrics(student, teacher, unseen, x[held], labels, self.config.attributes),

@@ -44,6 +44,8 @@ class RunFolder:
         self.vectors = self.path / "embeddings.safetensors"
         self.model = self.path / "codes" / "model.safetensors"
         self.student = self.path / "codes" / "student.safetensors"
+        self.codes_checkpoint = self.path / "codes" / "checkpoint.safetensors"
+        self.student_checkpoint = self.path / "codes" / "student_checkpoint.safetensors"
         self.history = self.path / "codes" / "history.json"
         self.semantic_ids = self.path / "semantic_ids.json"
         self.language = self.path / "language"

@@ -11,8 +11,9 @@ from tests.tolerances import close
 from wotd_mlx.codes import hvq
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.hvq import CANDIDATES, ENOUGH, HVQ, MAX_CHILDREN, MIX, _Entries, _means
+from wotd_mlx.codes.labels import read_labels_off_codes
 from wotd_mlx.codes.metrics import balanced_accuracy, relative_mse
-from wotd_mlx.codes.train import fit, read_labels_off_codes
+from wotd_mlx.codes.train import fit
 from wotd_mlx.config import CodesConfig
 
 

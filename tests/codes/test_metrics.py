@@ -10,6 +10,7 @@ from scipy import stats
 
 from tests.tolerances import close
 from wotd_mlx.codes import metrics
+from wotd_mlx.codes.probe import linear_probe
 
 X = np.random.default_rng(0).normal(size=(120, 12)).astype(np.float32)
 
@@ -66,7 +67,7 @@ def test_balanced_accuracy_is_the_mean_over_values():
 
 def test_linear_probe_finds_what_is_linear():
     labels = (X[:, 3] > 0).astype(np.int64)
-    probe = metrics.linear_probe(X, labels, np.ones(120, np.float32), 2, prior=100)
+    probe = linear_probe(X, labels, np.ones(120, np.float32), 2, prior=100)
     import mlx.core as mx
 
     assert (np.array(probe(mx.array(X))).argmax(axis=1) == labels).mean() > 0.97

@@ -11,9 +11,9 @@ from tests.codes.test_hvq import trained
 from tests.codes.test_train import ATTRIBUTES
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.labels import read_labels_off_codes
 from wotd_mlx.codes.names import coordinate_names, moves, name_codes
 from wotd_mlx.codes.plot import draw
-from wotd_mlx.codes.train import read_labels_off_codes
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Word
 

@@ -11,8 +11,9 @@ from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.labels import balanced_weights
+from wotd_mlx.codes.probe import linear_probe
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
-from wotd_mlx.codes.train import balanced_weights
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
 
@@ -58,7 +59,7 @@ def test_label_accuracy_is_what_a_coordinate_s_table_tells_balanced_over_values(
     for a, attribute in enumerate(ATTRIBUTES):
         train, held = (rows[labels[rows, a] >= 0] for rows in (split.train, split.test))
         weights = balanced_weights(labels[train][:, [a]])[:, 0]
-        probe = metrics.linear_probe(x[train], labels[train, a], weights, len(attribute.values))
+        probe = linear_probe(x[train], labels[train, a], weights, len(attribute.values))
         told = {
             "label_accuracy": np.array(model.tables[a])[ids[held, a]].argmax(axis=1),
             "label_probe": np.array(probe(mx.array(x[held]))).argmax(axis=1),

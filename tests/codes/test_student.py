@@ -14,11 +14,13 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from tests.tolerances import close
-from wotd_mlx.codes.distil import agreement, distil, phrases, soft_ids, student_metrics
+from tests.training.interrupt import killed_before
+from wotd_mlx.codes.distil import StudentTask, agreement, distil, phrases, soft_ids, student_metrics
+from wotd_mlx.codes.split import Split
 from wotd_mlx.codes.student import MAX_BYTES, Student, fitting, pad
-from wotd_mlx.codes.train import Split
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute, WotdError
+from wotd_mlx.training.checkpoint import Checkpoint
 
 LETTERS = "abcdefghijkl"
 LEVELS = (3, 4)
@@ -50,11 +52,13 @@ def toy(n: int = 1200):
     return texts, table, x, encode, Split(rows[: n // 2], rows[n // 2 : n // 4 * 3], rows[n // 4 * 3 :])
 
 
-def learn(seed: int = 0, config: StudentConfig = CONFIG) -> tuple[Student, list[float]]:
+def learn(
+    seed: int = 0, config: StudentConfig = CONFIG, checkpoint: Checkpoint | None = None
+) -> tuple[Student, list[float]]:
     texts, table, x, encode, split = toy()
     mx.random.seed(seed)
     student = Student(spelling(), LEVELS, config)
-    return student, list(distil(student, table, texts, x, encode, split, config, seed))
+    return student, list(distil(StudentTask(student, table, texts, x, encode, split, config, seed), checkpoint))
 
 
 def agreed(student: Student, texts: list[str], x: np.ndarray, encode, rows: np.ndarray) -> float:
@@ -81,7 +85,7 @@ def test_the_best_epoch_is_kept():
     texts, table, x, encode, split = toy()
     texts = list(np.random.default_rng(1).permutation(texts))  # nothing to learn: agreement goes up and down
     student = Student(spelling(), LEVELS, CONFIG)
-    history = list(distil(student, table, texts, x, encode, split, CONFIG, seed=0))
+    history = list(distil(StudentTask(student, table, texts, x, encode, split, CONFIG, seed=0)))
     assert history[-1] < max(history)
     close(agreed(student, texts, x, encode, split.valid), max(history), "fp16_codes")
 
@@ -105,6 +109,19 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(learnt):
     for name in one:
         close(again[name], one[name], "exact")
     assert (one["pieces"] != other["pieces"]).any()
+
+
+@pytest.mark.parametrize("at", [4, 30])
+def test_killed_and_gone_on_with_it_is_the_same_student(at, tmp_path):
+    config = replace(CONFIG, epochs=3)
+    whole, history = learn(1, config)
+    file = Checkpoint(tmp_path / "checkpoint.safetensors", {"codes": "a"}, "delete it")
+    with killed_before(at):
+        learn(1, config, file)
+    again, seen = learn(1, config, file)
+    assert seen == history
+    for name, array in whole.arrays().items():
+        close(again.arrays()[name], array, "exact")
 
 
 def test_a_saved_student_is_the_same_student(learnt):

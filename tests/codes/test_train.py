@@ -11,19 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tolerances import close
+from tests.training.interrupt import killed_before
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.gradient import annealed
-from wotd_mlx.codes.train import (
-    Epoch,
-    balanced_weights,
-    fit,
-    label_matrix,
-    read_labels_off_codes,
-    split_by_family,
-    warn_of_collapse,
-)
+from wotd_mlx.codes.labels import balanced_weights, label_matrix, read_labels_off_codes
+from wotd_mlx.codes.split import split_by_family
+from wotd_mlx.codes.task import Epoch
+from wotd_mlx.codes.train import fit, warn_of_collapse
 from wotd_mlx.config import GRADIENTS, CodesConfig, TrainingConfig
+from wotd_mlx.io.safetensors import named
 from wotd_mlx.schemas import Attribute, Word, WotdError
+from wotd_mlx.training.checkpoint import Checkpoint
 from wotd_mlx.words.families import family
 
 ATTRIBUTES = (Attribute("size", ("small", "large")), Attribute("hue", ("red", "green", "blue")))
@@ -41,13 +39,15 @@ def toy(n: int = 1200, dims: int = 16) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_rows(n: int):
-    from wotd_mlx.codes.train import Split
+    from wotd_mlx.codes.split import Split
 
     rows = np.arange(n)
     return Split(rows[: n // 2], rows[n // 2 : 3 * n // 4], rows[3 * n // 4 :])
 
 
-def train(kind: str = "fsq", **settings_) -> tuple[Autoencoder, list[Epoch], np.ndarray, np.ndarray]:
+def train(
+    kind: str = "fsq", checkpoint: Checkpoint | None = None, **settings_
+) -> tuple[Autoencoder, list[Epoch], np.ndarray, np.ndarray]:
     x, labels = toy()
     cfg = CodesConfig(
         **{
@@ -62,7 +62,7 @@ def train(kind: str = "fsq", **settings_) -> tuple[Autoencoder, list[Epoch], np.
     )
     mx.random.seed(0)
     model = Autoencoder(16, cfg, ATTRIBUTES)
-    return model, list(fit(model, x, labels, split_rows(len(x)), cfg, seed=0)), x, labels
+    return model, list(fit(model, x, labels, split_rows(len(x)), cfg, 0, checkpoint=checkpoint)), x, labels
 
 
 @given(st.lists(st.text(max_size=8), min_size=3, max_size=200), st.integers(0, 99))
@@ -114,6 +114,24 @@ def test_training_finds_a_curve_that_the_linear_start_does_not(kind):
     mx.random.seed(0)
     history = list(fit(Autoencoder(16, cfg, ()), x, np.empty((1200, 0), np.int64), split_rows(1200), cfg, seed=0))
     assert min(e.relative_mse for e in history) < 0.8 * history[0].relative_mse
+
+
+@pytest.mark.parametrize(("kind", "left", "saving"), [("rvq", 3, True), ("rvq", 2, False), ("fsq", 8, True)])
+def test_a_killed_training_goes_on_with_the_same_curve(kind, left, saving, tmp_path):
+    """Codebooks, their running sums, the best weights so far and the optimizer's state come back."""
+    file = Checkpoint(tmp_path / "checkpoint.safetensors", {"settings": "a"}, "delete it")
+    settings_ = {"epochs": 60, "learning_rate": 0.05, "patience": 1}
+    model, history, *_ = train(kind, **settings_)
+    with killed_before(6 * len(history) - left, saving):
+        train(kind, file, **settings_)
+    again, seen, *_ = train(kind, file, **settings_)
+    assert seen == history
+    for name, array in named(model.parameters()).items():
+        close(named(again.parameters())[name], array, "exact")
+    with pytest.raises(WotdError, match=r"checkpoint\.safetensors doesn't belong to the settings here.*; delete it"):
+        train(kind, Checkpoint(file.path, {"settings": "b"}, "delete it"), **settings_)
+    file.remove()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["fsq", "rvq"])

@@ -22,7 +22,7 @@ such borders.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
@@ -34,10 +34,16 @@ from mlx.utils import tree_map
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import balanced_accuracy
+from wotd_mlx.codes.split import Split
 from wotd_mlx.codes.student import Student, pad
-from wotd_mlx.codes.train import Split, warmup_cosine
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute
+from wotd_mlx.training.checkpoint import Checkpoint, train
+from wotd_mlx.training.schedule import warmup_cosine
+from wotd_mlx.training.state import Evaluation, TrainState
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.task import Parts, Task, shuffled
+from wotd_mlx.training.trainer import Trainer
 
 Encode = Callable[[mx.array], mx.array]
 """The teacher's quantiser: x (B, D) -> ids (B, Q)."""
@@ -82,72 +88,93 @@ class Lesson(nn.Module):
         return self.regress(h), self.student.head(h)
 
 
-def distil(
-    student: Student,
-    table: Embeddings,
-    texts: Sequence[str],
-    x: Embeddings,
-    encode: Encode,
-    split: Split,
-    cfg: StudentConfig,
-    seed: int,
-    progress: Callable[[int], None] = lambda n: None,
-) -> Iterator[float]:
-    """Teach ``student`` the embeddings x (N, D) of texts (N,) and their IDs; yields, an epoch, the share of
-    validation coordinates that agree with the teacher, and ends with the best epoch's weights, rounded to fp16.
+@dataclass
+class StudentState(TrainState):
+    """How far the teaching has come."""
 
-    loss = mean (x − x̂)² / var x + ids_weight · mean over q of the cross-entropy of coordinate q with soft IDs.
+    history: list[float] = field(default_factory=list)
+    """An epoch: the share of validation coordinates that agree with the teacher."""
+
+
+class StudentTask(Task[StudentState]):
+    r"""Teaches embeddings x (N, D) of texts (N,) and their IDs.
+
+    .. math:: \mathrm{mean}\,(x - \hat x)^2 / \mathrm{var}\,x + w\, \mathrm{mean}_q\, \mathrm{CE}_q
+
+    CE_q is the cross-entropy of coordinate q with soft IDs, w the config's ``ids_weight``.
+    """
+
+    keeps_best = True
+    model: Lesson
+
+    def __init__(
+        self,
+        student: Student,
+        table: Embeddings,
+        texts: Sequence[str],
+        x: Embeddings,
+        encode: Encode,
+        split: Split,
+        cfg: StudentConfig,
+        seed: int,
+    ) -> None:
+        self.student, self.cfg, self.seed = student, cfg, seed
+        table = table[: len(student.pieces)]
+        self.model = Lesson(student, table.shape[1], x.shape[1])
+        self.pieces = mx.array((table - table.mean(axis=0)) / max(float(table.std()), 1e-12))
+        self.target = mx.array((x - x[split.train].mean(axis=0)) / max(float(x[split.train].std()), 1e-12))
+        self.tokens, self.counts = pad(student.tokens(texts), cfg.longest)
+        self.soft, self.split = mx.array(soft_ids(encode, x, student.levels, cfg, seed)), split
+        self.right = encode(mx.array(x[split.valid]))
+
+    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
+        """Numbers of texts."""
+        for rows in shuffled(self.split.train, self.cfg.batch, self.seed, epoch, start):
+            yield [(rows,)]
+
+    def loss(self, rows: mx.array) -> tuple[mx.array]:
+        """The mean over the texts."""
+        told, logits = self.model(self.pieces[self.tokens[rows]], self.counts[rows])
+        pairs = zip(self.student.split(logits), self.student.split(self.soft[rows]), strict=True)
+        crossed = [nn.losses.cross_entropy(part, shares).mean() for part, shares in pairs]
+        return (((told - self.target[rows]) ** 2).mean() + self.cfg.ids_weight * mx.stack(crossed).mean(),)
+
+    def rate(self, step: int, state: StudentState) -> float:
+        """Up over the warm-up's share of the steps, then along a cosine to nothing."""
+        total = self.cfg.steps(len(self.split.train))
+        return self.cfg.learning_rate * warmup_cosine(step, total, self.cfg.warmup)
+
+    def ended(self, state: StudentState) -> bool:
+        """Whether all epochs are over."""
+        return state.epoch > self.cfg.epochs
+
+    def evaluate(self) -> list[float]:
+        """The share of validation coordinates that disagree with the teacher."""
+        valid = mx.array(self.split.valid)
+        _, logits = self.model(self.pieces[self.tokens[valid]], self.counts[valid])
+        return [float((self.student.choose(logits) != self.right).mean())]
+
+    def record(self, found: Evaluation) -> float:
+        """The share that agrees."""
+        return 1 - found.valid[0]
+
+
+def distil(
+    task: StudentTask, checkpoint: Checkpoint | None = None, progress: Callable[[int], None] = lambda n: None
+) -> Iterator[float]:
+    """Teach; yields, an epoch, the share of validation coordinates that agree with the teacher, and ends with the best
+    epoch's weights in the student, rounded to fp16.
 
     Args:
-        table: the embedding model's word pieces (V, D).
-        encode: the teacher's quantiser, x (B, D) -> ids (B, Q).
+        checkpoint: written on the way, and gone on from where it is there; the epochs before it are yielded too.
     """
-    mx.random.seed(seed)
-    rng = np.random.default_rng(seed)
-    table = table[: len(student.pieces)]
-    lesson = Lesson(student, table.shape[1], x.shape[1])
-    pieces = mx.array((table - table.mean(axis=0)) / max(float(table.std()), 1e-12))
-    target = mx.array((x - x[split.train].mean(axis=0)) / max(float(x[split.train].std()), 1e-12))
-    tokens, counts = pad(student.tokens(texts), cfg.longest)
-    soft, valid = mx.array(soft_ids(encode, x, student.levels, cfg, seed)), mx.array(split.valid)
-    right = encode(mx.array(x[split.valid]))
-    batch = min(cfg.batch, len(split.train))
-    steps = len(split.train) // batch
-    schedule = warmup_cosine(cfg.learning_rate, cfg.warmup, cfg.epochs * steps)
-    optimizer = optim.AdamW(schedule, weight_decay=cfg.weight_decay)
-    optimizer.init(lesson.trainable_parameters())
-
-    def loss(rows: mx.array) -> mx.array:
-        told, logits = lesson(pieces[tokens[rows]], counts[rows])
-        pairs = zip(student.split(logits), student.split(soft[rows]), strict=True)
-        crossed = [nn.losses.cross_entropy(part, shares).mean() for part, shares in pairs]
-        return ((told - target[rows]) ** 2).mean() + cfg.ids_weight * mx.stack(crossed).mean()
-
-    loss_and_grad = nn.value_and_grad(lesson, loss)
-    # Dropout draws from the random state; left out of it, a compiled step would drop the same numbers each time.
-    state = [lesson.state, optimizer.state, mx.random.state]
-
-    @partial(mx.compile, inputs=state, outputs=state)
-    def step(rows: mx.array) -> mx.array:
-        found: mx.array
-        found, gradients = loss_and_grad(rows)
-        optimizer.update(lesson, gradients)
-        return found
-
-    best, most = tree_map(mx.array, lesson.parameters()), -1.0
-    for _ in range(cfg.epochs):
-        lesson.train()
-        order = mx.array(rng.permutation(split.train))
-        for n in range(steps):
-            mx.eval(step(order[n * batch : (n + 1) * batch]), state)
-            progress(1)
-        lesson.eval()
-        agreed = float((student.choose(lesson(pieces[tokens[valid]], counts[valid])[1]) == right).mean())
-        if agreed > most:
-            best, most = tree_map(mx.array, lesson.parameters()), agreed
-        yield agreed
-    lesson.update(best)
-    student.pieces = lesson.project(pieces)
+    optimizer = optim.AdamW(task.cfg.learning_rate, weight_decay=task.cfg.weight_decay)
+    trainer = Trainer(task, Step(task, optimizer), StudentState())
+    yield from train(trainer, checkpoint, progress)
+    trainer.restore_best()
+    task.model.eval()
+    student = task.student
+    student.pieces = task.model.project(task.pieces)
     student.update(tree_map(lambda v: v.astype(mx.float16).astype(mx.float32), student.parameters()))
     mx.eval(student.parameters())
 

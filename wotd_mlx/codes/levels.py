@@ -12,7 +12,8 @@ import mlx.core as mx
 
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.train import Split, fit
+from wotd_mlx.codes.split import Split
+from wotd_mlx.codes.train import fit
 from wotd_mlx.config import MAX_CODES, CodesConfig
 from wotd_mlx.schemas import Attribute, WotdError
 

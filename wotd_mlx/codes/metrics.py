@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import mlx.core as mx
-import mlx.optimizers as optim
 import numpy as np
-from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Indices, Vectors
@@ -102,35 +99,3 @@ def balanced_accuracy(predicted: Indices, labels: Indices) -> float:
     """Mean over the values that occur in labels (N,) of the share predicted right; nan where there are none."""
     values = np.unique(labels)
     return float(np.mean([(predicted[labels == v] == v).mean() for v in values])) if len(values) else float("nan")
-
-
-def linear_probe(
-    x: Vectors, labels: Indices, weights: Vectors, values: int, *, steps: int = 200, prior: float = 0.3
-) -> nn.Linear:
-    r"""Multinomial logistic regression of labels (N,) on x (N, D), each row with its weight (N,).
-
-    Minimises :math:`\sum_n w_n\,\mathrm{CE}_n + \lVert W \rVert^2 / 2c` with c = ``prior``: embeddings have more
-    dimensions than rare values have words.
-    """
-    model = nn.Linear(x.shape[1], values)
-    model.weight, model.bias = mx.zeros(model.weight.shape), mx.zeros((values,))
-    mean = x.mean(axis=0)
-    # Gradient descent wants inputs of unit variance a dimension; the penalty is for those of unit length.
-    spread = max(float(np.sqrt(((x - mean) ** 2).mean())), 1e-12)
-    inputs, targets, importance = mx.array((x - mean) / spread), mx.array(labels), mx.array(weights)
-    optimizer = optim.Adam(learning_rate=optim.cosine_decay(0.05, steps))
-    penalty = x.shape[1] / (2 * prior * len(x))
-
-    def loss(inputs: mx.array) -> mx.array:
-        crossed = nn.losses.cross_entropy(model(inputs), targets, weights=importance).mean()
-        total: mx.array = crossed + penalty * (model.weight**2).sum()
-        return total
-
-    step = nn.value_and_grad(model, loss)
-    for _ in range(steps):
-        _, gradients = step(inputs)
-        optimizer.update(model, gradients)
-        mx.eval(model.parameters(), optimizer.state)
-    model.weight = model.weight / spread
-    model.bias = model.bias - model.weight @ mx.array(mean)
-    return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -10,7 +10,13 @@ import numpy as np
 from mlx import nn
 
 from wotd_mlx.arrays import Indices, Vectors
+from wotd_mlx.codes.labels import label_loss
 from wotd_mlx.config.codes import ReaderConfig
+from wotd_mlx.training.schedule import warmup_cosine
+from wotd_mlx.training.state import TrainState
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.task import Parts, Task, shuffled
+from wotd_mlx.training.trainer import Trainer
 
 
 class Reader(nn.Module):
@@ -27,7 +33,7 @@ class Reader(nn.Module):
 
     def __init__(self, width: int, sizes: Sequence[int], cfg: ReaderConfig | None = None):
         super().__init__()
-        self._cfg = cfg = cfg or ReaderConfig()
+        self.cfg = cfg = cfg or ReaderConfig()
         self.sizes = tuple(sizes)
         self.up = nn.Linear(width, cfg.hidden)
         self.down = nn.Linear(cfg.hidden, sum(sizes))
@@ -69,43 +75,47 @@ class Reader(nn.Module):
         self, z: Vectors, labels: Indices, weights: Vectors, seed: int, progress: Callable[[int], None], *, fuse: bool
     ) -> None:
         """Learn from z (N, W) with labels (N, A), −1 where unknown, and balancing weights (N, A)."""
-        cfg, rows = self._cfg, np.flatnonzero((labels >= 0).any(axis=1))
+        rows = np.flatnonzero((labels >= 0).any(axis=1))
         if not len(rows):
             return
         pairs = zip(labels.T, self.sizes, strict=True)
         priors = [np.bincount(column[column >= 0], minlength=size) for column, size in pairs]
         self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in priors]), mx.float32)
-        mx.random.seed(seed)
-        rng = np.random.default_rng(seed)
-        data = (mx.array(z), mx.array(np.maximum(labels, 0)), mx.array(weights))
-        optimizer = optim.AdamW(
-            optim.cosine_decay(cfg.learning_rate, cfg.steps(len(rows))), weight_decay=cfg.weight_decay
-        )
-        optimizer.init(self.trainable_parameters())
-
-        def loss(z: mx.array, labels: mx.array, weights: mx.array) -> mx.array:
-            total = mx.array(0.0)
-            for a, logit in enumerate(self.logits(z)):
-                crossed = nn.losses.cross_entropy(logit, labels[:, a], weights=weights[:, a])
-                total = total + crossed.sum() / mx.maximum((weights[:, a] > 0).sum(), 1)
-            return total
-
-        loss_and_grad = nn.value_and_grad(self, loss)
-
-        def step(rows: mx.array) -> mx.array:
-            total: mx.array
-            total, gradients = loss_and_grad(*(part[rows] for part in data))
-            optimizer.update(self, gradients)
-            return total
-
-        state = [self.state, optimizer.state, mx.random.state]
-        run = mx.compile(step, inputs=state, outputs=state) if fuse else step
-        batch = min(cfg.batch, len(rows))
-        self.train()
-        for _ in range(cfg.epochs):
-            order = mx.array(rng.permutation(rows))
-            for n in range(len(rows) // batch):
-                mx.eval(run(order[n * batch : (n + 1) * batch]), state)
-                progress(1)
+        task = ReaderTask(self, rows, z, labels, weights, seed)
+        optimizer = optim.AdamW(self.cfg.learning_rate, weight_decay=self.cfg.weight_decay)
+        trainer = Trainer(task, Step(task, optimizer, compiled=fuse), TrainState())
+        for _ in trainer.evaluations(lambda n, note: progress(n)):
+            pass
         self.eval()
-        self.weight = mx.stack([w.mean() for _, w in self._weighted(data[0])])
+        self.weight = mx.stack([w.mean() for _, w in self._weighted(task.data[0])])
+
+
+class ReaderTask(Task[TrainState]):
+    """Trains a reader on the labelled rows of z (N, W), some epochs and no validation."""
+
+    model: Reader
+
+    def __init__(self, model: Reader, rows: Indices, z: Vectors, labels: Indices, weights: Vectors, seed: int):
+        self.model, self.rows, self.seed, self.cfg = model, rows, seed, model.cfg
+        self.data = (mx.array(z), mx.array(np.maximum(labels, 0)), mx.array(weights))
+
+    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
+        """(z, labels, weights)."""
+        for rows in shuffled(self.rows, self.cfg.batch, self.seed, epoch, start):
+            yield [tuple(part[rows] for part in self.data)]
+
+    def loss(self, z: mx.array, labels: mx.array, weights: mx.array) -> tuple[mx.array]:
+        """Balanced cross-entropy of all attributes."""
+        return (label_loss(self.model.logits(z), labels, weights),)
+
+    def rate(self, step: int, state: TrainState) -> float:
+        """Down along a cosine."""
+        return self.cfg.learning_rate * warmup_cosine(step, self.cfg.steps(len(self.rows)), 0.0)
+
+    def ended(self, state: TrainState) -> bool:
+        """Whether all epochs are over."""
+        return state.epoch > self.cfg.epochs
+
+    def due_after_epoch(self) -> bool:
+        """There is nothing to choose between."""
+        return False

@@ -13,8 +13,10 @@ from mlx import nn
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.labels import balanced_weights
 from wotd_mlx.codes.names import coordinate_names, moves
-from wotd_mlx.codes.train import Split, balanced_weights
+from wotd_mlx.codes.probe import linear_probe
+from wotd_mlx.codes.split import Split
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
 
 
@@ -94,7 +96,7 @@ def _probe(x: Embeddings, labels: Indices, train: Indices, values: int) -> nn.Li
     train = train[labels[train] >= 0]
     if not len(train):
         return None
-    return metrics.linear_probe(x[train], labels[train], balanced_weights(labels[train][:, None])[:, 0], values)
+    return linear_probe(x[train], labels[train], balanced_weights(labels[train][:, None])[:, 0], values)
 
 
 def corpus_metrics(corpus: Corpus, vectors: Embeddings) -> dict[str, Any]:

@@ -108,6 +108,10 @@ class CodesConfig:
                 f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
             )
 
+    def steps(self, rows: int) -> int:
+        """How many steps a training by gradient on so many words takes at most."""
+        return self.epochs * (rows // min(self.batch, rows))
+
     @property
     def made_bits(self) -> float:
         """log2 of the number of different IDs that ``levels`` make."""

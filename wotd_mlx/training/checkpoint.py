@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, made_from: Mapping[str, str], hint: str):
-        self.path, self.made_from, self.hint = path, made_from, hint
+        self.path, self.made_from, self.hint = path, dict(made_from), hint
         self._saved = time.monotonic()
 
     def save(self, trainer: Trainer[Any]) -> None:
@@ -68,3 +68,18 @@ class Checkpoint:
     def remove(self) -> None:
         """The training has ended."""
         self.path.unlink(missing_ok=True)
+
+
+def train(
+    trainer: Trainer[Any], checkpoint: Checkpoint | None, progress: Callable[[int], None] = lambda n: None
+) -> Iterator[Any]:
+    """Train to the end, from the checkpoint on where there is one; yields all of the history's records, and keeps the
+    checkpoint up to date before each."""
+    if checkpoint and checkpoint.resume(trainer):
+        progress(trainer.state.step)
+        yield from list(trainer.state.history)
+    save = (lambda: checkpoint.save(trainer)) if checkpoint else (lambda: None)
+    for record in trainer.evaluations(lambda n, note: progress(n), save):
+        if checkpoint:
+            checkpoint.write(trainer)
+        yield record

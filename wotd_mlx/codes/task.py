@@ -1,0 +1,131 @@
+"""What codes that learn by gradient are trained on: embeddings, and the labels that their coordinates shall tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+
+from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.codes.autoencoder import Autoencoder
+from wotd_mlx.codes.labels import balanced_weights, label_loss
+from wotd_mlx.codes.metrics import usage_and_perplexity
+from wotd_mlx.codes.split import Split
+from wotd_mlx.config import CodesConfig
+from wotd_mlx.config.ranges import Count, Natural, Weight
+from wotd_mlx.training.schedule import warmup_cosine
+from wotd_mlx.training.state import Evaluation, Real, TrainState
+from wotd_mlx.training.step import Step
+from wotd_mlx.training.task import Parts, Task, shuffled
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of ``history.json``."""
+
+    epoch: Count
+    loss: Real
+    valid_loss: Real
+    relative_mse: Real
+    learning_rate: Weight
+    usage: list[Real]
+    perplexity: list[Real]
+    revived: Natural
+
+
+@dataclass
+class CodesState(TrainState):
+    """How far the training of codes has come."""
+
+    history: list[Epoch] = field(default_factory=list)
+
+
+class CodesTask(Task[CodesState]):
+    r"""Trains an autoencoder around a quantiser on x (N, D) with labels (N, A), −1 where unknown.
+
+    .. math:: \lVert x - \hat x \rVert^2 / \lVert x - \mu \rVert^2 + w \sum_q \mathrm{CE}_q + c \, \text{commitment}
+
+    CE_q is the balanced cross-entropy of attribute q read from coordinate q alone. In validation error rates stand for
+    cross-entropies, which rise with a growing sureness that loses no label, and the commitment, which follows the
+    latents' scale, is left out.
+    """
+
+    keeps_best = True
+    model: Autoencoder
+
+    def __init__(
+        self, model: Autoencoder, x: Embeddings, labels: Indices, split: Split, cfg: CodesConfig, seed: int
+    ) -> None:
+        self.model, self.moving, self.cfg = model, model.quantizer, cfg
+        self.seed, self.patience = seed, cfg.patience
+        self.data, self.valid = (
+            (mx.array(x[rows]), mx.array(np.maximum(labels[rows], 0)), mx.array(balanced_weights(labels[rows])))
+            for rows in (split.train, split.valid)
+        )
+        self.variance = variance(model, x[split.train])
+        self.total = cfg.steps(len(split.train))
+        learn = partial(mx.compile, inputs=[self.moving.state], outputs=[self.moving.state]) if cfg.compile else None
+        self._learn = learn(self.moving.learn) if learn else self.moving.learn
+
+    def step(self) -> Step:
+        """Steps by AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
+        cfg = self.cfg
+        optimizer = optim.AdamW(cfg.learning_rate, weight_decay=cfg.weight_decay)
+        return Step(self, optimizer, clip=cfg.clip, compiled=cfg.compile)
+
+    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
+        """(x, labels, weights); before each the soft codes cool down a little."""
+        rows = np.arange(len(self.data[0]))
+        before = (epoch - 1) * (self.total // self.cfg.epochs)
+        for n, chosen in enumerate(shuffled(rows, self.cfg.batch, self.seed, epoch, start), before + start):
+            self.model.quantizer.anneal(mx.array(n / self.total))
+            yield [tuple(part[chosen] for part in self.data)]
+
+    def loss(self, x: mx.array, labels: mx.array, weights: mx.array) -> tuple[mx.array, ...]:
+        """The loss; and for the codebooks the latents z (B, W) and their ids (B, Q)."""
+        decoded, codes, logits, z = self.model(x)
+        total = self._relative_error(x, decoded) + self.cfg.commitment * codes.loss / z.shape[1]
+        return total + self.cfg.label_weight * label_loss(logits, labels, weights), z, codes.ids
+
+    def stepped(self, *found: Any) -> None:
+        """Codebooks follow the latents that chose them."""
+        self._learn(*found)
+        mx.eval(self.model.quantizer.parameters())
+
+    def rate(self, step: int, state: CodesState) -> float:
+        """Up over the warm-up's share of the steps, then along a cosine to nothing."""
+        return self.cfg.learning_rate * warmup_cosine(step, self.total, self.cfg.warmup)
+
+    def ended(self, state: CodesState) -> bool:
+        """Whether all epochs are over."""
+        return state.epoch > self.cfg.epochs
+
+    def evaluate(self) -> list[float]:
+        """The validation loss, and the relative error within it."""
+        x, labels, weights = self.valid
+        decoded, _, logits, _ = self.model(x)
+        error = float(self._relative_error(x, decoded))
+        wrong = [((logit.argmax(axis=1) != labels[:, a]) * weights[:, a]).sum() for a, logit in enumerate(logits)]
+        rates = [float(w / mx.maximum(weights[:, a].sum(), 1)) for a, w in enumerate(wrong)]
+        return [error + self.cfg.label_weight * sum(rates), error]
+
+    def record(self, found: Evaluation) -> Epoch:
+        """The epoch's line of the history; codes that died are put elsewhere for the next."""
+        z = self.model.latents(self.data[0])
+        usage, perplexity = usage_and_perplexity(np.asarray(self.model.quantizer(z).ids), self.cfg.levels)
+        number, (loss, error) = found.epoch - 1, found.valid
+        restarted = self.model.quantizer.restart_dead_codes(np.asarray(z), self.seed + number)
+        return Epoch(number, found.means[0], loss, error, found.learning_rate, usage, perplexity, restarted)
+
+    def _relative_error(self, x: mx.array, decoded: mx.array) -> mx.array:
+        return ((x - decoded) ** 2).sum(axis=1).mean() / self.variance
+
+
+def variance(model: Autoencoder, x: Embeddings) -> float:
+    """Mean squared distance of x (N, D) to the model's mean, never quite 0."""
+    return max(float(((x - np.asarray(model.mean)) ** 2).sum(axis=1).mean()), 1e-12)
