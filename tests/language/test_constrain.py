@@ -264,3 +264,42 @@ def test_the_processor_keeps_the_dtype_and_the_batch():
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 2.0])
+@pytest.mark.parametrize(("n", "exclude"), [(1, ()), (2, ("ab",)), (3, ("b", "cab"))])
+def test_options_of_every_state_are_those_of_the_list_of_all_answers(n, exclude, temperature):
+    """Allowed tokens and potentials at each prefix of an answer, worked out without a trie."""
+    words = ("a", "ab", "abc", "b", "ba", "cab", "cb")
+    bias = {word: float(b) for word, b in zip(words, np.random.default_rng(0).normal(0, 3, 7), strict=True)}
+    left = [word for word in words if word not in exclude]
+    grammar, every = AnswerGrammar(letters(words), n, END, exclude), answers(left, n)
+    del bias["b"]
+    for prefix in {tokens[:i] for tokens in every.values() for i in range(len(tokens))}:
+        state, want = grammar_state(grammar, prefix), dict[int, set[str]]()
+        for chosen, tokens in every.items():
+            if tokens[: len(prefix)] == prefix:
+                # The word that the next token belongs to: at a separator or the end, the one that it closes.
+                which = sum(token == COMMA for token in prefix)
+                want.setdefault(tokens[len(prefix)], set()).add(chosen[which])
+        tokens, potentials = grammar.options(state, bias, temperature)
+        assert tokens.tolist() == grammar.allowed(state).tolist() == sorted(want)
+        assert grammar.options(state)[1].tolist() == [0.0] * len(want)
+        for token, potential in zip(tokens.tolist(), potentials, strict=True):
+            values = np.array([bias.get(word, 0.0) for word in want[token]])
+            mean = temperature * np.log(np.exp(values / temperature).mean()) if temperature else values.max()
+            close(potential, mean, "sum_order")
+        first = {chosen[0] for chosen, tokens in every.items() if tokens[: len(prefix)] == prefix}
+        assert grammar.told(state) == (first.pop() if len(first) == 1 else None)
+        run, at = [], prefix
+        while len({t[len(at)] for t in every.values() if t[: len(at)] == at and len(t) > len(at)}) == 1:
+            run.append(next(t[len(at)] for t in every.values() if t[: len(at)] == at))
+            at = (*at, run[-1])
+        assert grammar.forced(state) == run
+
+
+def test_one_mapping_of_biases_after_another():
+    grammar = AnswerGrammar(letters(TINY), 1, END)
+    for bias in (BIAS, dict.fromkeys(TINY, 2.0), BIAS):
+        want = [max(bias.get(word, 0.0) for word in TINY if word[0] == c) for c in "abc"]
+        close(grammar.options(grammar.start(), bias, 0.0)[1], want, "exact")

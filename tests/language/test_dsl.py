@@ -1,6 +1,5 @@
 """The DSL: what is printed parses back, what is on its page is so, and bad text is told where it is bad."""
 
-import random
 import re
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.language.test_pattern import CODES, LEVELS, PATTERNS
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.language.dsl import (
     KINDS,
@@ -31,11 +31,7 @@ from wotd_mlx.language.dsl import (
 from wotd_mlx.schemas import SemanticID, WotdError
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "dsl.md"
-LEVELS = (8, 8, 8, 5)
 
-CODES = st.integers(0, 12) | st.integers(0, 10**9 - 1)
-PLACES = st.none() | st.frozensets(st.integers(0, 12), min_size=1) | st.frozensets(CODES, min_size=1, max_size=6)
-PATTERNS = st.builds(Pattern, st.lists(PLACES, min_size=1, max_size=6).map(tuple))
 LETTERS = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters=",[]{}<>")
 WORDS = st.text(LETTERS, min_size=1, max_size=12).filter(lambda w: w == w.strip()) | st.sampled_from(
     ["locket", "ice cream", "will-o'-the-wisp", "and", "between", "5 words for", "Generate:", "*", ".25"]
@@ -55,13 +51,6 @@ REQUESTS = st.one_of(
     st.builds(Define, WORDS),
     st.builds(Use, WORDS),
 )
-
-
-@given(pattern=PATTERNS)
-def test_a_pattern_comes_back(pattern):
-    assert Pattern.parse(str(pattern)) == pattern
-    assert Pattern.parse(str(pattern)[1:-1]) == pattern
-    assert " " not in str(pattern)
 
 
 @settings(max_examples=300)
@@ -92,19 +81,6 @@ def test_an_answer_comes_back(numbers, pattern, words, text):
     ]
     for request, answer in asked:
         assert parse_answer(request, print_answer(answer)) == answer
-
-
-@given(pattern=PATTERNS, seed=st.integers(0, 99))
-def test_fits_and_matches_agree(pattern, seed):
-    rng, q = random.Random(seed), len(pattern.fields)
-    drawn = [
-        [rng.choice([*(field or ()), rng.randrange(14)]) for field in pattern.fields] for _ in range(rng.randrange(20))
-    ]
-    ids = np.array(drawn, np.int32).reshape(len(drawn), q)
-    assert pattern.matches(ids).tolist() == [pattern.fits(number) for number in drawn]
-    for number in drawn:
-        assert Pattern.of(number).matches(ids).tolist() == [other == number for other in drawn]
-        assert Pattern.of(number).number == SemanticID(number)
 
 
 PIECES = [
@@ -168,51 +144,6 @@ def test_garbage_is_refused_in_one_line_or_read(text):
                 parse = Pattern.parse if isinstance(found, Pattern) else parse_request
                 printed = str(found)
                 assert isinstance(found, str | SemanticID | Words) or str(parse(printed)) == printed
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "column 1: ends, expected a number, *, a range"),
-        ("[2,1,3", "column 7: ends, expected ',' or ']'"),
-        ("[2,1,3,*", "column 9: ends"),
-        ("[2,1,3,*]]", "column 10: got ']', expected the end"),
-        ("[2,1,3,*)", "column 9: got ')'"),
-        ("[2,,3,*]", "column 4: got ','"),
-        ("[2,-1,3,*]", "column 4: got '-1'"),
-        ("[2,1.5,3,*]", "column 5: got '.'"),
-        ("[2,٣,3,*]", "column 4: got '٣'"),
-        ("[2,1,3]", "column 2: 3 fields; this run's IDs have 4"),
-        ("[9,1,3,*]", "column 2: got 9; this run allows 0 to 7 there"),
-        ("[0-3,1,{4,6-8},*]", "column 13: got 8; this run allows 0 to 7 there"),
-        ("[{1,*},1,3,*]", "column 5: got '*', expected a number or a range"),
-        ("[" + " " * 100 + "x]", "column 102: got 'x'"),
-    ],
-)
-def test_a_bad_pattern_is_told_by_its_column(text, told):
-    with pytest.raises(WotdError, match=r"^pattern ") as caught:
-        Pattern.parse(text, LEVELS)
-    assert told in str(caught.value)
-    assert len(str(caught.value)) < 260
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[0-999999999]",
-        "[{0-4000,5000-9000}]",
-        "[" + "9" * 100_000 + "]",
-        "[" + "*," * 100_000 + "*]",
-        "[{" + ",".join(["0-4095"] * 100_000) + ",5000}]",
-        "[{" + ",".join(map(str, range(100_000))) + "}]",
-        "[" * 100_000,
-    ],
-)
-def test_a_hostile_pattern_builds_nothing_large(text):
-    for read in (Pattern.parse, lambda t: parse_request(f"Generate 5 words for {t}")):
-        with pytest.raises(WotdError) as caught:
-            read(text)
-        assert len(str(caught.value)) < 260
 
 
 @pytest.mark.parametrize(
@@ -302,3 +233,108 @@ def test_errors_of_the_page(row):
         Pattern.parse(text, LEVELS) if text.startswith("[") else parse_request(text, LEVELS, DEFAULT_ATTRIBUTES)
     kind = "pattern" if text.startswith("[") else "request"
     assert str(caught.value) == f"{kind} {text!r}, {told}"
+
+
+def told(call) -> str:
+    with pytest.raises(WotdError) as caught:
+        call()
+    return str(caught.value)
+
+
+ANY = Pattern((None,))
+
+
+def test_counts_of_words():
+    assert str(ByPattern(ANY, 1)) == "Generate 1 word for [*]"
+    assert [parse_request(f"Generate {n} words for [*]").n for n in (1, 2, 100, "000000007")] == [1, 2, 100, 7]
+    for n, column in (("0", 10), ("101", 10), ("1234567890", 10), ("0000000001", 10)):
+        assert told(lambda n=n: parse_request(f"Generate {n} words for [*]")).endswith(
+            f"column {column}: got {n} words, expected 1 to 100"
+        )
+    assert told(lambda: parse_request("Generate words")).endswith(
+        "column 10: got 'words', expected how many words, 1 to 100"
+    )
+    for n in (0, 101, True, 2.0, "3"):
+        assert told(lambda n=n: ByPattern(ANY, n)) == f"got {n!r} words, expected 1 to 100"
+    assert ByPattern(ANY, np.int64(100)).n == 100
+
+
+@pytest.mark.parametrize(
+    ("share", "printed"),
+    [(0, " at 0"), (1, " at 1"), (0.5, ""), (0.25, " at .25"), (0.1236, " at .124"), (0.0004, " at 0"),
+     (0.9996, " at 1"), (0.05, " at .05"), (0.4996, "")],
+)  # fmt: skip
+def test_a_share_has_three_decimals_and_a_half_is_not_said(share, printed):
+    a, b = SemanticID((1, 2)), SemanticID((3, 0))
+    assert str(Between(a, b, share, 2)) == f"Generate 2 words{printed} between [1,2] and [3,0]"
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [(".25", 0.25), ("0.25", 0.25), ("1", 1.0), ("1.", 1.0), ("0", 0.0), ("000000001.0", 1.0)]
+)
+def test_shares_that_are_read(text, share):
+    assert parse_request(f"Generate 2 words at {text} between [1] and [2]") == Between(
+        SemanticID((1,)), SemanticID((2,)), share, 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Generate 2 words at 1.01 between [1] and [2]", "column 21: the share is above 1, expected 0 to 1"),
+        ("Generate 2 words at 1.2.3 between [1] and [2]", "column 21: got '1', expected a share such as .25"),
+        ("Generate 2 words at .5 [1] and [2]", "column 24: got '[', expected 'between'"),
+        ("Generate 2 words [1]", "column 18: got '[', expected 'for', 'with', 'like', 'between' or 'at'"),
+        ("Generate 2 words between [1] or [2]", "column 30: got 'or', expected 'and'"),
+        ("Generate 2 words between [1] and [2,3]",
+         "column 34: the ID [2,3] has 2 numbers, the one before it 1"),
+        ("Generate 2 words between [1] and [2] x", "column 38: got 'x', expected the end"),
+        ("Generate 2 wordss for [1]", "column 12: got 'wordss', expected 'words'"),
+        ("Encode a, b", "column 9: Encode takes one word; got 2"),
+        ("define a,b", "column 9: Define takes one word; got 2"),
+        ("Encode a[", "column 9: '[' can't stand in a word"),
+        ("Generate 2 words like a, a", "column 26: 'a' comes twice"),
+        ("Generate 2 words like a,, b", "column 25: got ',', expected a word"),
+        ("Pattern for style", "column 18: ends, expected '=' and a value of 'style'"),
+        ("Pattern for style=, era=x", "column 19: got ',', expected a value of 'style'"),
+        ("Pattern for style=a=b", "column 20: '=' can't stand in a word"),
+        ("Pattern for mood=glad", "column 13: unknown attribute 'mood'; this run has style, complexity, era"),
+        ("Pattern for style=modern, style=modern", "column 27: attribute 'style' comes twice"),
+        ("Pattern for era=romantic",
+         "column 17: unknown value 'romantic' of era; there are shakespearean, victorian, modernist, contemporary"),
+        ("<semantic>[1]", "column 14: ends, expected '</semantic>'"),
+        ("Words matching pattern [1]; now", "column 27: got ';', expected the end"),
+        ("Word",
+         "got 'Word', expected Generate, Encode, Pattern for, Define, Use, Words matching pattern or <semantic>"),
+    ],
+)  # fmt: skip
+def test_a_bad_request_is_told_by_its_column(text, message):
+    assert told(lambda: parse_request(text, None, DEFAULT_ATTRIBUTES)).endswith(message)
+
+
+def test_without_attributes_to_know_any_are_read():
+    assert parse_request("Pattern for mood=glad, style=x") == PatternOf((("mood", "glad"), ("style", "x")))
+    assert told(lambda: parse_request("Pattern for mood=glad", None, ())).endswith("this run has none")
+
+
+def test_levels_are_those_of_patterns_and_ids_in_requests():
+    for text in ("Generate 2 words for [8,0,0,0]", "Generate 2 words between [0,0,0,5] and [0,0,0,0]",
+                 "Generate 2 words between [0,0,0,0] and [0,0,0,5]", "<semantic>[8,0,0,0]</semantic>",
+                 "Words matching pattern [8,0,0,0]"):  # fmt: skip
+        assert "this run allows 0 to" in told(lambda text=text: parse_request(text, LEVELS))
+        parse_request(text.replace("8", "7").replace("5", "4"), LEVELS)
+
+
+@pytest.mark.parametrize("length", [40, 41])
+def test_of_a_long_word_forty_letters_are_shown(length):
+    word = "a" * length
+    shown = "a" * 40 + "…" * (length > 40)
+    assert told(lambda: Words((word, "b", word))) == f"the word '{shown}' comes twice; give different ones"
+
+
+def test_answers_must_count_right():
+    request = ByPattern(ANY, 3)
+    assert told(lambda: parse_answer(request, "a, b")) == "answer 'a, b', column 5: 2 words, expected 3"
+    assert told(lambda: parse_answer(ByPattern(ANY, 2), "a")) == "answer 'a', column 2: 1 word, expected 2"
+    assert told(lambda: print_answer("")) == "the text '' is no answer; expected one line without blanks at its ends"
+    assert parse_answer(Define("a"), "  what it is ") == "what it is"

@@ -113,7 +113,7 @@ class Pattern:
         """
         cursor = Cursor("pattern", text)
         bracket = cursor.take(r"[\[(]")
-        pattern = read_places(cursor, levels, {"[": "]", "(": ")"}.get(bracket or ""))
+        pattern = read_fields(cursor, levels, {"[": "]", "(": ")"}.get(bracket or ""))
         cursor.end()
         return pattern
 
@@ -182,7 +182,7 @@ class Pattern:
             raise WotdError(f"the pattern {self} has {len(self.fields)} fields, the ID {numbers} numbers")
 
 
-def read_places(cursor: Cursor, levels: Sequence[int] | None, close: str | None) -> Pattern:
+def read_fields(cursor: Cursor, levels: Sequence[int] | None, close: str | None) -> Pattern:
     """Read a pattern's fields up to its bracket ``close`` and over it, or up to the end of the text."""
     start = cursor.next()
     fields: list[frozenset[int] | None] = []
@@ -205,14 +205,14 @@ def read_places(cursor: Cursor, levels: Sequence[int] | None, close: str | None)
 def read_pattern(cursor: Cursor, levels: Sequence[int] | None) -> Pattern:
     """Read a pattern in its brackets, as it stands in a request."""
     cursor.need(r"\[", "a pattern such as [2,1,3,*]")
-    return read_places(cursor, levels, "]")
+    return read_fields(cursor, levels, "]")
 
 
 def read_id(cursor: Cursor, levels: Sequence[int] | None) -> SemanticID:
     """Read an ID in its brackets: a pattern of numbers alone."""
     start = cursor.next()
     cursor.need(r"\[", "an ID such as [2,1,3,0]")
-    number = read_places(cursor, levels, "]").number
+    number = read_fields(cursor, levels, "]").number
     if number is None:
         raise cursor.fault(start, "a pattern, expected one ID, numbers alone such as [2,1,3,0]")
     return number
