@@ -11,7 +11,7 @@ from tests.lvm.report.synthetic import BASELINES, write
 from tests.tolerances import close
 from wotd_mlx.lvm.evaluation.results import Confusion, Data, Row, Validation
 from wotd_mlx.lvm.report import figures
-from wotd_mlx.lvm.report.results import TOP, Results, read_results
+from wotd_mlx.lvm.report.results import Results, read_results
 from wotd_mlx.schemas import WotdError
 
 pytest.importorskip("matplotlib")
@@ -79,25 +79,28 @@ def shown(axes):
 
 def test_top_k(results):
     for at, excluded in zip(figures.top_k(results).axes, ("context", "newest5"), strict=True):
-        paths = [f"retrieval.valid.{excluded}.{key}" for key in (*TOP, "mean_reciprocal_rank")]
+        paths = [
+            f"retrieval.valid.{excluded}.{key}" for key in ("top1", "top5", "top10", "top20", "mean_reciprocal_rank")
+        ]
         want = [[results.number(name, path) for path in paths] for name in [*BASELINES, *MODELS]]
         close(shown(at), want, "exact")
         assert [text.get_text() for text in at.texts] == [f"{v:.3f}" for row in want for v in row]
 
 
-@pytest.mark.parametrize("key", ["by_length", "by_topic", "by_similarity"])
-def test_by_group(results, key):
-    (axes,) = getattr(figures, key)(results).axes
-    buckets = {name: getattr(results.validation.rows[name], key) for name in MODELS}
-    close(shown(axes), [[b.cosine for b in buckets[name]] for name in MODELS], "exact")
-    heads = [tick.get_text() for tick in axes.get_xticklabels()]
-    assert heads == [f"{b.bucket} ({b.count})" for b in buckets["gru"]]
+def test_groups(results):
+    for axes, key in zip(figures.groups(results).axes, ("by_length", "by_topic", "by_similarity"), strict=True):
+        buckets = {name: getattr(results.validation.rows[name], key) for name in MODELS}
+        close(shown(axes), [[b.cosine for b in buckets[name]] for name in MODELS], "exact")
+        assert [tick.get_text() for tick in axes.get_yticklabels()] == MODELS
+        heads = [tick.get_text() for tick in axes.get_xticklabels()]
+        assert heads == [f"{b.bucket} ({b.count})" for b in buckets["gru"]]
 
 
 def test_groups_that_a_model_lacks_are_empty(results):
-    fewer = dict(results.validation.rows)
+    fewer = {name: Row("model", by_topic=results.validation.rows[name].by_topic) for name in MODELS}
     fewer["s4"] = Row("model", by_topic=fewer["s4"].by_topic[1:])
-    (axes,) = figures.by_topic(Results(Validation(Data(), 5, fewer))).axes
+    (axes,) = figures.groups(Results(Validation(Data(), 5, fewer))).axes
+    # Columns are in the order in which the groups are met.
     assert np.argwhere(np.isnan(shown(axes))).tolist() == [[1, 0]]
     assert len(axes.texts) == 8
 

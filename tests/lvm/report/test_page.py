@@ -7,7 +7,6 @@ import pytest
 from tests.lvm.report.synthetic import BASELINES, write
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.records import checked
-from wotd_mlx.lvm import NAMES
 from wotd_mlx.lvm.evaluation.results import Data, Row, Validation
 from wotd_mlx.lvm.report import figures
 from wotd_mlx.lvm.report.figures import Plot
@@ -70,9 +69,8 @@ def test_tables_and_failures_are_the_results(tmp_path):
     page = Page(report(results, []))
     rows = {row.name: row for row in table_rows(results, VALID)}
     assert page.cells[0] == ["Predictor", *(column.title for column in VALID.columns)]
-    for cells in page.cells[1 : 1 + len(BASELINES) + len(NAMES)]:
-        row = rows.pop(cells[0])
-        assert cells[1:] == ([row.note] if row.note else [cell.text for cell in row.cells])
+    for cells in page.cells[1 : 1 + len(BASELINES) + 2]:
+        assert cells[1:] == [cell.text for cell in rows.pop(cells[0]).cells]
     assert not rows
     assert page.texts.count("a sentence: rank 40,000, cosine 0.100") == 4
 
@@ -109,7 +107,7 @@ def test_texts_are_shown_and_never_run(text, tmp_path):
 
 def test_only_the_least():
     page = Page(report(Results(Validation(Data(), 5, {"lstm": checked(Row, {"kind": "model"})})), []))
-    assert page.texts.count("Not measured.") == 6
+    assert page.texts.count("Not measured.") == 5
     assert "none; give it to lvm evaluate --ood" in page.texts
 
 

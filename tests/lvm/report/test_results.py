@@ -4,7 +4,7 @@ import math
 import mlx.core as mx
 import pytest
 
-from tests.lvm.report.synthetic import write
+from tests.lvm.report.synthetic import trained, write
 from wotd_mlx.lvm import NAMES
 from wotd_mlx.lvm.evaluation.results import Files
 from wotd_mlx.lvm.report.results import QUALITY, read_results
@@ -16,7 +16,10 @@ def test_reads_everything(tmp_path):
     results = read_results(write(tmp_path, ["gru", "stranger", "lstm"]))
     assert results.models == ["lstm", "gru", "stranger"]
     assert results.baselines == ["copy-last", "mean of context", "five scalars", "ridge", "scalars"]
-    assert results.missing == [name for name in NAMES if name not in ("lstm", "gru")]
+    assert results.missing == f"not trained: {', '.join(name for name in NAMES if name not in ('lstm', 'gru'))}"
+    trained(tmp_path, "s4")
+    assert read_results(tmp_path).missing.startswith("trained, not evaluated: s4; not trained: transformer, ")
+    assert read_results(write(tmp_path / "all", NAMES)).missing == ""
     assert results.validation.context == 16
     assert results.retrieval.candidates == 42113
     assert results.presets == dict.fromkeys(["gru", "lstm"], "tiny")

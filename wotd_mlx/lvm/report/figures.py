@@ -157,9 +157,9 @@ def top_k(results: Results) -> Figure | None:
     names = [*results.baselines, *results.models]
     figure, axes = panels(2, 2, 4.2, 0.8 + 0.25 * len(names), sharey=True)
     for at, (excluded, title) in zip(axes, EXCLUSIONS.items(), strict=True):
-        path = f"retrieval.valid.{excluded}"
-        values = [[results.number(name, f"{path}.{key}") for key in (*TOP, "mean_reciprocal_rank")] for name in names]
-        _heat_map(at, values, names, [*(f"Top-{key[3:]}" for key in TOP), "MRR"])
+        paths = [f"retrieval.valid.{excluded}.{key}" for key in (*(f"top{k}" for k in TOP), "mean_reciprocal_rank")]
+        values = [[results.number(name, path) for path in paths] for name in names]
+        _heat_map(at, values, names, [*(f"Top-{k}" for k in TOP), "MRR"])
         at.set_title(textwrap.fill(title, 40), fontsize=9)
     return figure
 
@@ -177,28 +177,20 @@ def _heat_map(axes: Axes, values: Sequence[Sequence[float]], rows: Sequence[str]
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
 
 
-def by_length(results: Results) -> Figure | None:
-    return _by_group(results, "by_length", "sentences in the target's article")
-
-
-def by_topic(results: Results) -> Figure | None:
-    return _by_group(results, "by_topic", "topic of the target's article")
-
-
-def by_similarity(results: Results) -> Figure | None:
-    return _by_group(results, "by_similarity", "cosine of the newest sentence to its nearest training sentence")
-
-
-def _by_group(results: Results, key: str, label: str) -> Figure | None:
-    rows = results.validation.rows
-    found = {name: {b.bucket: b for b in getattr(rows[name], key)} for name in results.models}
-    groups = {bucket.bucket: bucket.count for buckets in found.values() for bucket in buckets.values()}
-    if not groups:
+def groups(results: Results) -> Figure | None:
+    labels = {"by_length": "sentences in the target's article", "by_topic": "topic of the target's article",
+              "by_similarity": "newest sentence's cosine to the training data"}  # fmt: skip
+    rows = [results.validation.rows[name] for name in results.models]
+    found = {key: [{b.bucket: b for b in getattr(row, key)} for row in rows] for key in labels}
+    counts = {key: {b.bucket: b.count for row in of for b in row.values()} for key, of in found.items() if any(of)}
+    if not counts:
         return None
-    figure, (axes,) = panels(1, 1, 2.5 + 0.5 * len(groups), 2.2 + 0.25 * len(found))
-    values = [[b[group].cosine if group in b else math.nan for group in groups] for b in found.values()]
-    _heat_map(axes, values, list(found), [f"{_short(group)} ({count:,})" for group, count in groups.items()])
-    axes.set(xlabel=f"{label}\n(number of targets)", title="mean cosine")
+    width = 2.5 + 0.6 * max(map(len, counts.values()))
+    figure, axes = panels(len(counts), 1, width, 2 + 0.25 * len(rows))
+    for at, (key, heads) in zip(axes, counts.items(), strict=True):
+        values = [[row[head].cosine if head in row else math.nan for head in heads] for row in found[key]]
+        _heat_map(at, values, results.models, [f"{_short(head)} ({count:,})" for head, count in heads.items()])
+        at.set_xlabel(f"{labels[key]} (number of targets)")
     return figure
 
 
@@ -241,10 +233,10 @@ def projection(results: Results) -> Figure | None:
         return None
     figure, axes = panels(len(names), 5, 2.4, 2.4, sharex=True, sharey=True)
     for at, name in zip(axes, names, strict=True):
-        at.plot(*np.transpose(plane.targets), ".", markersize=3, color="C7")
-        at.plot(*np.transpose(plane.predictions[name]), ".", markersize=3, color="C0")
+        for points, colour in ((plane.targets, "C7"), (plane.predictions[name], "C0")):
+            at.plot(*np.transpose(points), ".", markersize=3, alpha=0.6, color=colour)
         at.set(title=name, xticks=[], yticks=[])
-    figure.supxlabel(f"{plane.method} coordinates (no unit): next sentences in grey, predictions in blue")
+    figure.supxlabel(f"{plane.method} (no unit)")
     return figure
 
 
@@ -254,16 +246,14 @@ FIGURES: tuple[tuple[Callable[[Results], Figure | None], str, str], ...] = (
     (tradeoff, "Cost against quality", "Better is up and to the left; costs are on logarithmic axes."),
     (top_k, "Top-K retrieval on validation articles",
      "Share of targets among the K nearest candidates, and mean reciprocal rank (MRR)."),
-    (by_length, "Cosine by article length", "Validation targets."),
-    (by_topic, "Cosine by topic", "Validation targets."),
-    (by_similarity, "Cosine by similarity to the training data", "Validation targets."),
+    (groups, "Mean cosine by kind of target", "Validation targets. What a model has no figure for is white."),
     (confusion, "Confusion of topics", "The model with the best cosine; cells are shares of a row. Articles without a "
      "topic are left out, so a row may add up to less than 1."),
     (curves, "Training", "A marker stands at the epoch whose weights were kept. Values are means over all positions "
      "of the training windows, so they differ from the tables', which have whole contexts."),
     (cosine_boxes, "Spread of the cosine", "A box holds the middle half of the validation targets, its line is their "
      "median; whiskers go to the lowest and the highest."),
-    (projection, "Targets and predictions in the plane", "Where predictions keep to a small region, they are less "
-     "varied than sentences are. Distances between far groups mean little."),
+    (projection, "Targets and predictions in the plane", "Next sentences in grey, their predictions in blue. Where "
+     "predictions keep to a small region, they vary less than sentences do. Distances between far groups mean little."),
 )  # fmt: skip
 """Each with its title and caption, in the order of the report; the function's name is the file's."""

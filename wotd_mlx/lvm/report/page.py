@@ -101,6 +101,7 @@ def facts(results: Results) -> dict[str, str]:
         "Embeddings": f"{data.embedding}, {data.dims or 0:,} dimensions, unit length",
         "Context": f"the last {context} sentences before the target, or as many as its article has; at least five",
         "Out-of-domain text": data.ood or "none; give it to lvm evaluate --ood",
+        "Left out": results.missing or "no predictor",
         "Presets": ", ".join(f"{name}: {size}" for name, size in results.presets.items()),
     }
     if split := data.split:
@@ -125,8 +126,7 @@ def _table(results: Results, section: Section) -> str:
     rows = []
     for row in found:
         cells = (f"<td>{f'<b>{escape(c.text)}</b>' if c.best else escape(c.text)}</td>" for c in row.cells)
-        note = f'<td colspan="{len(section.columns)}">{escape(row.note)}</td>' if row.note else ""
-        rows.append(f"<tr><th>{escape(row.name)}</th>{''.join(cells)}{note}</tr>")
+        rows.append(f"<tr><th>{escape(row.name)}</th>{''.join(cells)}</tr>")
     head = "".join(f"<th>{escape(column.title)}</th>" for column in section.columns)
     ends = {"high": ", higher is better", "low": ", lower is better", "": ""}
     meanings = _definitions({column.title: column.meaning + ends[column.better] for column in section.columns})

@@ -27,7 +27,7 @@ EXCLUSIONS = {
     "context": "the whole context left out of the candidates",
     "newest5": "only the newest five sentences left out",
 }
-TOP = ("top1", "top5", "top10", "top20")
+TOP = (1, 5, 10, 20)
 QUALITY = (
     "validation.valid.cosine",
     "retrieval.valid.context.top1",
@@ -67,9 +67,14 @@ class Results:
         return sorted(found, key=lambda name: NAMES.index(name) if name in NAMES else len(NAMES))
 
     @property
-    def missing(self) -> list[str]:
-        """Predictors that have no row."""
-        return [name for name in NAMES if name not in self.validation.rows]
+    def missing(self) -> str:
+        """Which predictors have no row, and why; empty where all have one."""
+        absent = [name for name in NAMES if name not in self.validation.rows]
+        groups = {
+            "trained, not evaluated": [name for name in absent if name in self.finished],
+            "not trained": [name for name in absent if name not in self.finished],
+        }
+        return "; ".join(f"{why}: {', '.join(names)}" for why, names in groups.items() if names)
 
     def number(self, name: str, path: str) -> float:
         """A figure of a row by its file and fields, such as ``validation.valid.cosine``; NaN where there is none."""

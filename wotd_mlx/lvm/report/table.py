@@ -47,11 +47,10 @@ class Cell(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row of a table; ``note`` says why it has no figures."""
+    """The figures of a baseline or a model."""
 
     name: str
-    cells: tuple[Cell, ...] = ()
-    note: str = ""
+    cells: list[Cell]
 
 
 @dataclass(frozen=True)
@@ -64,30 +63,19 @@ class Section:
     baselines: bool = True
 
 
-def _retrieval(split: str, excluded: str) -> tuple[Column, ...]:
-    path = f"retrieval.{split}.{excluded}"
-    shares = [
-        Column(f"Top-{key[3:]}", f"{path}.{key}", f"share of targets among the {key[3:]} nearest candidates")
-        for key in TOP
-    ]
-    return (*shares, Column("MRR", f"{path}.mean_reciprocal_rank", "mean of 1 / rank of the next sentence"))
-
-
 def _quality(split: str) -> Section:
-    path = f"validation.{split}"
+    path, ranks = f"validation.{split}", f"retrieval.{split}.context"
     columns = (
         Column("Cosine", f"{path}.cosine", "mean cosine of the predicted and the next sentence's embedding"),
         Column("Margin", f"{path}.margin", "cosine with the next sentence minus cosine with the newest", digits="+.3f"),
         Column("MSE × 10³", f"{path}.mse", "mean squared error a dimension, times 1,000", "low", 1e3),
-        *_retrieval(split, "context"),
+        *(Column(f"Top-{k}", f"{ranks}.top{k}", f"share of targets among the {k} nearest candidates") for k in TOP),
+        Column("MRR", f"{ranks}.mean_reciprocal_rank", "mean of 1 / rank of the next sentence"),
     )
     return Section(f"Quality on {SPLITS[split]}", f"Retrieval with {EXCLUSIONS['context']}.", columns)
 
 
 VALID, TEST, OOD = map(_quality, SPLITS)
-NEWEST = Section(
-    "Retrieval with less left out", f"On {SPLITS['valid']}, {EXCLUSIONS['newest5']}.", _retrieval("valid", "newest5")
-)
 FIT = Section(
     "Fit",
     "Training targets are a sample. A close fit to them or a small gap is no merit alone, so neither is marked.",
@@ -121,7 +109,7 @@ COST = Section(
     ),
     baselines=False,
 )
-SECTIONS = (VALID, TEST, OOD, NEWEST, FIT, COST)
+SECTIONS = (VALID, TEST, OOD, FIT, COST)
 _LEFT_OUT = ("MSE × 10³", "Top-10")
 SUMMARY = Section(
     VALID.title, VALID.about, (*(c for c in VALID.columns if c.title not in _LEFT_OUT), SIZE, SECONDS, LATENCY)
@@ -130,10 +118,7 @@ SUMMARY = Section(
 
 
 def table_rows(results: Results, section: Section) -> list[TableRow]:
-    """Baselines, evaluated models, and a note for each predictor that has no figures.
-
-    Empty where no row has a figure in any column.
-    """
+    """Baselines, then models; nothing where no row has a figure in any column."""
     names = [*(results.baselines if section.baselines else []), *results.models]
     values = [[results.number(name, column.path) for column in section.columns] for name in names]
     if all(math.isnan(value) for row in values for value in row):
@@ -142,10 +127,8 @@ def table_rows(results: Results, section: Section) -> list[TableRow]:
     rows = []
     for name, row in zip(names, values, strict=True):
         shown = zip(section.columns, row, best, strict=True)
-        cells = (Cell(column.show(v), v == top) for column, v, top in shown)
-        rows.append(TableRow(name, tuple(cells)))
-    notes = {name: "trained, not evaluated" if name in results.finished else "not trained" for name in results.missing}
-    return [*rows, *(TableRow(name, note=note) for name, note in notes.items())]
+        rows.append(TableRow(name, [Cell(column.show(v), v == top) for column, v, top in shown]))
+    return rows
 
 
 def _best(better: str, values: Sequence[float]) -> float | None:
@@ -167,14 +150,9 @@ def rich_table(results: Results, section: Section = SUMMARY) -> RichTable:
     table.add_column("", no_wrap=True)
     for column in section.columns:
         table.add_column(column.title, justify="right")
-    absent: dict[str, list[str]] = {}
     for row in table_rows(results, section):
-        if row.note:
-            absent.setdefault(row.note, []).append(row.name)
-            continue
         # Text, so that square brackets in a name are no markup.
         name = Text(row.name, style="dim" if row.name in results.baselines else "")
         table.add_row(name, *(Text(cell.text, style="bold" if cell.best else "") for cell in row.cells))
-    if absent:
-        table.caption = Text("; ".join(f"{note}: {', '.join(names)}" for note, names in absent.items()))
+    table.caption = Text(results.missing)
     return table
