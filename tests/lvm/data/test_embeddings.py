@@ -312,3 +312,14 @@ def test_a_cached_file_that_is_damaged_is_named(checkpoint, tmp_path):
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(WotdError, match=rf"{file.name} can't be read as \.npy"):
         sentence_embeddings(TEXTS, str(checkpoint), tmp_path)
+
+
+def test_what_is_wrong_is_named_by_its_row_in_files_of_many_blocks():
+    x = np.ones((20_000, 1), np.float32)
+    assert check(x, 20_000, "x") is x
+    for rows in (19_999, 20_001):
+        with pytest.raises(WotdError, match=rf"x holds float32 of shape \(20000, 1\); expected .* \({rows}, D\)"):
+            check(x, rows, "x")
+    x[[8191, 8192, 19_999]] = np.inf
+    with pytest.raises(WotdError, match=r"x: embedding 8191 of 20000 is not finite \(3 such\)"):
+        check(x, 20_000, "x")

@@ -22,8 +22,9 @@ def test_the_nearest_sentences_nearest_first():
 
 def test_vectors_of_another_width_or_not_finite():
     nearest = NearestConcepts(articles(6), embeddings(6))
-    with pytest.raises(WotdError, match="to decode have 8 numbers, the known sentences' have 16; embed"):
-        nearest(embeddings(2, dims=8))
+    for dims in (8, 24):
+        with pytest.raises(WotdError, match=f"to decode have {dims} numbers, the known sentences' have 16; embed"):
+            nearest(embeddings(2, dims=dims))
     wrong = embeddings(2)
     wrong[1, 3] = np.nan
     with pytest.raises(WotdError, match="embedding 1 of 2 is not finite"):

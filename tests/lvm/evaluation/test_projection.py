@@ -20,7 +20,7 @@ class Halves:
     """Stands for either library: keeps the first two numbers."""
 
     def __init__(self, **settings):
-        self.settings = settings
+        Halves.made = [settings]
 
     def fit_transform(self, points):
         return points[:, :2]
@@ -30,10 +30,18 @@ class Halves:
 def test_whichever_library_is_installed(monkeypatch, installed, method):
     monkeypatch.setattr(projection, "find_spec", lambda name: name in installed or None)
     monkeypatch.setattr(projection, "import_module", lambda name: type("library", (), {"TSNE": Halves, "UMAP": Halves}))
-    found = project(embeddings(10), {"gru": embeddings(10, seed=1), "s4": embeddings(10, seed=2)})
+    x = {name: 3 * embeddings(10, seed=n) for n, name in enumerate(("targets", "gru", "s4"))}
+    found = project(x["targets"], {name: x[name] for name in ("gru", "s4")})
     assert found["method"] == method
-    assert np.shape(found["targets"]) == (10, 2)
-    assert {name: np.shape(points) for name, points in found["predictions"].items()} == {"gru": (10, 2), "s4": (10, 2)}
+    # Directions about their mean, of which the stand-in keeps the first two numbers.
+    points = np.concatenate([*x.values()]) / 3
+    points = (points - points.mean(axis=0))[:, :2]
+    for part, want in zip((found["targets"], *found["predictions"].values()), np.split(points, 3), strict=True):
+        np.testing.assert_allclose(part, want, atol=5.1e-5)
+    assert list(found["predictions"]) == ["gru", "s4"]
+    (settings,) = Halves.made
+    expected = {"t-SNE": {"perplexity": 29 / 3, "init": "pca"}, "UMAP": {"n_neighbors": 15}}
+    assert settings == expected[method] | {"random_state": 0}
 
 
 def test_left_out_in_one_line_where_none_is_installed(monkeypatch, caplog):
