@@ -191,7 +191,9 @@ def _parsed(path: Path) -> Any:
 
 def _ancestors(mutation: MutationSpec) -> Iterator[tuple[Any, Any]]:
     """The syntax nodes around a mutation, innermost first, each with its child on the way."""
-    child = _parsed(mutation.module_path).get_leaf_for_position(mutation.start_pos)
+    line, column = mutation.start_pos
+    # Where two leaves meet, parso gives the one before.
+    child = _parsed(mutation.module_path).get_leaf_for_position((line, column + 1))
     while child.parent is not None:
         yield child.parent, child
         child = child.parent
