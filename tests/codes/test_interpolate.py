@@ -23,6 +23,15 @@ def test_a_way_is_the_one_of_the_sines():
     close(slerp(3 * X[0], 0.1 * X[1], alphas), want, "sum_order")
 
 
+def test_a_vector_is_no_way_from_itself_though_rounding_makes_its_square_more_than_one():
+    rng, above = np.random.default_rng(0), 0
+    for v in rng.normal(size=(60, 5)).astype(np.float32):
+        unit = v.astype(np.float64) / np.linalg.norm(v.astype(np.float64))
+        above += unit @ unit > 1
+        close(slerp(v, v, np.array([0.0, 0.5, 1.0])), np.tile(unit, (3, 1)), "sum_order")
+    assert above > 0
+
+
 def test_opposite_ends_are_joined_through_a_right_angle():
     path = slerp(X[0], -X[0], np.array([0.0, 0.5, 1.0]))
     close(path[1] @ path[0], 0.0, "sum_order")

@@ -65,6 +65,11 @@ def test_balanced_accuracy_is_the_mean_over_values():
     assert np.isnan(metrics.balanced_accuracy(predicted[:0], labels[:0]))
 
 
+def test_a_prediction_counts_where_it_is_the_label_neither_below_nor_above_it():
+    labels, predicted = np.array([1, 1, 1, 3, 3]), np.array([0, 1, 3, 3, 1])
+    close(metrics.balanced_accuracy(predicted, labels), (1 / 3 + 1 / 2) / 2, "sum_order")
+
+
 def test_linear_probe_finds_what_is_linear():
     labels = (X[:, 3] > 0).astype(np.int64)
     probe = linear_probe(X, labels, np.ones(120, np.float32), 2, prior=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 import numpy as np
+from mlx.utils import tree_flatten
 
 from tests.tolerances import close
 from wotd_mlx.codes.reader import Reader
@@ -27,6 +28,24 @@ def test_posteriors_are_those_of_one_hidden_layer_and_nothing_where_no_word_is_l
     reader, z, parts = made()
     for got, want in zip(reader(mx.array(z)), parts, strict=True):
         close(got, want, "sum_order")
+
+
+def test_both_layers_learn_and_nothing_else():
+    reader, *_ = made()
+    assert {name for name, _ in tree_flatten(reader.trainable_parameters())} == {
+        "up.weight", "up.bias", "down.weight", "down.bias"
+    }  # fmt: skip
+
+
+def test_the_prior_counts_labelled_words_alone():
+    labels = np.array([[1, -1, 2], [1, -1, -1], [-1, -1, 1], [0, -1, 1], [-1, -1, -1], [1, -1, 2]])
+    reader = Reader(5, (2, 4, 3))
+    reader.fit(np.zeros((6, 5), np.float32), labels, np.ones((6, 3), np.float32), 0, lambda n: None, fuse=False)
+    close(reader.prior, [1 / 4, 3 / 4, 0, 0, 0, 0, 0, 1 / 2, 1 / 2], "sum_order")
+    # The mean weight is that of the reader's own posteriors.
+    z = mx.zeros((6, 5))
+    for a, (part, prior) in enumerate(zip(reader(z), np.split(np.array(reader.prior), [2, 6]), strict=True)):
+        close(reader.weight[a], (1 / np.maximum(np.array(part) @ prior, 1e-6)).mean(), "sum_order")
 
 
 def test_a_gain_weighs_words_of_rare_values_more():

@@ -79,10 +79,10 @@ def test_learning_follows_the_running_mean_of_what_chose_a_code(ema):
     q.start(z, seed=0)
     books = [np.array(book) for book in q.books]
     counts = [np.array([1, 2, 3, 0.5], np.float32), np.array([4, 1, 2], np.float32)]
-    q.counts, q.sums = (
-        [mx.array(c) for c in counts],
-        [mx.array(b * c[:, None]) for b, c in zip(books, counts, strict=True)],
-    )
+    # Codes that nothing chooses: only the running mean keeps them.
+    books[0][3] = books[1][1] = 100.0
+    q.books, q.counts = [mx.array(book) for book in books], [mx.array(count) for count in counts]
+    q.sums = [mx.array(book * count[:, None]) for book, count in zip(books, counts, strict=True)]
     ids = np.array(q(mx.array(z)).ids)
     q.learn(mx.array(z), mx.array(ids))
     residual = z
@@ -93,7 +93,7 @@ def test_learning_follows_the_running_mean_of_what_chose_a_code(ema):
             total = ema * count[k] * book[k] + (1 - ema) * chosen.sum(axis=0)
             close(q.counts[level][k], new, "sum_order")
             close(q.sums[level][k], total, "sum_order")
-            close(q.books[level][k], total / new, "sum_order")
+            close(q.books[level][k], total / max(new, 1e-5), "sum_order")
         residual = residual - book[ids[:, level]]
 
 
