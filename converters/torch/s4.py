@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from converters.torch.names import Rule, both
+from converters.torch.stack import Stack
 
 
 class StateSpace(nn.Module):
@@ -92,19 +93,11 @@ class Block(nn.Module):
         return y
 
 
-class Reference(nn.Module):
+class Reference(Stack):
     """x (B, L, D) -> (B, L, D)."""
 
     def __init__(self, cfg: Any) -> None:
-        super().__init__()
-        self.embed = nn.Linear(cfg.dims, cfg.width)
-        self.blocks = nn.Sequential(*[Block(cfg) for _ in range(cfg.depth)])
-        self.norm = nn.LayerNorm(cfg.width)
-        self.head = nn.Linear(cfg.width, cfg.dims)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y: torch.Tensor = self.head(self.norm(self.blocks(self.embed(x))))
-        return y
+        super().__init__(cfg, Block)
 
 
 def rules(cfg: Any) -> list[Rule]:

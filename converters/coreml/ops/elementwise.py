@@ -78,32 +78,21 @@ def divide(ctx: LoweringContext, x: Var, y: Var) -> Var:
     return mb.real_div(x=x, y=y, name=ctx.name)
 
 
-@op(
-    "Maximum",
-    plain(mx.maximum),
-    [
-        Case("broadcast", mx.maximum, PAIR, ["maximum"]),
-        Case("ints", mx.maximum, [integers(5), integers(5)]),
-        Case("bools", mx.maximum, BOOLS),
-    ],
-    note="MLX hands NaN on",
-)
-def maximum(ctx: LoweringContext, x: Var, y: Var) -> Var:
-    return settled(ctx, mb.maximum, x=x, y=y)
+def _extreme(name: str, mil: str, function: Callable[..., mx.array]) -> None:
+    def lower(ctx: LoweringContext, x: Var, y: Var) -> Var:
+        return settled(ctx, getattr(mb, mil), x=x, y=y)
+
+    lower.__name__ = lower.__qualname__ = mil
+    cases = [
+        Case("broadcast", function, PAIR, [mil]),
+        Case("ints", function, [integers(5), integers(5)]),
+        Case("bools", function, BOOLS),
+    ]
+    op(name, plain(function), cases, note="MLX hands NaN on")(lower)
 
 
-@op(
-    "Minimum",
-    plain(mx.minimum),
-    [
-        Case("broadcast", mx.minimum, PAIR, ["minimum"]),
-        Case("ints", mx.minimum, [integers(5), integers(5)]),
-        Case("bools", mx.minimum, BOOLS),
-    ],
-    note="MLX hands NaN on",
-)
-def minimum(ctx: LoweringContext, x: Var, y: Var) -> Var:
-    return settled(ctx, mb.minimum, x=x, y=y)
+_extreme("Maximum", "maximum", mx.maximum)
+_extreme("Minimum", "minimum", mx.minimum)
 
 
 @op(

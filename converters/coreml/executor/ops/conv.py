@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from converters.coreml.executor.ops.common import Array, ints, per_channel, product
-from converters.coreml.executor.registry import Ints, op
+from converters.coreml.executor.registry import Function, Ints, op
 
 Widths = list[tuple[int, int]]
 
@@ -221,20 +222,28 @@ def _pool_needs(
 _POOL: dict[str, Any] = {"needs": _pool_needs, "reads": "kernel_sizes strides pad"}
 
 
-@op("max_pool", **_POOL)
-def max_pool(
-    x: Array,
-    kernel_sizes: Ints,
-    pad_type: str,
-    strides: Ints | None = None,
-    pad: Ints | None = None,
-    ceil_mode: bool = False,
-) -> Array:
-    """The largest value of each window; padding counts as −∞."""
-    kernel, step = _arguments(kernel_sizes, strides)
-    _, widths = _pool_widths(x, kernel, step, pad_type, pad, ceil_mode)
-    padded = np.pad(x, [(0, 0), (0, 0), *widths], constant_values=-np.inf)
-    return np.asarray(_windows(padded, kernel, step).max(axis=_over(kernel)))
+def _reduced(padding: float, reduction: Callable[[Array, tuple[int, ...]], Array]) -> Function:
+    """A pool: padding counts as ``padding``, each window is reduced over its axes."""
+
+    def pool(
+        x: Array,
+        kernel_sizes: Ints,
+        pad_type: str,
+        strides: Ints | None = None,
+        pad: Ints | None = None,
+        ceil_mode: bool = False,
+    ) -> Array:
+        kernel, step = _arguments(kernel_sizes, strides)
+        _, widths = _pool_widths(x, kernel, step, pad_type, pad, ceil_mode)
+        padded = np.pad(x, [(0, 0), (0, 0), *widths], constant_values=padding)
+        return np.asarray(reduction(_windows(padded, kernel, step), _over(kernel)))
+
+    return pool
+
+
+# The largest value of each window, and √Σ x².
+op("max_pool", **_POOL)(_reduced(-np.inf, lambda windows, axes: np.max(windows, axis=axes)))
+op("l2_pool", **_POOL)(_reduced(0, lambda windows, axes: np.sqrt(np.sum(np.square(windows), axis=axes))))
 
 
 @op("avg_pool", **_POOL)
@@ -261,19 +270,3 @@ def avg_pool(
         outside = [(0, w[1] - a[1]) for w, a in zip(widths, asked, strict=True)]
     counted = np.pad(counted, [(0, 0), (0, 0), *outside])
     return np.asarray(total / _windows(counted, kernel, step).sum(axis=_over(kernel)))
-
-
-@op("l2_pool", **_POOL)
-def l2_pool(
-    x: Array,
-    kernel_sizes: Ints,
-    pad_type: str,
-    strides: Ints | None = None,
-    pad: Ints | None = None,
-    ceil_mode: bool = False,
-) -> Array:
-    """√Σ x² of each window."""
-    kernel, step = _arguments(kernel_sizes, strides)
-    _, widths = _pool_widths(x, kernel, step, pad_type, pad, ceil_mode)
-    squares = np.pad(np.square(x), [(0, 0), (0, 0), *widths])
-    return np.asarray(np.sqrt(_windows(squares, kernel, step).sum(axis=_over(kernel))))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from converters.coreml.executor.ops.common import Array, axis_of, product
-from converters.coreml.executor.registry import Ints, Node, Number, Numbers, op
+from converters.coreml.executor.registry import Function, Ints, Node, Number, Numbers, op
 
 IOS17 = 7
 
@@ -90,38 +91,37 @@ def _combine(data: Array, index: tuple[Any, ...], updates: Any, mode: str) -> Ar
     return out
 
 
-@op("scatter", node=True)
-def scatter(
-    data: Array,
-    indices: Ints,
-    updates: Numbers,
-    node: Node,
-    axis: int = 0,
-    mode: str = "add",
-    validate_indices: bool = False,
-) -> Array:
-    """data[..., indices[i], ...] ∘ updates[..., i, ...] along ``axis``."""
-    axis = axis_of(axis, data.ndim)
-    index = _checked(indices, data.shape[axis], node)
-    return _combine(data, (slice(None),) * axis + (index,), updates, mode)
+def _scatters(spots: Callable[[Array, int], tuple[Any, ...]]) -> Function:
+    """A scatter along one axis: the elements at ``spots(indices, axis)`` combined with the updates."""
+
+    def scatter(
+        data: Array,
+        indices: Ints,
+        updates: Numbers,
+        node: Node,
+        axis: int = 0,
+        mode: str = "add",
+        validate_indices: bool = False,
+    ) -> Array:
+        axis = axis_of(axis, data.ndim)
+        return _combine(data, spots(_checked(indices, data.shape[axis], node), axis), updates, mode)
+
+    return scatter
 
 
-@op("scatter_along_axis", node=True)
-def scatter_along_axis(
-    data: Array,
-    indices: Ints,
-    updates: Numbers,
-    node: Node,
-    axis: int = 0,
-    mode: str = "add",
-    validate_indices: bool = False,
-) -> Array:
-    """data[p, indices[p, i, q], q] ∘ updates[p, i, q], the middle index being that of ``axis``."""
-    axis = axis_of(axis, data.ndim)
-    index = _checked(indices, data.shape[axis], node)
+def _rows(index: Array, axis: int) -> tuple[Any, ...]:
+    return (slice(None),) * axis + (index,)
+
+
+def _elements(index: Array, axis: int) -> tuple[Any, ...]:
     grid: list[Any] = list(np.indices(index.shape, sparse=True))
     grid[axis] = index
-    return _combine(data, tuple(grid), updates, mode)
+    return tuple(grid)
+
+
+# data[..., indices[i], ...] ∘ updates[..., i, ...], and data[p, indices[p, i, q], q] ∘ updates[p, i, q].
+op("scatter", node=True)(_scatters(_rows))
+op("scatter_along_axis", node=True)(_scatters(_elements))
 
 
 @op("scatter_nd", node=True)
