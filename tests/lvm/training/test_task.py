@@ -74,6 +74,7 @@ def test_a_record_names_each_figure():
     found = Evaluation(
         epoch=4,
         step=9,
+        steps=0,
         means=[1.0, 2.0, 3.0, 4.0],
         valid=[5.0, 6.0, 7.0],
         learning_rate=0.5,
