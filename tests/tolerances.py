@@ -76,6 +76,7 @@ TOL = {
     "parts": Tol(1e-5, 1e-5, "fp32, a language model whole, in parts, or its rows in another order; worst seen 2.1e-6"),
     "quantised": Tol(2e-5, 2e-5, "fp32, products of quantised weights and of the same dequantised; worst seen 2.9e-6"),
     "gguf": Tol(2e-4, 2e-4, "fp32, 30 layers of SmolLM2 against transformers; worst seen 5.7e-5 of 1 + |want|"),
+    "drawn_share": Tol(0.063, 0.0, "a share of 1,000 draws: 4 standard errors at most; worst seen 0.025"),
     "sampled_share": Tol(0.045, 0.0, "a share of 2,000 draws: 4 standard errors at most; worst seen 0.018"),
     "language": Tol(2e-5, 2e-5, "fp32, a small language model's sums in another order, batches too; worst seen 5.6e-6"),
     "quick_loss": Tol(5e-6, 1e-6, "fp32, exp by a power of a polynomial; worst seen 1.4e-6, at 200 7e-8 of it"),

@@ -156,7 +156,7 @@ def check(w: World, made: Dataset, config: DatasetConfig) -> None:
     assert not asked["valid"] & asked["test"]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     n=st.integers(2, 80),
     levels=st.sampled_from([(2,), (3, 2), (4, 5, 3), (8, 8, 8, 5), (300, 2)]),

@@ -53,7 +53,7 @@ REQUESTS = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(request=REQUESTS)
 def test_a_request_comes_back(request):
     text = str(request)
@@ -129,7 +129,7 @@ def calls(text, levels):
     yield lambda: parse_answer(Define("a"), text, levels)
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(text=st.text() | st.lists(st.sampled_from(PIECES)).map("".join) | st.text("[]{},*-0123456789 "))
 def test_garbage_is_refused_in_one_line_or_read(text):
     for levels in (None, LEVELS):

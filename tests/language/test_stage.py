@@ -65,8 +65,8 @@ def test_a_finished_stage_is_not_run_again_and_another_one_is_refused(run, check
         train_wotd_pipeline(small_config(checkpoint, language=language(tiny_folder, requests=8)), run.run)
 
 
-def test_a_run_without_the_stage_gets_it_later(checkpoint, tiny_folder, tmp_path):
-    train_wotd_pipeline(small_config(checkpoint), tmp_path / "run")
+def test_a_run_without_the_stage_gets_it_later(checkpoint, finished, tiny_folder, tmp_path):
+    shutil.copytree(finished.run, tmp_path / "run")
     assert not (tmp_path / "run" / "language").exists()
     small = language(tiny_folder, requests=4, recipe=replace(RECIPE, steps=1))
     info = train_wotd_pipeline(small_config(checkpoint, language=small), tmp_path / "run")
