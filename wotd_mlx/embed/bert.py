@@ -17,6 +17,7 @@ from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.io.safetensors import check_finite, read_arrays
 from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.kernels.attention import attention
+from wotd_mlx.kernels.dense import Dense
 from wotd_mlx.schemas import WotdError
 
 POOLINGS = ("mean", "cls")
@@ -55,19 +56,6 @@ class BertConfig:
         if kind != "'bert' with 'gelu'":
             raise WotdError(f"{file} describes {kind}; expected model_type 'bert' with hidden_act 'gelu'")
         return checked(cls, {f.name: raw[f.name] for f in fields(cls) if f.name in raw}, str(file))
-
-
-class Dense(nn.Module):
-    """``x @ weight + bias`` with the weight stored (in, out): OpenBLAS reads it so at twice the speed for few rows."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.weight = mx.zeros((inputs, outputs))
-        self.bias = mx.zeros((outputs,))
-
-    def __call__(self, x: mx.array) -> mx.array:
-        out: mx.array = mx.addmm(self.bias, x, self.weight)
-        return out
 
 
 class Group(NamedTuple):
