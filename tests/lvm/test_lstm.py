@@ -25,6 +25,13 @@ def vectors(batch: int, length: int) -> mx.array:
     return mx.random.normal((batch, length, DIMS), key=mx.random.key(1))
 
 
+def test_weights_start_evenly_within_one_over_the_root_of_the_width(model):
+    bound = 24**-0.5
+    for name, weight in model.layers[0].parameters().items():
+        assert 0.9 * bound < mx.abs(weight).max().item() <= bound, name
+        assert abs(weight.mean().item()) < 0.15 * bound, name
+
+
 def test_dropout_acts_between_layers_alone(model):
     """A model of one layer has none, as torch.nn's."""
     name = type(model).__module__.rpartition(".")[2]
