@@ -25,14 +25,10 @@ def test_pools_of_other_axes(layer, shape):
     assert ops(layer(2, 1), normal(*shape))["Pool"] == 1
 
 
-def test_a_sum_is_no_mean():
-    def summed(x):
-        return nn.AvgPool2d(2)(x) * 3.96
-
-    graph = passed(summed, X)
-    assert [node.args[0] for node in graph.nodes if node.op == "Pool"] == ["mean"]
-    windows = mx.zeros(()) + 1
-    assert windows.item() == 1
+@pytest.mark.parametrize(("share", "kind"), [(0.25, "mean"), (0.2525, "sum"), (0.2475, "sum"), (0.5, "sum")])
+def test_a_sum_is_a_mean_by_its_own_count_alone(share, kind):
+    graph = passed(lambda x: x.reshape(2, 3, 2, 4, 2, 3).transpose(0, 1, 3, 2, 4, 5).sum((3, 4)) * share, X)
+    assert [node.args for node in graph.nodes if node.op == "Pool"] == [(kind, (2, 2), (2, 2))]
 
 
 def strided(x, shape, strides, offset=0, axes=(3, 4), reduce=mx.max):

@@ -147,15 +147,17 @@ def test_updates_of_a_scatter_lose_their_axes_of_one():
 
 def test_constants_with_many_numbers_from_few_are_not_written_out():
     """What is folded: anything of a million numbers, and what is no more than 16 times its sources."""
-    from converters.coreml.passes.fold import FREE, GROWTH, fold_constants
+    from converters.coreml.passes.fold import fold_constants
+
+    million, growth = 1 << 20, 16
 
     def filled(count):
         return lambda x: x + mx.broadcast_to(mx.array([1.0, 2.0]), (count // 2, 2)).sum()
 
-    assert "Broadcast" not in passed(filled(FREE), mx.zeros(()), by=fold_constants).counts()
-    assert "Broadcast" in passed(filled(FREE + 2), mx.zeros(()), by=fold_constants).counts()
-    source = mx.zeros((FREE // GROWTH + 1,))
-    for times, left in ((GROWTH, 0), (GROWTH + 1, 1)):
+    assert "Broadcast" not in passed(filled(million), mx.zeros(()), by=fold_constants).counts()
+    assert "Broadcast" in passed(filled(million + 2), mx.zeros(()), by=fold_constants).counts()
+    source = mx.zeros((million // growth + 1,))
+    for times, left in ((growth, 0), (growth + 1, 1)):
         graph = passed(
             lambda x, times=times: x + mx.broadcast_to(source, (times, source.size)).max(),
             mx.zeros(()),
