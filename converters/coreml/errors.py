@@ -19,11 +19,11 @@ class PackageError(ValueError):
     """A saved package is damaged, or its inputs don't fit: one line with the package, the operation, the argument."""
 
 
-def failure(where: str, error: Exception, most: int = 300) -> PackageError | NotImplementedError:
+def failure(where: str, error: Exception, limit: int = 300) -> PackageError | NotImplementedError:
     """What to raise for an error in a package's part, in one line of bounded length; the cause is to be chained."""
     text = "".join(c if c.isprintable() else " " for c in str(error))
     text = " ".join(text.split())
     if not isinstance(error, ValueError | NotImplementedError) or not text:
         text = f"{type(error).__name__}: {text}"
-    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    text = text if len(text) <= limit else f"{text[: limit - 1]}…"
     return (NotImplementedError if isinstance(error, NotImplementedError) else PackageError)(f"{where}: {text}")

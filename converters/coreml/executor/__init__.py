@@ -121,7 +121,7 @@ class Executor:
                     faults.append(f"{declared.name}: got numbers that {declared.dtype} cannot hold")
                 taken[declared.name] = value
         if faults:
-            raise failure(str(self.package.path), ValueError(f"wrong inputs: {'; '.join(faults)}"), most=2000)
+            raise failure(str(self.package.path), ValueError(f"wrong inputs: {'; '.join(faults)}"), limit=2000)
         return taken
 
     def _run(self, inputs: Mapping[str, ArrayLike]) -> dict[str, Any]:

@@ -66,9 +66,9 @@ class _Limits:
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         given = {key: value for key, value in arguments.items() if key != "node"}
-        for count, most in ((self.entry.makes, self.makes), (self.entry.needs, self.needs)):
-            if count and (made := count(**given)) > most:
-                raise ValueError(f"would make {made:,} numbers; expected {most:,} at most")
+        for count, limit in ((self.entry.makes, self.makes), (self.entry.needs, self.needs)):
+            if count and (made := count(**given)) > limit:
+                raise ValueError(f"would make {made:,} numbers; expected {limit:,} at most")
 
 
 @dataclass(frozen=True)
