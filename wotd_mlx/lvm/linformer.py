@@ -9,10 +9,10 @@ from mlx import nn
 
 from wotd_mlx.config.ranges import Count, Part
 from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
+from wotd_mlx.lvm.parts.prenorm import Block
 from wotd_mlx.schemas import WotdError
 
 Slots = tuple[mx.array, mx.array]
@@ -130,32 +130,13 @@ class SelfAttention(nn.Module):
         self.value_rows = projection(cfg)
         self.dropout = Dropout(cfg.dropout)
 
-    def __call__(self, x: mx.array, position: int, past: Slots | None) -> tuple[mx.array, Slots]:
+    def __call__(self, x: mx.array, past: Slots | None, position: int) -> tuple[mx.array, Slots]:
         """x (B, L, D) and slots -> (B, L, D) and the slots after it."""
         end = position + x.shape[1]
         rows = self.key_rows[position:end], self.value_rows[position:end]
         queries, keys, values = (split_heads(part(x), self.cfg.heads) for part in (self.query, self.key, self.value))
         out, slots = slot_attention(queries, keys, values, rows, past, self.cfg.chunk, self.dropout)
         return self.out(merge_heads(out)), slots
-
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then the same with two layers and a GELU."""
-
-    def __init__(self, cfg: Config):
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(cfg.width)
-        self.attention = SelfAttention(cfg)
-        self.forward_norm = nn.LayerNorm(cfg.width)
-        self.up = nn.Linear(cfg.width, 4 * cfg.width)
-        self.down = nn.Linear(4 * cfg.width, cfg.width)
-        self.dropout = Dropout(cfg.dropout)
-
-    def __call__(self, x: mx.array, past: Slots | None, position: int) -> tuple[mx.array, Slots]:
-        """x (B, L, D) -> (B, L, D) and the slots after it."""
-        seen, slots = self.attention(self.attention_norm(x), position, past)
-        x = x + seen
-        return x + self.down(self.dropout(gelu(self.up(self.forward_norm(x))))), slots
 
 
 class Predictor(base.Predictor):
@@ -179,7 +160,9 @@ class Predictor(base.Predictor):
         self.longest = cfg.longest
         self.embed = nn.Linear(cfg.dims, cfg.width)
         self.position = nn.Embedding(cfg.longest, cfg.width)
-        self.layers = [Block(cfg) for _ in range(cfg.depth)]
+        self.layers = [
+            Block(cfg.width, SelfAttention(cfg), cfg.dropout, drops_attention=False) for _ in range(cfg.depth)
+        ]
         self.norm = nn.LayerNorm(cfg.width)
         self.head = nn.Linear(cfg.width, cfg.dims)
 

@@ -8,11 +8,10 @@ import mlx.core as mx
 from mlx import nn
 
 from wotd_mlx.config.ranges import Count, Part, Positive
-from wotd_mlx.dropout import Dropout
-from wotd_mlx.kernels.activations import gelu
 from wotd_mlx.lvm.parts import base
 from wotd_mlx.lvm.parts.attention import merge_heads, split_heads
 from wotd_mlx.lvm.parts.chunks import cut, joined, sums_before
+from wotd_mlx.lvm.parts.prenorm import Block
 from wotd_mlx.lvm.parts.rotary import rotate
 
 State = tuple[int, list[mx.array]]
@@ -148,7 +147,7 @@ class FastAttention(nn.Module):
         self.directions = orthogonal_gaussian(cfg.features, cfg.head_width)
         self.freeze(keys="directions", recurse=False)
 
-    def __call__(self, x: mx.array, position: int, sums: mx.array | None) -> tuple[mx.array, mx.array]:
+    def __call__(self, x: mx.array, sums: mx.array | None, position: int) -> tuple[mx.array, mx.array]:
         """x (B, L, D) and sums (B, H, N, W + 1) -> (B, L, D) and the sums after it."""
         cfg = self.cfg
         # Half of softmax's 1 / √W on either side.
@@ -160,25 +159,6 @@ class FastAttention(nn.Module):
         keys = key_features(keys, self.directions, cfg.epsilon)
         out, sums = linear_attention(queries, keys, split_heads(self.value(x), cfg.heads), sums, cfg.chunk)
         return self.out(merge_heads(out)), sums
-
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then the same with two layers and a GELU: a Transformer's block, as in the paper."""
-
-    def __init__(self, cfg: Config):
-        super().__init__()
-        self.attention_norm = nn.LayerNorm(cfg.width)
-        self.attention = FastAttention(cfg)
-        self.forward_norm = nn.LayerNorm(cfg.width)
-        self.up = nn.Linear(cfg.width, 4 * cfg.width)
-        self.down = nn.Linear(4 * cfg.width, cfg.width)
-        self.dropout = Dropout(cfg.dropout)
-
-    def __call__(self, x: mx.array, sums: mx.array | None, position: int) -> tuple[mx.array, mx.array]:
-        """x (B, L, D) -> (B, L, D) and the sums after it."""
-        seen, sums = self.attention(self.attention_norm(x), position, sums)
-        x = x + self.dropout(seen)
-        return x + self.down(self.dropout(gelu(self.up(self.forward_norm(x))))), sums
 
 
 class Predictor(base.Predictor):
@@ -201,7 +181,9 @@ class Predictor(base.Predictor):
     def __init__(self, cfg: Config):
         super().__init__()
         self.embed = nn.Linear(cfg.dims, cfg.width)
-        self.layers = [Block(cfg) for _ in range(cfg.depth)]
+        self.layers = [
+            Block(cfg.width, FastAttention(cfg), cfg.dropout, drops_attention=True) for _ in range(cfg.depth)
+        ]
         self.norm = nn.LayerNorm(cfg.width)
         self.head = nn.Linear(cfg.width, cfg.dims)
 
