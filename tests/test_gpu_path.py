@@ -33,6 +33,7 @@ from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.lvm import NAMES, build, preset
 from wotd_mlx.lvm.data.sentences import Sentences
 from wotd_mlx.lvm.training import train as training
+from wotd_mlx.lvm.training.task import computing_type
 from wotd_mlx.schemas import RunInfo, SemanticID
 
 __all__ = ["data"]  # a fixture
@@ -109,8 +110,10 @@ def test_a_predictor_trains_in_bfloat16(tmp_path: Path, data: Any) -> None:
         return [epoch.train_loss, epoch.train_cosine, epoch.valid_loss, epoch.valid_cosine]
 
     with taking("gpu"):
+        assert computing_type(recipe) == mx.bfloat16
         got = history(tmp_path / "gpu")
     with taking("cpu"):
+        assert computing_type(recipe) == mx.float32
         want = history(tmp_path / "cpu")
     assert got != want
     close(got, want, "bfloat16")
