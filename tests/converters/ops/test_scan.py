@@ -22,7 +22,7 @@ def test_scans(tmp_path, name):
                 of(x, n), axis=axis, reverse=r, inclusive=i
             )
             for kind, of in kinds.items()
-            for axis in ((0, 1, 2) if kind == "floats" else (1,))
+            for axis in ((0, 2) if kind == "floats" else (1,))
             for reverse in (False, True)
             for inclusive in (False, True)
             # Before anything MLX has no least byte of its own.
