@@ -261,7 +261,7 @@ class WOTDTrainer:
         task = StudentTask(student, table, [*texts, *made], both, teacher.encode, train, cfg, self.config.seed)
         made_from = {"codes": self.run.model_metadata()[DIGEST]}
         checkpoint = Checkpoint(self.run.student_checkpoint, made_from, _DELETE)
-        with progress("student", cfg.steps(len(train.train))) as advance:
+        with progress("student", task.total) as advance:
             for agreed in distil(task, checkpoint, advance):
                 log.debug("student: validation agreement %.3f", agreed)
                 backend.check_memory(self.config.memory_limit)

@@ -11,6 +11,7 @@ from scipy import stats
 from tests.tolerances import close
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.probe import linear_probe
+from wotd_mlx.config.codes import ProbeConfig
 
 X = np.random.default_rng(0).normal(size=(120, 12)).astype(np.float32)
 
@@ -72,7 +73,7 @@ def test_a_prediction_counts_where_it_is_the_label_neither_below_nor_above_it():
 
 def test_linear_probe_finds_what_is_linear():
     labels = (X[:, 3] > 0).astype(np.int64)
-    probe = linear_probe(X, labels, np.ones(120, np.float32), 2, prior=100)
+    probe = linear_probe(X, labels, np.ones(120, np.float32), 2, ProbeConfig(prior=100))
     import mlx.core as mx
 
     assert (np.array(probe(mx.array(X))).argmax(axis=1) == labels).mean() > 0.97

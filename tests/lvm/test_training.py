@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
+from tests.training.interrupt import killed_before
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.lvm import preset
 from wotd_mlx.lvm.data.sentences import Sentences, split_by_article
-from wotd_mlx.lvm.parts.residual import Scalars
+from wotd_mlx.lvm.parts.residual import NextVector
 from wotd_mlx.lvm.store import ModelFolder, Settings
 from wotd_mlx.lvm.training import train as training
 from wotd_mlx.lvm.training.history import PredictorState
@@ -94,44 +95,27 @@ def test_it_learns_and_leaves_whole_files(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    ("stepper", "name", "recipe", "limit", "killed_after"),
-    [(Step, "gru", RECIPE, 8 << 30, 1), (Step, "gru", RECIPE, 8 << 30, 9), (Layerwise, "lcm", BLOCKS, TIGHT, 6)],
-    ids=["all_at_once-1", "all_at_once-9", "by_blocks-6"],
+    ("stepper", "name", "recipe", "limit", "at"),
+    [(Step, "gru", RECIPE, 8 << 30, (1, 9)), (Layerwise, "lcm", BLOCKS, TIGHT, (6,))],
+    ids=["all_at_once", "by_blocks"],
 )
-def test_a_killed_training_goes_on_with_the_same_curve(
-    tmp_path, data, monkeypatch, stepper, name, recipe, limit, killed_after
-):
+def test_a_killed_training_goes_on_with_the_same_curve(tmp_path, data, stepper, name, recipe, limit, at):
     whole = run(tmp_path / "whole", data, recipe, name, limit)
-    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
-    take, taken = stepper.take, 0
-
-    class Killed(BaseException):
-        pass
-
-    def dying(self, parts, rate, number):
-        nonlocal taken
-        if not (isinstance(self, Step) and isinstance(self.task.model, Scalars)):
-            taken += 1
-            if taken > killed_after:
-                raise Killed
-        return take(self, parts, rate, number)
-
-    monkeypatch.setattr(stepper, "take", dying)
-    seen: list[object] = []
-    with pytest.raises(Killed):
-        seen.extend(training.train(settings(recipe, name), *data, tmp_path / "killed", limit))
-    monkeypatch.setattr(stepper, "take", take)
-    seen += run(tmp_path / "killed", data, recipe, name, limit)
-    assert figures(seen) == figures(whole)
-    weights = [named(ModelFolder(tmp_path / which, name).load()[0].parameters()) for which in ("whole", "killed")]
-    for key, weight in weights[0].items():
-        close(weights[1][key].astype(mx.float32), weight.astype(mx.float32), "exact")
+    for step in at:
+        out, seen = tmp_path / f"killed{step}", []
+        with killed_before(step, kind=stepper, model=NextVector):
+            seen.extend(training.train(settings(recipe, name), *data, out, limit))
+        seen += run(out, data, recipe, name, limit)
+        assert figures(ModelFolder(out, name).epochs()) == figures(whole)
+        weights = [named(ModelFolder(tmp_path / which, name).load()[0].parameters()) for which in ("whole", out.name)]
+        for key, weight in weights[0].items():
+            close(weights[1][key].astype(mx.float32), weight.astype(mx.float32), "exact")
 
 
 def test_what_does_not_fit_at_once_is_trained_block_by_block(tmp_path, data, caplog):
     caplog.set_level("INFO", logger="wotd_mlx")
     start = active_bytes()
-    history = run(tmp_path, data, replace(PLAIN, epochs=4), "lcm", TIGHT)
+    history = run(tmp_path, data, replace(PLAIN, epochs=2), "lcm", TIGHT)
     assert "AdamW on 0.2M parameters takes 0.00 GB" in caplog.text
     assert "block by block in bfloat16 with Adafactor" in caplog.text
     assert history[-1].train_loss < 0.9 * history[0].train_loss
@@ -320,24 +304,10 @@ def test_a_history_left_from_another_training_is_not_the_new_ones(tmp_path, data
     assert [line.epoch for line in folder.epochs()] == [1]
 
 
-def test_a_checkpoint_within_the_first_epoch_is_gone_on_from(tmp_path, data, monkeypatch):
+def test_a_checkpoint_within_the_first_epoch_is_gone_on_from(tmp_path, data):
     """No epoch has ended yet, so there is no best loss; a number that stands for none is no JSON."""
-    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", 0.0)
-    take, taken = Step.take, []
-
-    class Killed(BaseException):
-        pass
-
-    def dying(self, parts, rate, number):
-        if len(taken) == 3:
-            raise Killed
-        taken.append(number)
-        return take(self, parts, rate, number)
-
-    with monkeypatch.context() as short:
-        short.setattr(Step, "take", dying)
-        with pytest.raises(Killed):
-            run(tmp_path, data, PLAIN)
+    with killed_before(3, model=NextVector):
+        run(tmp_path, data, PLAIN)
     folder = ModelFolder(tmp_path, "gru")
     trainer = training.trainer_for(settings(PLAIN), *data, 8 << 30, folder)
     assert trainer.state.batch == 3

@@ -17,18 +17,24 @@ class Killed(BaseException):
 
 
 @contextmanager
-def killed_before(step: int, saving: bool = True) -> Iterator[None]:
+def killed_before(step: int, saving: bool = True, kind: Any = Step, model: Any = object) -> Iterator[None]:
     """Inside, a training dies before its step ``step``, the first being 0; checkpoints are written after each, or at
-    evaluations alone."""
-    take = Step.take
+    evaluations alone.
 
-    def dying(self: Step, parts: Any, rate: float, number: int) -> list[float]:
-        if number == step:
+    Args:
+        kind: what takes the steps.
+        model: the class of models whose trainings die.
+    """
+    take = kind.take
+
+    def dying(self: Any, parts: Any, rate: float, number: int) -> list[float]:
+        if number == step and (kind is not Step or isinstance(self.task.model, model)):
             raise Killed
-        return take(self, parts, rate, number)
+        found: list[float] = take(self, parts, rate, number)
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoint, "SAVE_SECONDS", 0.0 if saving else 1e9)
-        patch.setattr(Step, "take", dying)
+        patch.setattr(kind, "take", dying)
         with pytest.raises(Killed):
             yield

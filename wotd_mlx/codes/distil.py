@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
-import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_map
@@ -39,10 +38,8 @@ from wotd_mlx.codes.student import Student, pad
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.schemas import Attribute
 from wotd_mlx.training.checkpoint import Checkpoint, train
-from wotd_mlx.training.schedule import warmup_cosine
-from wotd_mlx.training.state import Evaluation, TrainState
-from wotd_mlx.training.step import Step
-from wotd_mlx.training.task import Parts, Task, shuffled
+from wotd_mlx.training.rows import RowsTask
+from wotd_mlx.training.state import TrainState
 from wotd_mlx.training.trainer import Trainer
 
 Encode = Callable[[mx.array], mx.array]
@@ -96,7 +93,7 @@ class StudentState(TrainState):
     """An epoch: the share of validation coordinates that agree with the teacher."""
 
 
-class StudentTask(Task[StudentState]):
+class StudentTask(RowsTask[StudentState]):
     r"""Teaches embeddings x (N, D) of texts (N,) and their IDs.
 
     .. math:: \mathrm{mean}\,(x - \hat x)^2 / \mathrm{var}\,x + w\, \mathrm{mean}_q\, \mathrm{CE}_q
@@ -106,6 +103,7 @@ class StudentTask(Task[StudentState]):
 
     keeps_best = True
     model: Lesson
+    cfg: StudentConfig
 
     def __init__(
         self,
@@ -118,45 +116,31 @@ class StudentTask(Task[StudentState]):
         cfg: StudentConfig,
         seed: int,
     ) -> None:
-        self.student, self.cfg, self.seed = student, cfg, seed
         table = table[: len(student.pieces)]
-        self.model = Lesson(student, table.shape[1], x.shape[1])
+        lesson = Lesson(student, table.shape[1], x.shape[1])
+        super().__init__(lesson, (mx.array(split.train),), cfg, seed)
+        self.student, self.valid = student, mx.array(split.valid)
         self.pieces = mx.array((table - table.mean(axis=0)) / max(float(table.std()), 1e-12))
         self.target = mx.array((x - x[split.train].mean(axis=0)) / max(float(x[split.train].std()), 1e-12))
         self.tokens, self.counts = pad(student.tokens(texts), cfg.longest)
-        self.soft, self.split = mx.array(soft_ids(encode, x, student.levels, cfg, seed)), split
+        self.soft = mx.array(soft_ids(encode, x, student.levels, cfg, seed))
         self.right = encode(mx.array(x[split.valid]))
 
-    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
-        """Numbers of texts."""
-        for rows in shuffled(self.split.train, self.cfg.batch, self.seed, epoch, start):
-            yield [(rows,)]
-
     def loss(self, rows: mx.array) -> tuple[mx.array]:
-        """The mean over the texts."""
+        """The mean over texts by their numbers (B,)."""
         told, logits = self.model(self.pieces[self.tokens[rows]], self.counts[rows])
         pairs = zip(self.student.split(logits), self.student.split(self.soft[rows]), strict=True)
         crossed = [nn.losses.cross_entropy(part, shares).mean() for part, shares in pairs]
         return (((told - self.target[rows]) ** 2).mean() + self.cfg.ids_weight * mx.stack(crossed).mean(),)
 
-    def rate(self, step: int, state: StudentState) -> float:
-        """Up over the warm-up's share of the steps, then along a cosine to nothing."""
-        total = self.cfg.steps(len(self.split.train))
-        return self.cfg.learning_rate * warmup_cosine(step, total, self.cfg.warmup)
-
-    def ended(self, state: StudentState) -> bool:
-        """Whether all epochs are over."""
-        return state.epoch > self.cfg.epochs
-
     def evaluate(self) -> list[float]:
         """The share of validation coordinates that disagree with the teacher."""
-        valid = mx.array(self.split.valid)
-        _, logits = self.model(self.pieces[self.tokens[valid]], self.counts[valid])
+        _, logits = self.model(self.pieces[self.tokens[self.valid]], self.counts[self.valid])
         return [float((self.student.choose(logits) != self.right).mean())]
 
-    def record(self, found: Evaluation) -> float:
+    def record(self, state: StudentState, valid: list[float], rate: float, best: bool) -> float:
         """The share that agrees."""
-        return 1 - found.valid[0]
+        return 1 - valid[0]
 
 
 def distil(
@@ -168,8 +152,7 @@ def distil(
     Args:
         checkpoint: written on the way, and gone on from where it is there; the epochs before it are yielded too.
     """
-    optimizer = optim.AdamW(task.cfg.learning_rate, weight_decay=task.cfg.weight_decay)
-    trainer = Trainer(task, Step(task, optimizer), StudentState())
+    trainer = Trainer(task, task.step(), StudentState())
     yield from train(trainer, checkpoint, progress)
     trainer.restore_best()
     task.model.eval()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
-import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
 
 from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.labels import label_loss
 from wotd_mlx.config.codes import ReaderConfig
-from wotd_mlx.training.schedule import warmup_cosine
-from wotd_mlx.training.state import TrainState
-from wotd_mlx.training.step import Step
-from wotd_mlx.training.task import Parts, Task, shuffled
-from wotd_mlx.training.trainer import Trainer
+from wotd_mlx.training.rows import fit
 
 
 class Reader(nn.Module):
@@ -33,7 +28,7 @@ class Reader(nn.Module):
 
     def __init__(self, width: int, sizes: Sequence[int], cfg: ReaderConfig | None = None):
         super().__init__()
-        self.cfg = cfg = cfg or ReaderConfig()
+        self._cfg = cfg = cfg or ReaderConfig()
         self.sizes = tuple(sizes)
         self.up = nn.Linear(width, cfg.hidden)
         self.down = nn.Linear(cfg.hidden, sum(sizes))
@@ -81,41 +76,9 @@ class Reader(nn.Module):
         pairs = zip(labels.T, self.sizes, strict=True)
         priors = [np.bincount(column[column >= 0], minlength=size) for column, size in pairs]
         self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in priors]), mx.float32)
-        task = ReaderTask(self, rows, z, labels, weights, seed)
-        optimizer = optim.AdamW(self.cfg.learning_rate, weight_decay=self.cfg.weight_decay)
-        trainer = Trainer(task, Step(task, optimizer, compiled=fuse), TrainState())
-        for _ in trainer.evaluations(lambda n, note: progress(n)):
-            pass
-        self.eval()
-        self.weight = mx.stack([w.mean() for _, w in self._weighted(task.data[0])])
+        known = (mx.array(array[rows]) for array in (z, np.maximum(labels, 0), weights))
+        fit(self, self._loss, tuple(known), self._cfg, seed, progress, compiled=fuse)
+        self.weight = mx.stack([w.mean() for _, w in self._weighted(mx.array(z))])
 
-
-class ReaderTask(Task[TrainState]):
-    """Trains a reader on the labelled rows of z (N, W), some epochs and no validation."""
-
-    model: Reader
-
-    def __init__(self, model: Reader, rows: Indices, z: Vectors, labels: Indices, weights: Vectors, seed: int):
-        self.model, self.rows, self.seed, self.cfg = model, rows, seed, model.cfg
-        self.data = (mx.array(z), mx.array(np.maximum(labels, 0)), mx.array(weights))
-
-    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
-        """(z, labels, weights)."""
-        for rows in shuffled(self.rows, self.cfg.batch, self.seed, epoch, start):
-            yield [tuple(part[rows] for part in self.data)]
-
-    def loss(self, z: mx.array, labels: mx.array, weights: mx.array) -> tuple[mx.array]:
-        """Balanced cross-entropy of all attributes."""
-        return (label_loss(self.model.logits(z), labels, weights),)
-
-    def rate(self, step: int, state: TrainState) -> float:
-        """Down along a cosine."""
-        return self.cfg.learning_rate * warmup_cosine(step, self.cfg.steps(len(self.rows)), 0.0)
-
-    def ended(self, state: TrainState) -> bool:
-        """Whether all epochs are over."""
-        return state.epoch > self.cfg.epochs
-
-    def due_after_epoch(self) -> bool:
-        """There is nothing to choose between."""
-        return False
+    def _loss(self, z: mx.array, labels: mx.array, weights: mx.array) -> mx.array:
+        return label_loss(self.logits(z), labels, weights)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import mlx.core as mx
-import mlx.optimizers as optim
 import numpy as np
 
 from wotd_mlx.arrays import Embeddings, Indices
@@ -18,10 +17,9 @@ from wotd_mlx.codes.metrics import usage_and_perplexity
 from wotd_mlx.codes.split import Split
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.config.ranges import Count, Natural, Weight
-from wotd_mlx.training.schedule import warmup_cosine
-from wotd_mlx.training.state import Evaluation, Real, TrainState
-from wotd_mlx.training.step import Step
-from wotd_mlx.training.task import Parts, Task, shuffled
+from wotd_mlx.training.rows import RowsTask
+from wotd_mlx.training.state import Real, TrainState
+from wotd_mlx.training.task import Parts
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class CodesState(TrainState):
     history: list[Epoch] = field(default_factory=list)
 
 
-class CodesTask(Task[CodesState]):
+class CodesTask(RowsTask[CodesState]):
     r"""Trains an autoencoder around a quantiser on x (N, D) with labels (N, A), −1 where unknown.
 
     .. math:: \lVert x - \hat x \rVert^2 / \lVert x - \mu \rVert^2 + w \sum_q \mathrm{CE}_q + c \, \text{commitment}
@@ -57,34 +55,29 @@ class CodesTask(Task[CodesState]):
 
     keeps_best = True
     model: Autoencoder
+    cfg: CodesConfig
 
     def __init__(
         self, model: Autoencoder, x: Embeddings, labels: Indices, split: Split, cfg: CodesConfig, seed: int
     ) -> None:
-        self.model, self.moving, self.cfg = model, model.quantizer, cfg
-        self.seed, self.patience = seed, cfg.patience
-        self.data, self.valid = (
+        data, self.valid = (
             (mx.array(x[rows]), mx.array(np.maximum(labels[rows], 0)), mx.array(balanced_weights(labels[rows])))
             for rows in (split.train, split.valid)
         )
+        super().__init__(model, data, cfg, seed)
+        self.moving, self.patience = model.quantizer, cfg.patience
         self.variance = variance(model, x[split.train])
-        self.total = cfg.steps(len(split.train))
-        learn = partial(mx.compile, inputs=[self.moving.state], outputs=[self.moving.state]) if cfg.compile else None
-        self._learn = learn(self.moving.learn) if learn else self.moving.learn
-
-    def step(self) -> Step:
-        """Steps by AdamW (Loshchilov and Hutter, arXiv 1711.05101)."""
-        cfg = self.cfg
-        optimizer = optim.AdamW(cfg.learning_rate, weight_decay=cfg.weight_decay)
-        return Step(self, optimizer, clip=cfg.clip, compiled=cfg.compile)
+        self._learn: Callable[..., Any] = self.moving.learn
+        if cfg.compile:
+            state = [self.moving.state]
+            self._learn = partial(mx.compile, inputs=state, outputs=state)(self._learn)
 
     def batches(self, epoch: int, start: int) -> Iterator[Parts]:
         """(x, labels, weights); before each the soft codes cool down a little."""
-        rows = np.arange(len(self.data[0]))
         before = (epoch - 1) * (self.total // self.cfg.epochs)
-        for n, chosen in enumerate(shuffled(rows, self.cfg.batch, self.seed, epoch, start), before + start):
+        for n, parts in enumerate(super().batches(epoch, start), before + start):
             self.model.quantizer.anneal(mx.array(n / self.total))
-            yield [tuple(part[chosen] for part in self.data)]
+            yield parts
 
     def loss(self, x: mx.array, labels: mx.array, weights: mx.array) -> tuple[mx.array, ...]:
         """The loss; and for the codebooks the latents z (B, W) and their ids (B, Q)."""
@@ -97,14 +90,6 @@ class CodesTask(Task[CodesState]):
         self._learn(*found)
         mx.eval(self.model.quantizer.parameters())
 
-    def rate(self, step: int, state: CodesState) -> float:
-        """Up over the warm-up's share of the steps, then along a cosine to nothing."""
-        return self.cfg.learning_rate * warmup_cosine(step, self.total, self.cfg.warmup)
-
-    def ended(self, state: CodesState) -> bool:
-        """Whether all epochs are over."""
-        return state.epoch > self.cfg.epochs
-
     def evaluate(self) -> list[float]:
         """The validation loss, and the relative error within it."""
         x, labels, weights = self.valid
@@ -114,13 +99,12 @@ class CodesTask(Task[CodesState]):
         rates = [float(w / mx.maximum(weights[:, a].sum(), 1)) for a, w in enumerate(wrong)]
         return [error + self.cfg.label_weight * sum(rates), error]
 
-    def record(self, found: Evaluation) -> Epoch:
+    def record(self, state: CodesState, valid: list[float], rate: float, best: bool) -> Epoch:
         """The epoch's line of the history; codes that died are put elsewhere for the next."""
-        z = self.model.latents(self.data[0])
+        z, number = self.model.latents(self.data[0]), state.epoch - 1
         usage, perplexity = usage_and_perplexity(np.asarray(self.model.quantizer(z).ids), self.cfg.levels)
-        number, (loss, error) = found.epoch - 1, found.valid
         restarted = self.model.quantizer.restart_dead_codes(np.asarray(z), self.seed + number)
-        return Epoch(number, found.means[0], loss, error, found.learning_rate, usage, perplexity, restarted)
+        return Epoch(number, state.means[0], valid[0], valid[1], rate, usage, perplexity, restarted)
 
     def _relative_error(self, x: mx.array, decoded: mx.array) -> mx.array:
         return ((x - decoded) ** 2).sum(axis=1).mean() / self.variance

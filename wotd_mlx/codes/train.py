@@ -21,6 +21,7 @@ from wotd_mlx.config import CodesConfig
 from wotd_mlx.config.codes import ReaderConfig
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.training.checkpoint import Checkpoint, train
+from wotd_mlx.training.rows import steps_in
 from wotd_mlx.training.trainer import Trainer
 
 log = logging.getLogger("wotd_mlx")
@@ -31,8 +32,8 @@ def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
     detail = build_detail(cfg, 1)
     beyond = detail.fit_steps if detail else 0
     if cfg.kind == "hvq":
-        return beyond + ReaderConfig().steps(int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
-    return beyond + cfg.steps(rows)
+        return beyond + steps_in(ReaderConfig(), int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
+    return beyond + steps_in(cfg, rows)
 
 
 def fit(
@@ -63,7 +64,7 @@ def fit(
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
     else:
         task = CodesTask(model, x, labels, split, cfg, seed)
-        trainer = Trainer(task, task.step(), CodesState())
+        trainer = Trainer(task, task.step(cfg.clip, cfg.compile), CodesState())
         yield from train(trainer, checkpoint, progress)
         trainer.restore_best()
     model.eval()

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from wotd_mlx.config.ranges import Count, Natural, Part, Positive, Share, Weight, check
+from wotd_mlx.config.ranges import MAX_COUNT, Count, Natural, Part, Positive, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
 GRADIENTS = ("straight-through", "soft")
@@ -108,10 +108,6 @@ class CodesConfig:
                 f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
             )
 
-    def steps(self, rows: int) -> int:
-        """How many steps a training by gradient on so many words takes at most."""
-        return self.epochs * (rows // min(self.batch, rows))
-
     @property
     def made_bits(self) -> float:
         """log2 of the number of different IDs that ``levels`` make."""
@@ -133,12 +129,28 @@ class ReaderConfig:
     batch: Count = 512
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.1
+    warmup: Share = 0.0
     input_dropout: Part = 0.3
     hidden_dropout: Part = 0.5
 
     def __post_init__(self) -> None:
         check(self, "reader")
 
-    def steps(self, rows: int) -> int:
-        """How many steps a training on so many labelled rows takes."""
-        return self.epochs * (rows // min(self.batch, rows)) if rows else 0
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """The logistic regression that tells how much of a label whole vectors tell.
+
+    Args:
+        prior: c of the penalty ‖W‖² / 2c: embeddings have more dimensions than rare values have words.
+    """
+
+    prior: Positive = 0.3
+    epochs: Count = 200
+    batch: Count = MAX_COUNT
+    learning_rate: Positive = 0.05
+    weight_decay: Weight = 0.0
+    warmup: Share = 0.0
+
+    def __post_init__(self) -> None:
+        check(self, "probe")

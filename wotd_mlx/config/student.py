@@ -43,7 +43,3 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         check(self, "student")
-
-    def steps(self, rows: int) -> int:
-        """How many steps a training on so many texts takes."""
-        return self.epochs * (rows // min(self.batch, rows))

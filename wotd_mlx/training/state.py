@@ -61,29 +61,3 @@ class TrainState:
         """Keep an evaluation's record, and begin to count anew."""
         self.history.append(record)
         self.counted, self.sums, self.busy, self.closed = 0, [], 0.0, self.seconds
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What is known when a training is evaluated: the stuff of a history's records."""
-
-    step: int
-    """Steps taken in all."""
-    steps: int
-    """Steps since the last evaluation."""
-    epoch: int
-    means: list[float]
-    """Of the task's figures and the gradient's norm, over the steps since the last evaluation; empty for no steps."""
-    valid: list[float]
-    """What the task's ``evaluate`` found."""
-    learning_rate: float
-    """Of the last step."""
-    busy: float
-    """Seconds of the steps since the last evaluation."""
-    since: float
-    """Seconds since the end of the last evaluation, this one included."""
-    seconds: float
-    """Of the training in all."""
-    peak_bytes: int
-    """MLX's, since the last evaluation."""
-    best: bool

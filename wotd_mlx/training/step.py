@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -16,26 +16,6 @@ from wotd_mlx.training.task import Parts, Task
 
 Read = Callable[[Any, str], Any]
 """``read(tree, name)`` is a tree like ``tree`` with the arrays that were saved under ``name``."""
-
-
-class Stepper(Protocol):
-    """Whatever takes the steps of a :class:`~wotd_mlx.training.trainer.Trainer`."""
-
-    @property
-    def kept(self) -> Any:
-        """The weights that are evaluated and saved."""
-
-    def take(self, parts: Parts, rate: float, number: int) -> list[float]:
-        """One step, the first being 0: the task's figures, and the gradient's norm."""
-
-    def held(self) -> dict[str, Any]:
-        """All that going on needs, as trees of arrays: weights, optimizer's state."""
-
-    def restore(self, read: Read) -> None:
-        """Take back what :meth:`held` gave."""
-
-    def showing_kept(self) -> Any:
-        """A context in which the model has the weights that are kept, and afterwards those that are trained."""
 
 
 class Step:

@@ -8,12 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic
 
 import mlx.core as mx
-import numpy as np
 from mlx import nn
-from numpy.typing import NDArray
 
 from wotd_mlx.training.schedule import PlateauRule
-from wotd_mlx.training.state import Evaluation, S
+from wotd_mlx.training.state import S
 
 Parts = Iterable[tuple[Any, ...]]
 """A step's data: the arguments of the loss, one tuple for each micro-batch."""
@@ -35,6 +33,8 @@ class Task(ABC, Generic[S]):
     plateau = PlateauRule()
     moving: nn.Module | None = None
     """A part of the model whose frozen parameters change too, in :meth:`stepped`; it is saved with the rest."""
+    evaluates_epochs = True
+    """Whether to evaluate at the end of each epoch."""
     keeps_best = False
     """Whether the trainer holds the weights of the best evaluation, to be put back at the end."""
     advice = "lower the learning rate"
@@ -61,10 +61,6 @@ class Task(ABC, Generic[S]):
         """Whether to evaluate now, within an epoch."""
         return False
 
-    def due_after_epoch(self) -> bool:
-        """Whether to evaluate at the end of each epoch."""
-        return True
-
     def computing(self) -> AbstractContextManager[Any]:
         """Holds while gradients are computed."""
         return nullcontext()
@@ -76,14 +72,5 @@ class Task(ABC, Generic[S]):
         """Figures of the weights in the model on validation data; the first decides which are the best."""
         return []
 
-    def record(self, found: Evaluation) -> Any:
-        """What the history keeps of an evaluation."""
-        return found
-
-
-def shuffled(rows: NDArray[np.int64], batch: int, seed: int, epoch: int, start: int) -> Iterator[mx.array]:
-    """The rows (N,) of an epoch in random order, ``batch`` (at most N) at a time; what is left over is left out."""
-    order = mx.array(np.random.default_rng([seed, epoch]).permutation(rows))
-    size = min(batch, len(rows))
-    for n in range(start, len(rows) // size):
-        yield order[n * size : (n + 1) * size]
+    def record(self, state: S, valid: list[float], rate: float, best: bool) -> Any:
+        """What the history keeps of an evaluation: what it found, the last step's rate, and whether it is the best."""

@@ -11,8 +11,9 @@ from mlx.utils import tree_map, tree_map_with_path
 
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.schemas import WotdError
-from wotd_mlx.training.state import LARGEST, Evaluation, S
-from wotd_mlx.training.step import Stepper
+from wotd_mlx.training.layerwise import Layerwise
+from wotd_mlx.training.state import LARGEST, S
+from wotd_mlx.training.step import Step
 from wotd_mlx.training.task import Parts, Task
 
 Progress = Callable[[int, str], None]
@@ -25,7 +26,7 @@ class Trainer(Generic[S]):
     and ``state`` held takes the same steps as one that never stopped.
     """
 
-    def __init__(self, task: Task[S], stepper: Stepper, state: S):
+    def __init__(self, task: Task[S], stepper: Step | Layerwise, state: S):
         self.task, self.stepper, self.state = task, stepper, state
         self.best = tree_map(mx.array, self._changing()) if task.keeps_best else {}
 
@@ -58,7 +59,7 @@ class Trainer(Generic[S]):
                 if self.ended:
                     return
             now.epoch, now.batch = now.epoch + 1, 0
-            if task.due_after_epoch():
+            if task.evaluates_epochs:
                 yield self._evaluate()
 
     def step(self, parts: Parts) -> list[float]:
@@ -92,20 +93,7 @@ class Trainer(Generic[S]):
             if best and task.keeps_best:
                 self.best = tree_map(mx.array, self._changing())
             now.seconds = time.monotonic() - self._started
-            found = Evaluation(
-                step=now.step,
-                steps=now.counted,
-                epoch=now.epoch,
-                means=now.means,
-                valid=valid,
-                learning_rate=rate,
-                busy=now.busy,
-                since=now.seconds - now.closed,
-                seconds=now.seconds,
-                peak_bytes=mx.get_peak_memory(),
-                best=best,
-            )
-            record = task.record(found)
+            record = task.record(now, valid, rate, best)
         now.close(record)
         task.model.train()
         mx.reset_peak_memory()

@@ -23,7 +23,6 @@ from wotd_mlx.language.training.checkpointing import checkpointed, repeatable_dr
 from wotd_mlx.language.training.history import EvalRecord, LanguageState
 from wotd_mlx.language.training.prefix import hidden_behind, may_share
 from wotd_mlx.training.schedule import warmup_cosine
-from wotd_mlx.training.state import Evaluation
 from wotd_mlx.training.step import Step
 from wotd_mlx.training.task import Parts, Task
 
@@ -45,6 +44,8 @@ class LanguageTask(Task[LanguageState]):
         language: its model has its adapters on it already.
         train, valid: rows as tokens.
     """
+
+    evaluates_epochs = False
 
     def __init__(self, language: LoadedModel, train: Rows, valid: Rows, recipe: LanguageRecipe):
         self.language, self.model, self.recipe = language, language.model, recipe
@@ -97,10 +98,6 @@ class LanguageTask(Task[LanguageState]):
         """Before the first step, every so many, and at the end."""
         return state.step % state.every == 0 or self.ended(state)
 
-    def due_after_epoch(self) -> bool:
-        """Evaluations are counted by steps."""
-        return False
-
     def ended(self, state: LanguageState) -> bool:
         """Whether the plan's steps are taken, or the recipe's minutes over."""
         minutes = self.recipe.minutes
@@ -151,21 +148,21 @@ class LanguageTask(Task[LanguageState]):
         self.model.update(parameters)
         return [loss / float(self.valid.weights.sum())]
 
-    def record(self, found: Evaluation) -> EvalRecord:
+    def record(self, state: LanguageState, valid: list[float], rate: float, best: bool) -> EvalRecord:
         """The history's line."""
-        loss, norm = found.means or (None, None)
-        steps = range(found.step - found.steps, found.step)
+        loss, norm = state.means or (None, None)
+        steps = range(state.step - state.counted, state.step)
         tokens = sum(float(self.train.lengths[self.numbers(step)].sum()) for step in steps)
         return EvalRecord(
-            step=found.step,
+            step=state.step,
             loss=loss,
-            valid_loss=found.valid[0],
-            learning_rate=found.learning_rate,
+            valid_loss=valid[0],
+            learning_rate=rate,
             gradient_norm=norm,
-            tokens_per_second=tokens / found.busy if found.busy else 0.0,
-            seconds=found.seconds,
-            peak_bytes=found.peak_bytes,
-            best=found.best,
+            tokens_per_second=tokens / state.busy if state.busy else 0.0,
+            seconds=state.seconds,
+            peak_bytes=mx.get_peak_memory(),
+            best=best,
         )
 
     @property

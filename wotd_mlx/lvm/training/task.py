@@ -19,7 +19,6 @@ from wotd_mlx.lvm.training.loss import cosines, losses
 from wotd_mlx.lvm.training.windows import Batch, batches, cut
 from wotd_mlx.training.layerwise import Layerwise
 from wotd_mlx.training.schedule import PlateauRule
-from wotd_mlx.training.state import Evaluation
 from wotd_mlx.training.step import Step
 from wotd_mlx.training.task import Parts, Task
 
@@ -57,17 +56,10 @@ class PredictorTask(Task[PredictorState]):
 
     def windows(self, articles: Any, rng: np.random.Generator | None = None, start: int = 0) -> Iterator[Batch]:
         """Batches of windows of some articles, as :func:`~wotd_mlx.lvm.training.windows.batches`."""
-        recipe = self.recipe
-        return batches(
-            self.sentences,
-            self.vectors,
-            articles,
-            context=recipe.context,
-            batch=recipe.batch,
-            negatives=recipe.negatives if recipe.contrastive else 0,
-            rng=rng,
-            start=start,
-        )
+        context, size = self.recipe.context, self.recipe.batch
+        negatives = self.recipe.negatives if self.recipe.contrastive else 0
+        data = (self.sentences, self.vectors, articles)
+        return batches(*data, context=context, batch=size, negatives=negatives, rng=rng, start=start)
 
     def loss(self, batch: Batch, total: mx.array) -> tuple[mx.array, ...]:
         """Loss, cosine and margin: sums over the batch's positions, divided by ``total``."""
@@ -94,22 +86,22 @@ class PredictorTask(Task[PredictorState]):
             total += float(positions)
         return [float(figure) for figure in sums / total]
 
-    def record(self, found: Evaluation) -> Epoch:
+    def record(self, state: PredictorState, valid: list[float], rate: float, best: bool) -> Epoch:
         """The epoch's line of the history."""
-        loss, cosine, margin, norm = found.means
+        loss, cosine, margin, norm = state.means
         return Epoch(
-            epoch=found.epoch - 1,
+            epoch=state.epoch - 1,
             train_loss=loss,
             train_cosine=cosine,
             train_margin=margin,
-            valid_loss=found.valid[0],
-            valid_cosine=found.valid[1],
-            valid_margin=found.valid[2],
-            learning_rate=found.learning_rate,
+            valid_loss=valid[0],
+            valid_cosine=valid[1],
+            valid_margin=valid[2],
+            learning_rate=rate,
             gradient_norm=norm,
-            seconds=found.since,
-            peak_bytes=found.peak_bytes,
-            best=found.best,
+            seconds=state.seconds - state.closed,
+            peak_bytes=mx.get_peak_memory(),
+            best=best,
         )
 
     def step(self) -> Step:
