@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from wotd_mlx.codes.probe import linear_probe
+from wotd_mlx.config.codes import ProbeConfig
 
 
 @pytest.mark.parametrize("prior", [0.3, 5.0])
@@ -26,7 +27,7 @@ def test_its_objective_is_the_least_there_is(prior):
         return -(weights * log_p[np.arange(80), labels]).mean() + 5 / (2 * prior * 80) * (w**2).sum()
 
     best = minimize(objective, np.zeros(18))
-    probe = linear_probe(x, labels, weights, 3, prior=prior)
+    probe = linear_probe(x, labels, weights, 3, ProbeConfig(prior=prior))
     w = np.array(probe.weight, np.float64) * spread
     b = np.array(probe.bias, np.float64) + np.array(probe.weight, np.float64) @ mean
     found = np.concatenate([w.ravel(), b])

@@ -270,7 +270,7 @@ def line(**changes):
         ([line(seconds="long")], r"\[0\]\.seconds is 'long', expected float"),
         ([line(peak_bytes=-1)], r"\[0\]\.peak_bytes is -1, expected int"),
         ([line(best=1)], r"\[0\]\.best is 1, expected bool"),
-        ([line(), line()], "epoch 1 stands in place 2"),
+        ([line(), line()], "epoch 1 comes as number 2"),
         ([], "none of 0 epochs is the best"),
         ([line(best=False)], "none of 1 epochs is the best"),
     ],
@@ -304,7 +304,7 @@ def test_a_history_of_another_training_is_refused(folder):
         (asdict(HALFWAY) | {"sums": []}, "sums are 0 numbers over 4 steps"),
         (asdict(HALFWAY) | {"pace": 1}, "unknown keys 'pace'"),
         (asdict(HALFWAY) | {"plateau": {"factor": 2}}, "plateau.factor is 2, expected float"),
-        (asdict(HALFWAY) | {"history": [line(), line()]}, "epoch 1 stands in place 2"),
+        (asdict(HALFWAY) | {"history": [line(), line()]}, "epoch 1 comes as number 2"),
     ],
 )
 def test_a_checkpoint_of_other_counters_is_refused(folder, state, message):

@@ -121,7 +121,8 @@ def test_a_reader_finds_what_they_expect(corpus, words):
 def test_loads_without_mlx_and_without_what_built_it():
     code = (
         "import sys; import wotd_mlx.words as w; w.load_corpus('builtin'); "
-        "heavy = {'mlx.core', 'wordfreq', 'cefrpy', 'lemminflect'} & set(sys.modules); sys.exit(repr(heavy) if heavy else 0)"
+        "heavy = {'mlx.core', 'wordfreq', 'cefrpy', 'lemminflect'} & set(sys.modules); "
+        "sys.exit(repr(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

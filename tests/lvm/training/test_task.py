@@ -15,7 +15,6 @@ from wotd_mlx.lvm.data.sentences import split_by_article
 from wotd_mlx.lvm.training.history import Epoch, PredictorState
 from wotd_mlx.lvm.training.task import PredictorTask, computing_type, make_optimizer
 from wotd_mlx.training.schedule import Plateau
-from wotd_mlx.training.state import Evaluation
 
 DATA = articles(9, 7, 12, 8, 14, 6, 11)
 X = embeddings(len(DATA))
@@ -70,21 +69,12 @@ def test_an_evaluation_is_the_mean_over_all_positions_of_the_validation_articles
     assert made.steps == -(-windows // 4)
 
 
-def test_a_record_names_each_figure():
-    found = Evaluation(
-        epoch=4,
-        step=9,
-        steps=0,
-        means=[1.0, 2.0, 3.0, 4.0],
-        valid=[5.0, 6.0, 7.0],
-        learning_rate=0.5,
-        busy=0.0,
-        since=8.0,
-        seconds=0.0,
-        peak_bytes=9,
-        best=True,
-    )
-    assert task().record(found) == Epoch(3, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 0.5, 4.0, 8.0, 9, True)
+def test_a_record_names_each_figure(monkeypatch):
+    monkeypatch.setattr(mx, "get_peak_memory", lambda: 9)
+    now = PredictorState(history=[Epoch(n, *[0.1] * 8, 1.0, 1, True) for n in (1, 2)], epoch=3)
+    now.epoch, now.sums, now.counted, now.seconds, now.closed = 4, [2.0, 4.0, 6.0, 8.0], 2, 11.0, 3.0
+    record = task().record(now, [5.0, 6.0, 7.0], 0.5, True)
+    assert record == Epoch(3, 1.0, 2.0, 3.0, 5.0, 6.0, 7.0, 0.5, 4.0, 8.0, 9, True)
 
 
 def test_adamw_is_its_formula():

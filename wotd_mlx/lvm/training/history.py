@@ -52,7 +52,7 @@ def in_order(history: Sequence[Epoch]) -> Sequence[Epoch]:
     """
     for number, line in enumerate(history, 1):
         if line.epoch != number:
-            raise WotdError(f"epoch {line.epoch} stands in place {number}")
+            raise WotdError(f"epoch {line.epoch} comes as number {number}")
     return history
 
 
