@@ -51,10 +51,10 @@ from cosmic_ray.util import read_python_source
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec
 
-from benchmarks.timing import machine
+from benchmarks.timing import RESULTS, machine
 
 ROOT = Path(__file__).parents[1]
-OUT = ROOT / "benchmarks" / "results" / "mutation.json"
+OUT = RESULTS / "mutation.json"
 # pytest last: it rewrites the assertions of what is imported after it.
 LIBRARIES = (
     *("numpy", "scipy.special", "mlx.core", "mlx.nn", "mlx.optimizers"),
