@@ -22,8 +22,8 @@ help:  ## show these verbs
 train: $(VENV)/.core  ## words -> embeddings -> codes -> language model, into runs/default (ARGS="--codes rvq" and so on)
 	$(BIN)/wotd-mlx train $(ARGS)
 
-test: $(VENV)/.parity  ## all tests, those against third parties included (ARGS="-k fsq")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.parity  ## all tests, those against third parties included, a process a core (ARGS="-k fsq")
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, lint and format; mypy, strict
 	$(BIN)/ruff check .

@@ -79,10 +79,10 @@ def exchanges(count: int, seed: int = 0) -> list[Exchange]:
         if rng.random() < 0.3:
             made.append(Exchange(str(dsl.Encode(str(rng.choice(words)))), str(SemanticID(number))))
             continue
-        places = tuple(None if rng.random() < 0.35 else frozenset({n}) for n in number)
+        fields = tuple(None if rng.random() < 0.35 else frozenset({n}) for n in number)
         n = int(rng.integers(3, 8))
         answer = dsl.Words(tuple(map(str, rng.choice(words, n, replace=False))))
-        made.append(Exchange(str(dsl.ByPattern(Pattern(places), n)), str(answer)))
+        made.append(Exchange(str(dsl.ByPattern(Pattern(fields), n)), str(answer)))
     return made
 
 

@@ -81,8 +81,8 @@ def main() -> None:
     # One thread each, side by side, as they were trained.
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        places = [(out, name) for name, out, _ in jobs]
-        found = dict(zip(places, pool.map(measure, *zip(*places, strict=True)), strict=True))
+        trainings = [(out, name) for name, out, _ in jobs]
+        found = dict(zip(trainings, pool.map(measure, *zip(*trainings, strict=True)), strict=True))
     for name in NAMES:
         runs = [found[given.out / f"seed-{s}", name] for s in range(given.seeds)]
         rows[name] = {part: spread([run[part] for run in runs]) for part in PARTS} | trained(first, name)
@@ -130,8 +130,8 @@ def figures(predictions: Embeddings, sentences: Sentences, embeddings: Embedding
     said = scores.summary(scores.measure(predictions, embeddings, targets))
     ranks = retrieval.rank(predictions, sentences, embeddings, targets, CONTEXT)
     found = {key: said[key] for key in ("cosine", "margin")}
-    for prefix, places in (("", ranks.context), ("newest5_", ranks.newest)):
-        found |= {prefix + k: v for k, v in retrieval.summary(places).items() if prefix + k in FIGURES}
+    for prefix, ranked in (("", ranks.context), ("newest5_", ranks.newest)):
+        found |= {prefix + k: v for k, v in retrieval.summary(ranked).items() if prefix + k in FIGURES}
     return found
 
 

@@ -41,7 +41,7 @@ def reference():
     return lambda cfg, **how: Reference(cfg, **how).eval()
 
 
-def test_the_last_place_of_a_full_sequence_is_the_packages(reference):
+def test_the_last_position_of_a_full_sequence_is_the_packages(reference):
     """With as many vectors as there are positions, the package's layer as it stands, which sees the whole sequence."""
     import torch
 
@@ -65,7 +65,7 @@ def test_the_last_place_of_a_full_sequence_is_the_packages(reference):
     ours.eval()
     x = np.random.default_rng(0).normal(size=(2, 29, cfg.width)).astype("float32")
     whole = theirs(torch.tensor(x)).detach().numpy()
-    got, _ = ours(mx.array(x), 0, None)
+    got, _ = ours(mx.array(x), None, 0)
     close(got[:, -1], whole[:, -1], "reference")
     assert np.abs(np.array(got)[:, 0] - whole[:, 0]).max() > 1e-2
 

@@ -75,7 +75,7 @@ def perplexity(head: Head, language: LoadedModel, asked: Sequence[Asked], batch:
     for chosen in rows.in_turn(batch):
         found = rows.batch(chosen)
         hidden = head.hidden(found.tokens)
-        logits = head.logits(hidden.reshape(-1, hidden.shape[-1])[found.places]).astype(mx.float32)
+        logits = head.logits(hidden.reshape(-1, hidden.shape[-1])[found.positions]).astype(mx.float32)
         losses = np.asarray(nn.losses.cross_entropy(logits, found.targets))
         at = 0
         for number in chosen:

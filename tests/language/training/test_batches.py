@@ -35,10 +35,12 @@ def test_rows_are_the_chat(tiny_language: LoadedModel, rows: Rows) -> None:
 def test_places_predict_the_answers_and_nothing_else(rows: Rows, shared: bool, multiple: int) -> None:
     chosen, skip = np.array([3, 50, 8]), len(rows.shared) if shared else 0
     batch = rows.batch(chosen, skip, multiple)
-    tokens, places = np.array(batch.tokens), np.array(batch.places)[np.array(batch.weights) > 0]
+    tokens, positions = np.array(batch.tokens), np.array(batch.positions)[np.array(batch.weights) > 0]
     targets = np.array(batch.targets)[np.array(batch.weights) > 0]
     close(targets, np.concatenate([rows.tokens[n][rows.starts[n] :] for n in chosen]), "ids")
-    close(tokens.reshape(-1)[places], np.concatenate([rows.tokens[n][rows.starts[n] - 1 : -1] for n in chosen]), "ids")
+    close(
+        tokens.reshape(-1)[positions], np.concatenate([rows.tokens[n][rows.starts[n] - 1 : -1] for n in chosen]), "ids"
+    )
     assert tokens.shape[1] % multiple == 0
     for line, n in zip(tokens, chosen, strict=True):
         close(line[: len(rows.tokens[n]) - 1 - skip], rows.tokens[n][skip:-1], "ids")
@@ -57,7 +59,7 @@ def test_what_all_rows_begin_with(rows: Rows, tiny_language: LoadedModel) -> Non
 def test_one_row_shares_up_to_its_answer(tiny_language: LoadedModel) -> None:
     alone = prepare(EXCHANGES[:1], tiny_language.tokenizer, 512)
     assert len(alone.shared) == alone.starts[0] - 1
-    assert np.array(alone.batch([0], len(alone.shared)).places)[0] == 0
+    assert np.array(alone.batch([0], len(alone.shared)).positions)[0] == 0
 
 
 def test_order_is_all_rows_once_and_the_same_for_a_seed(rows: Rows) -> None:
@@ -113,8 +115,8 @@ def test_words_before_a_word_are_not_to_be_repeated(tiny_language: LoadedModel) 
     found = [set(row[row >= 0].tolist()) for row in np.array(batch.repeats)]
     targets = np.array(batch.targets).tolist()
     # The second "glad" is what the row asks for, so it isn't told against itself; the first word has no such token.
-    told = {place: words for place, words in enumerate(found) if words}
-    assert [targets[place] for place in told] == [serene, glad, calmer]
+    told = {position: words for position, words in enumerate(found) if words}
+    assert [targets[position] for position in told] == [serene, glad, calmer]
     assert list(told.values()) == [{glad}, {serene}, {glad, serene}]
     number = Exchange("Encode calm", "[2,1,2,2]", "encode")
     for other, form in ((exchange, None), (number, form_tokens(tokenizer))):

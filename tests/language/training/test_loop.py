@@ -67,7 +67,7 @@ def test_loss_and_gradient_are_those_of_mlx_lm(make: Callable[..., Made]) -> Non
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_form_counts_more_and_repeats_are_unlikely(make: Callable[..., Made], compiled: bool) -> None:
-    """The loss by its formula, place by place, from the logits of whole rows."""
+    """The loss by its formula, position by position, from the logits of whole rows."""
     trainer = make(form_weight=3.0, unlikelihood=0.7, compile=compiled)
     numbers, rows = trainer.task.numbers(0), trainer.train
     batch = rows.batch(numbers)
@@ -76,13 +76,13 @@ def test_form_counts_more_and_repeats_are_unlikely(make: Callable[..., Made], co
     def formula(parameters: Any) -> mx.array:
         trainer.model.update(parameters)
         logits = trainer.model(batch.tokens)
-        chances = mx.softmax(logits.reshape(-1, logits.shape[-1])[batch.places], axis=-1)
+        chances = mx.softmax(logits.reshape(-1, logits.shape[-1])[batch.positions], axis=-1)
         total = mx.array(0.0)
-        for place, (target, before) in enumerate(zip(batch.targets.tolist(), batch.repeats.tolist(), strict=True)):
-            loss = -mx.log(chances[place, target])
+        for position, (target, before) in enumerate(zip(batch.targets.tolist(), batch.repeats.tolist(), strict=True)):
+            loss = -mx.log(chances[position, target])
             for repeat in before:
-                loss = loss - (0.7 * mx.log(1 - chances[place, repeat]) if repeat >= 0 else 0.0)
-            total = total + batch.weights[place] * loss
+                loss = loss - (0.7 * mx.log(1 - chances[position, repeat]) if repeat >= 0 else 0.0)
+            total = total + batch.weights[position] * loss
         return total / batch.weights.sum()
 
     loss, gradients = trainer.gradients(numbers)

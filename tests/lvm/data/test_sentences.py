@@ -80,7 +80,7 @@ def test_titles_and_topics_come_from_the_table_or_from_beside_it(tmp_path):
 
 
 def test_articles_of_one_sentence_are_left_out_and_said(tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "wotd_mlx")
     read = read_sentences(table(tmp_path, TABLE + "C\t0\tAlone.\n"))
     assert read.articles == 2
     assert "1 of 3 articles have one sentence, so no next one; left out" in caplog.text

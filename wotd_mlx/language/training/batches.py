@@ -34,23 +34,23 @@ _LEAST_SHARED = 4
 
 
 class Batch(NamedTuple):
-    """What a step computes on: B rows, and the A places in them that predict a token of an answer."""
+    """What a step computes on: B rows, and the A positions in them that predict a token of an answer."""
 
     tokens: mx.array
     """(B, L) int32 as the model reads them: without what all rows share, the last token, and with zeros at the end."""
-    places: mx.array
+    positions: mx.array
     """(A,) int32 into the B · L hidden states in a row; each predicts the token after it."""
     targets: mx.array
     """(A,) int32, those tokens."""
     weights: mx.array
-    """(A,) how much each counts; 0 where a place only fills up the shape."""
+    """(A,) how much each counts; 0 where a position only fills up the shape."""
     repeats: mx.array
     """(A, R) int32, where a word begins the first tokens of the words before it, else -1."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """N exchanges as tokens, each with the place where its answer begins, which is never the first."""
+    """N exchanges as tokens, each with the position where its answer begins, which is never the first."""
 
     tokens: tuple[NDArray[np.int32], ...]
     starts: NDArray[np.int64]
@@ -90,9 +90,9 @@ class Rows:
             form = self.form[answer]
             # The first word's own beginning is another token than that of the same word after a separator.
             begins = np.flatnonzero(~form[1:] & form[:-1]) + 1
-            for k, place in enumerate(begins):
+            for k, position in enumerate(begins):
                 before = answer[begins[max(0, k - _REPEATS) : k]]
-                found[place, : len(before)] = np.where(before == answer[place], -1, before)
+                found[position, : len(before)] = np.where(before == answer[position], -1, before)
         return found
 
     @cached_property
@@ -114,19 +114,19 @@ class Rows:
         L = _up(int(self.lengths[chosen].max()) - 1 - skip, multiple)
         A = _up(int(self.answers[chosen].sum()), 4 * multiple if multiple > 1 else 1)
         tokens = np.zeros((len(chosen), L), np.int32)
-        places, targets, weights = np.zeros(A, np.int32), np.zeros(A, np.int32), np.zeros(A, np.float32)
+        positions, targets, weights = np.zeros(A, np.int32), np.zeros(A, np.int32), np.zeros(A, np.float32)
         repeats = np.full((A, _REPEATS), -1, np.int32)
         at = 0
         for b, number in enumerate(chosen):
             row, start = self.tokens[number], int(self.starts[number])
             tokens[b, : len(row) - 1 - skip] = row[skip:-1]
             more = at + len(row) - start
-            places[at:more] = b * L + np.arange(start - 1, len(row) - 1) - skip
+            positions[at:more] = b * L + np.arange(start - 1, len(row) - 1) - skip
             targets[at:more], weights[at:more] = row[start:], self._weights(row[start:])
             if number in self.lists:
                 repeats[at:more] = self._repeats(row[start:])
             at = more
-        return Batch(*map(mx.array, (tokens, places, targets, weights, repeats)))
+        return Batch(*map(mx.array, (tokens, positions, targets, weights, repeats)))
 
     def order(self, batch: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
         """The batches of an epoch as numbers of rows, the longest first in each; they depend on nothing else.

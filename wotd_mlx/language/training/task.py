@@ -183,11 +183,11 @@ class LanguageTask(Task[LanguageState]):
             hidden = hidden_behind(self.head, self.model, self.shared, batch.tokens)
         else:
             hidden = self.head.hidden(batch.tokens)
-        hidden = hidden.reshape(-1, hidden.shape[-1])[batch.places]
+        hidden = hidden.reshape(-1, hidden.shape[-1])[batch.positions]
         if not self.checkpointing:
             return (self._answers_loss(hidden, batch.targets, batch.weights, batch.repeats) / total,)
         sums = mx.array(0.0)
-        for start in range(0, len(batch.places), _CHUNK):
+        for start in range(0, len(batch.positions), _CHUNK):
             part = slice(start, start + _CHUNK)
             about = (batch.targets[part], batch.weights[part], batch.repeats[part])
             chunk = partial(self._answers_loss, targets=about[0], weights=about[1], repeats=about[2])

@@ -21,7 +21,7 @@ class Concept(NamedTuple):
     text: str
     cosine: float
     row: int
-    """Its place among the sentences."""
+    """Its position among the sentences."""
 
 
 class NearestConcepts:

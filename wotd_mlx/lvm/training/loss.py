@@ -23,7 +23,7 @@ def cosines(prediction: mx.array, batch: Batch) -> tuple[mx.array, mx.array]:
 
 
 def losses(prediction: mx.array, batch: Batch, recipe: Recipe) -> mx.array:
-    r"""(B, L) the loss at each place.
+    r"""(B, L) the loss at each position.
 
     .. math:: \|\hat x - x\|^2 + c \log \left(1 + \sum_k e^{(\cos(\hat x, x_k) - \cos(\hat x, x))/\tau}\right)
 

@@ -62,8 +62,8 @@ def see_batch_fits(recipe: Recipe, dims: int, limit: int) -> None:
     Raises:
         TooLargeError: they don't.
     """
-    places = recipe.batch * recipe.context
-    numbers = 2 * places + (places + recipe.negatives if recipe.contrastive else 0)
+    positions = recipe.batch * recipe.context
+    numbers = 2 * positions + (positions + recipe.negatives if recipe.contrastive else 0)
     if (needed := 4 * dims * numbers) > SHARE * limit:
         raise TooLargeError(
             f"a batch of {recipe.batch:,} windows of {recipe.context} vectors takes {needed / GIB:,.2f} GB, the limit "
@@ -90,7 +90,7 @@ def fit_into(trainer: Trainer[PredictorState], limit: int) -> None:
 
 def _see_blocks_fit(task: PredictorTask, layerwise: Layerwise, room: int, limit: int) -> None:
     batch, context = task.recipe.batch, task.recipe.context
-    peak = layerwise.at_work(mx.zeros((batch, context, task.vectors.shape[1])))
+    peak = layerwise.at_work(mx.zeros((batch, context, task.embeddings.shape[1])))
     if peak > room:
         raise TooLargeError(
             f"a step on {batch} windows of {context} vectors takes {peak / GIB:.2f} GB block by block, the limit "
@@ -128,7 +128,7 @@ def _fit_windows(task: PredictorTask, step: Step, room: int, limit: int) -> None
 
 def _zeros(task: PredictorTask, windows: int, context: int) -> Batch:
     """A batch of the shapes that a step on so many windows has."""
-    recipe, dims = task.recipe, task.vectors.shape[1]
+    recipe, dims = task.recipe, task.embeddings.shape[1]
     K = recipe.batch * context + recipe.negatives if recipe.contrastive else 0
     x = mx.zeros((windows, context, dims))
     whole, rows = mx.ones((windows, context)), mx.zeros((windows, context), mx.int32)

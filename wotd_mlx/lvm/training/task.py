@@ -9,8 +9,8 @@ import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.kernels.choice import cpu_path
 from wotd_mlx.lvm.data.sentences import Sentences, Split
@@ -22,8 +22,6 @@ from wotd_mlx.training.schedule import PlateauRule
 from wotd_mlx.training.step import Step
 from wotd_mlx.training.task import Parts, Task
 
-Vectors = NDArray[np.float32]
-
 _THRESHOLD = 1e-4
 """Share by which a loss must be below the best to count, as torch's ReduceLROnPlateau has it."""
 
@@ -33,8 +31,8 @@ class PredictorTask(Task[PredictorState]):
 
     figures = ("loss", "cosine", "margin")
 
-    def __init__(self, model: nn.Module, sentences: Sentences, vectors: Vectors, split: Split, recipe: Recipe):
-        self.model, self.sentences, self.vectors, self.split = model, sentences, vectors, split
+    def __init__(self, model: nn.Module, sentences: Sentences, embeddings: Embeddings, split: Split, recipe: Recipe):
+        self.model, self.sentences, self.embeddings, self.split = model, sentences, embeddings, split
         self.recipe, self.seed, self.patience = recipe, recipe.seed, recipe.patience
         self.plateau = PlateauRule(_THRESHOLD, recipe.plateau_factor, recipe.plateau_patience)
         self.advice = f"lower the learning rate (now {recipe.learning_rate:g})"
@@ -58,7 +56,7 @@ class PredictorTask(Task[PredictorState]):
         """Batches of windows of some articles, as :func:`~wotd_mlx.lvm.training.windows.batches`."""
         context, size = self.recipe.context, self.recipe.batch
         negatives = self.recipe.negatives if self.recipe.contrastive else 0
-        data = (self.sentences, self.vectors, articles)
+        data = (self.sentences, self.embeddings, articles)
         return batches(*data, context=context, batch=size, negatives=negatives, rng=rng, start=start)
 
     def loss(self, batch: Batch, total: mx.array) -> tuple[mx.array, ...]:
@@ -113,8 +111,8 @@ class PredictorTask(Task[PredictorState]):
 class BlockwiseTask(PredictorTask):
     """The same for a model over no base that is trained block by block, in one part and in the weights' own type."""
 
-    def __init__(self, model: Any, sentences: Sentences, vectors: Vectors, split: Split, recipe: Recipe):
-        super().__init__(model, sentences, vectors, split, recipe)
+    def __init__(self, model: Any, sentences: Sentences, embeddings: Embeddings, split: Split, recipe: Recipe):
+        super().__init__(model, sentences, embeddings, split, recipe)
         self.dtype = mx.float32
 
     def batches(self, epoch: int, start: int) -> Iterator[Parts]:

@@ -11,8 +11,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.config.lvm import Recipe
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import named
@@ -31,22 +31,20 @@ from wotd_mlx.training.trainer import Trainer
 
 log = logging.getLogger("wotd_mlx")
 
-Vectors = NDArray[np.float32]
-
 _SCALAR_RATE, _SCALAR_EPOCHS = 0.02, 2
 _NORMALISED_ROWS = 20_000
 """Sentences from which medians and quartiles are taken."""
 
 
 def settings_for(
-    name: str, size: str, recipe: Recipe, sentences: Sentences, vectors: Vectors, embedding: str, data: Path
+    name: str, size: str, recipe: Recipe, sentences: Sentences, embeddings: Embeddings, embedding: str, data: Path
 ) -> Settings:
     """What a training is asked for.
 
     Raises:
         WotdError: an unknown model or preset, or a context that no article can fill.
     """
-    config = preset(name, size, dims=vectors.shape[1])
+    config = preset(name, size, dims=embeddings.shape[1])
     longest = int(np.diff(sentences.starts).max()) - 1
     if recipe.context > longest:
         raise WotdError(
@@ -57,7 +55,7 @@ def settings_for(
 
 
 def train(
-    settings: Settings, sentences: Sentences, vectors: Vectors, out: Path, memory_limit: int, fresh: bool = False
+    settings: Settings, sentences: Sentences, embeddings: Embeddings, out: Path, memory_limit: int, fresh: bool = False
 ) -> Iterator[Epoch]:
     """Train into ``out/models/NAME/``; yields the epochs that this call trains.
 
@@ -81,7 +79,7 @@ def train(
             folder.checkpoint.unlink(missing_ok=True)
             log.info("%s is trained already: %s", settings.name, folder.path)
             return
-        yield from _train(settings, sentences, vectors, folder, memory_limit)
+        yield from _train(settings, sentences, embeddings, folder, memory_limit)
 
 
 def _same(found: Settings, asked: Settings, folder: ModelFolder) -> None:
@@ -97,10 +95,10 @@ def _same(found: Settings, asked: Settings, folder: ModelFolder) -> None:
 
 
 def _train(
-    settings: Settings, sentences: Sentences, vectors: Vectors, folder: ModelFolder, memory_limit: int
+    settings: Settings, sentences: Sentences, embeddings: Embeddings, folder: ModelFolder, memory_limit: int
 ) -> Iterator[Epoch]:
     checkpoint = folder.checkpoint_of(settings)
-    trainer = trainer_for(settings, sentences, vectors, memory_limit, folder)
+    trainer = trainer_for(settings, sentences, embeddings, memory_limit, folder)
     now, task = trainer.state, trainer.task
     assert isinstance(task, PredictorTask)
     # Not before: what can't be trained leaves nothing that stands in the way of other settings.
@@ -130,7 +128,11 @@ def _train(
 
 
 def trainer_for(
-    settings: Settings, sentences: Sentences, vectors: Vectors, memory_limit: int, folder: ModelFolder | None = None
+    settings: Settings,
+    sentences: Sentences,
+    embeddings: Embeddings,
+    memory_limit: int,
+    folder: ModelFolder | None = None,
 ) -> Trainer[PredictorState]:
     """What trains a model of these settings under a limit: from its beginning, or from the checkpoint in a folder.
 
@@ -139,7 +141,7 @@ def trainer_for(
         WotdError: the checkpoint is damaged, or another training's.
     """
     recipe = settings.recipe
-    see_batch_fits(recipe, vectors.shape[1], memory_limit)
+    see_batch_fits(recipe, embeddings.shape[1], memory_limit)
     split = split_by_article(sentences, settings.valid, settings.test)
     mx.random.seed(recipe.seed)
     model = untrained(settings)
@@ -153,16 +155,16 @@ def trainer_for(
     else:
         materialise(model, mx.bfloat16)
     if recipe.base != "none":
-        model.scalars.update(fit_scalars(sentences, vectors, split, recipe))
+        model.scalars.update(fit_scalars(sentences, embeddings, split, recipe))
     fit_normaliser = getattr(model.predictor, "fit_normaliser", None)
     if fit_normaliser is not None:
         rows = np.random.default_rng(recipe.seed).permutation(sentences.rows(split.train))[:_NORMALISED_ROWS]
-        fit_normaliser(vectors[np.sort(rows)] * model.scale)
+        fit_normaliser(embeddings[np.sort(rows)] * model.scale)
     if by_blocks:
-        blockwise = BlockwiseTask(model, sentences, vectors, split, recipe)
+        blockwise = BlockwiseTask(model, sentences, embeddings, split, recipe)
         trainer = Trainer(blockwise, blockwise.layerwise(), PredictorState())
     else:
-        task = PredictorTask(model, sentences, vectors, split, recipe)
+        task = PredictorTask(model, sentences, embeddings, split, recipe)
         trainer = Trainer(task, task.step(), PredictorState())
     if folder is not None and folder.checkpoint_of(settings).resume(trainer) and trainer.state.history:
         folder.see_best()
@@ -170,12 +172,12 @@ def trainer_for(
     return trainer
 
 
-def fit_scalars(sentences: Sentences, vectors: Vectors, split: Split, recipe: Recipe) -> dict[str, Any]:
+def fit_scalars(sentences: Sentences, embeddings: Embeddings, split: Split, recipe: Recipe) -> dict[str, Any]:
     """Weights of :class:`Scalars` under the recipe's loss, by a few hundred steps of Adam on six numbers."""
     alone = replace(
         recipe, learning_rate=_SCALAR_RATE, weight_decay=0.0, epochs=_SCALAR_EPOCHS, ema=0.9, warmup=0, seed=recipe.seed
     )
-    task = PredictorTask(Scalars(), sentences, vectors, split, alone)
+    task = PredictorTask(Scalars(), sentences, embeddings, split, alone)
     trainer = Trainer(task, task.step(), PredictorState())
     with progress("fitting scalars", task.steps * _SCALAR_EPOCHS) as advance:
         for _ in trainer.evaluations(advance):

@@ -1,4 +1,4 @@
-"""Training windows: stretches of an article, each place of which is predicted; and what they are told apart from."""
+"""Training windows: stretches of an article whose every position is predicted, and what these are told apart from."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from numpy.typing import NDArray
 
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.lvm.data.sentences import Rows, Sentences
-
-Vectors = NDArray[np.float32]
 
 
 class Batch(NamedTuple):
-    """B windows of L places; what a training step takes, in this order."""
+    """B windows of L positions; what a training step takes, in this order."""
 
     x: mx.array
     """(B, L, D)"""
@@ -34,7 +32,7 @@ class Batch(NamedTuple):
     """(K,) int32"""
 
     def allowed(self) -> mx.array:
-        """(B, L, K) whether a candidate counts at a place: neither the target nor of its context, as in evaluation."""
+        """(B, L, K) whether a candidate counts: it is neither the target nor of its context, as in evaluation."""
         before = self.rows[..., None] - self.candidate_rows
         return (before < 0) | (before > self.context[..., None])
 
@@ -42,7 +40,7 @@ class Batch(NamedTuple):
 def cut(sentences: Sentences, articles: Rows, context: int, rng: np.random.Generator | None) -> list[tuple[int, int]]:
     """Windows (first row, one past the last) that cover the articles; an article's windows are neighbours.
 
-    With ``rng`` the articles come in random order and their windows begin at a random place, so that each epoch
+    With ``rng`` the articles come in random order and their windows begin at a random position, so that each epoch
     shows each vector with other vectors before it.
     """
     found = []
@@ -57,7 +55,7 @@ def cut(sentences: Sentences, articles: Rows, context: int, rng: np.random.Gener
 
 def batches(
     sentences: Sentences,
-    vectors: Vectors,
+    embeddings: Embeddings,
     articles: Rows,
     *,
     context: int,
@@ -66,7 +64,7 @@ def batches(
     rng: np.random.Generator | None = None,
     start: int = 0,
 ) -> Iterator[Batch]:
-    """Batches of windows, all of one shape; the last is filled up with places that don't count.
+    """Batches of windows, all of one shape; the last is filled up with positions that don't count.
 
     With negatives the windows of an article stay together, so that its other sentences are candidates; without,
     windows are shuffled one by one. ``start`` leaves out the first ones without reading their vectors.
@@ -88,12 +86,12 @@ def batches(
         if first // batch < start:
             continue
         yield Batch(
-            mx.array(vectors[rows]),
-            mx.array(vectors[rows + 1]),
+            mx.array(embeddings[rows]),
+            mx.array(embeddings[rows + 1]),
             mx.array(mask),
             mx.array((rows + 1).astype(np.int32)),
             mx.array(np.minimum(context, sentences.position[rows + 1]).astype(np.int32)),
-            mx.array(vectors[candidates]),
+            mx.array(embeddings[candidates]),
             mx.array(candidates.astype(np.int32)),
         )
 
