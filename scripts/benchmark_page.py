@@ -176,11 +176,13 @@ def robustness() -> str:
 def mutation() -> str:
     """Killed and lived, a folder."""
     found: dict[str, Any] = results("mutation")
-    rows = [
-        (name, f"{row['mutants']}", f"{row['killed']}", f"{row['killed'] / row['mutants']:.0%}")
-        for name, row in found["folders"].items()
-    ]
+    rows = [(name, *_killed(row)) for name, row in found["folders"].items()]
+    rows += [("all", *_killed(found)), (f"all, before ({found['before']['commit']})", *_killed(found["before"]))]
     return table(("folder", "mutants", "killed", "share"), rows)
+
+
+def _killed(row: dict[str, Any]) -> tuple[str, ...]:
+    return f"{row['mutants']}", f"{row['killed']}", f"{row['killed'] / row['mutants']:.0%}"
 
 
 def _ms(milliseconds: float) -> str:

@@ -196,6 +196,14 @@ def test_the_best_weights_are_kept_not_the_last():
     close(error, min(e.relative_mse for e in history), "training")
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_named(bad):
+    x, _ = toy(60)
+    x[[7, 31], 2] = bad
+    with pytest.raises(WotdError, match=r"^vector 7 of 60 is not finite \(2 such\); check the embedding model$"):
+        next(fit(None, x, None, None, CodesConfig(), 0))
+
+
 def test_collapse_is_a_warning(caplog):
     epoch = Epoch(1, 1.0, 1.0, 1.0, 0.1, [0.25, 1.0], [1.0, 4.0], 0)
     with caplog.at_level(logging.WARNING, "wotd_mlx"):

@@ -12,7 +12,6 @@ from typing import Any
 
 from wotd_mlx.schemas import WotdError
 
-LETTERS_MIN = 3
 ZIPF_MAX = 4.5  # commoner is no word of the day
 NAME_SHARE = 0.5  # capitalised in more than this share of uses inside a sentence: a name
 SCOWL_SIZE_MAX = 70  # SCOWL's own advice for spell checking; larger lists hold oddities
