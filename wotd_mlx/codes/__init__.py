@@ -1,0 +1,1 @@
+"""Embeddings to semantic IDs and back: quantisers, the autoencoder around them, their training and figures."""

@@ -1,0 +1,1 @@
+"""Texts to embeddings, by a BERT encoder in MLX, cached."""

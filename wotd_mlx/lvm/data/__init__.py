@@ -1,0 +1,1 @@
+"""Articles as sentences in order, and their embeddings."""

@@ -1,0 +1,1 @@
+"""What trained predictors reach, beside baselines that need no network."""

@@ -1,0 +1,1 @@
+"""What several predictors are built of: attention, convolutions, state spaces, diffusion."""

@@ -1,0 +1,1 @@
+"""The predictors' recipe for the trainer: windows, loss, history, files."""
