@@ -5,12 +5,13 @@ python -m scripts.benchmark_page
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
 
-from scripts.lvm_tables import RESULTS, ROOT, results, share, table
+from benchmarks.timing import RESULTS
+from scripts.layout import first_sentence
+from scripts.tables import ROOT, results, share, table
 
 FILE = ROOT / "docs" / "benchmarks.md"
 HEAD = """\
@@ -71,9 +72,7 @@ def _maker(result: str) -> tuple[str, str]:
     for file in (*(ROOT / "benchmarks").glob("*.py"), *others):
         text = file.read_text(encoding="utf-8")
         if re.search(rf'(write_results\(\s*|RESULTS / )"{result}(\.json)?"', text):
-            said = (ast.get_docstring(ast.parse(text)) or "").split("\n\n")[0]
-            said = re.split(r"\.(?=\s|$)|: ``python", " ".join(said.split()))[0]
-            return f"{file.parent.name}.{file.stem}", said
+            return f"{file.parent.name}.{file.stem}", first_sentence(file)
     raise LookupError(f"no module in benchmarks/ or scripts/ writes {result}.json")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scripts.lvm_tables import ROOT, filled, results, share, table
+from scripts.tables import ROOT, filled, results, share, table
 
 PAGE = ROOT / "docs" / "explanation" / "language.md"
 WAYS = ("model, free text", "model, any word", "model", "blend", "encoder", "random, fitting", "random")

@@ -7,34 +7,15 @@ Each table stands between ``<!-- NAME -->`` and ``<!-- end -->``; a test refuses
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+from scripts.tables import ROOT, filled, results, share, table
 from wotd_mlx.lvm import NAMES, architecture, build, preset
 
-ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "lvm.md"
-RESULTS = ROOT / "benchmarks" / "results"
 BASELINES = ("copy-last", "mean of context", "five scalars", "ridge", "scalars")
 QUALITY = ("cosine", "margin", "top1", "top5", "top20")
-
-
-def results(name: str) -> Any:
-    """What ``benchmarks.NAME`` wrote."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Markdown; columns after the first ``left`` are aligned to the right."""
-    rule = ["---" if n < left else "---:" for n in range(len(head))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
-
-
-def share(value: float) -> str:
-    """.123 or −.123, as the literature writes cosines."""
-    return f"{value:.3f}".replace("-", "−").replace("0.", ".", 1)
 
 
 def models() -> str:
@@ -129,13 +110,5 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
-    """The page with each table made anew."""
-    for name, make in tables.items():
-        start, end = page.index(f"<!-- {name} -->\n"), page.index("<!-- end -->", page.index(f"<!-- {name} -->"))
-        page = f"{page[:start]}<!-- {name} -->\n{make()}\n{page[end:]}"
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from scripts.lvm_tables import ROOT, filled, results, share, table
+from scripts.tables import ROOT, filled, results, share, table
 
 PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "word.svg"
 WORD = "kingly"

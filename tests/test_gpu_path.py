@@ -66,7 +66,7 @@ def test_texts_are_padded_to_few_lengths_and_embedded_alike(checkpoint: Path) ->
         lengths.append(tuple(found.ids.shape))
         return found
 
-    got._group = seen  # type: ignore[method-assign]
+    got._group = seen
     with taking("gpu"):
         vectors = got.embed(texts)
     # Letters and the two marks around them, up to a multiple of 8; texts of one length together.
@@ -170,7 +170,7 @@ def test_an_export_is_the_same_on_both(finished: RunInfo, tmp_path: Path, monkey
     monkeypatch.setattr(targets, "CHECKED", 20)
     coder = SemanticEncoder.load(finished.run)
     for path in ("gpu", "cpu"):
-        with taking(path):  # type: ignore[arg-type]
+        with taking(path):
             export(coder, "text-encoder", tmp_path / path, ExportConfig(length=16))
     packages = [Executor(tmp_path / path / "TextEncoder.mlpackage").op_counts() for path in ("gpu", "cpu")]
     assert packages[0] == packages[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wotd_mlx
-from scripts import benchmark_page, layout, lvm_tables, readme, reference
+from scripts import benchmark_page, layout, readme, reference, tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ def test_generated_pages_are_fresh(file, make):
 def test_the_readme_is_one_page_and_its_table_is_that_of_the_results():
     page = readme.PAGE.read_text(encoding="utf-8")
     assert len(page.splitlines()) <= 150
-    assert page == lvm_tables.filled(page, readme.TABLES)
+    assert page == tables.filled(page, readme.TABLES)
 
 
 def test_the_settings_page_has_every_class_and_what_a_range_is():

@@ -33,7 +33,7 @@ def test_an_epoch_is_evaluated_once_and_told_by_its_means() -> None:
     task = Toy(losses=[3.0, 2.0, 2.5])
     trainer, figures, notes = trainer_of(task), list[list[float]](), list[str]()
     step = trainer.step
-    trainer.step = lambda parts: figures.append(step(parts)) or figures[-1]  # type: ignore[method-assign,func-returns-value]
+    trainer.step = lambda parts: figures.append(step(parts)) or figures[-1]
     history = list(trainer.evaluations(lambda n, note: notes.append(note)))
     assert [row[0] for row in history] == [4, 8, 12]
     assert [(row[4], row[-1]) for row in history] == [(3.0, 1), (2.0, 1), (2.5, 0)]
@@ -57,7 +57,7 @@ def test_the_rate_falls_on_plateaus() -> None:
     trainer = trainer_of(task)
     rates: list[float] = []
     take = trainer.stepper.take
-    trainer.stepper.take = lambda parts, rate, number: (rates.append(rate), take(parts, rate, number))[1]  # type: ignore[method-assign]
+    trainer.stepper.take = lambda parts, rate, number: (rates.append(rate), take(parts, rate, number))[1]
     list(trainer.evaluations())
     assert rates == pytest.approx([RATE * warmup_cosine(n, STEPS, WARMUP) for n in range(STEPS)])
     assert trainer.state.plateau.factor == RULE.factor
@@ -93,11 +93,11 @@ def test_a_figure_that_is_no_number_ends_it(figure: int, name: str, value: float
     trainer, take = trainer_of(task), Step.take
 
     def wild(parts: object, rate: float, number: int) -> list[float]:
-        found = take(trainer.stepper, parts, rate, number)  # type: ignore[arg-type]
+        found = take(trainer.stepper, parts, rate, number)
         found[figure] = value if number == 2 else found[figure]
         return found
 
-    trainer.stepper.take = wild  # type: ignore[method-assign]
+    trainer.stepper.take = wild
     with pytest.raises(WotdError, match=rf"the {name} is {re.escape(f'{value:g}')} in step 3; lower the learning rate"):
         list(trainer.evaluations())
     assert trainer.state.step == 2

@@ -39,7 +39,7 @@ UNARY = {
     "tan": (INSIDE, math.tan),
     "tanh": (X, math.tanh),
 }
-I, J = whole(-9, 9, 2, 3, 4), np.where(whole(0, 2, 2, 3, 4, seed=1), 1, -1) * whole(1, 5, 2, 3, 4, seed=2)  # noqa: E741
+I, J = whole(-9, 9, 2, 3, 4), np.where(whole(0, 2, 2, 3, 4, seed=1), 1, -1) * whole(1, 5, 2, 3, 4, seed=2)  # noqa: E741  integers
 BITS = (X > 0, Y > 0)
 BINARY = {
     "add": (X, Y, operator.add),

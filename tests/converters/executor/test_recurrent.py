@@ -10,7 +10,7 @@ import pytest
 from tests.converters.executor.calls import call, needs, normal
 from tests.tolerances import close
 
-S, B, I, H = 4, 2, 3, 5  # noqa: E741
+S, B, I, H = 4, 2, 3, 5  # noqa: E741  MIL's own letters
 X, H0, C0 = normal(S, B, I), normal(B, H, seed=1), normal(B, H, seed=2)
 ACTIVATIONS = {
     "tanh": np.tanh,

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.converters.ops.agree import agree, normal
 
-X, I, J = normal(3, 4, 5), mx.array([2, -1, 0, -3]), mx.array([[1], [-2]])  # noqa: E741
+X, I, J = normal(3, 4, 5), mx.array([2, -1, 0, -3]), mx.array([[1], [-2]])  # noqa: E741  indices
 U = normal(4, 5, seed=1)
 
 
