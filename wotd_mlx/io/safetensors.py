@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 from numpy.typing import NDArray
 
 from wotd_mlx.io.files import open_file, write_atomically
 from wotd_mlx.io.records import line_of
 from wotd_mlx.schemas import WotdError
 
+if TYPE_CHECKING:
+    import mlx.core as mx
+
 DIGEST = "digest"
 """The metadata's key of the arrays' own digest."""
+_EACH = "digests"
+"""The metadata's key of the digests of single arrays, as JSON."""
 
-_TYPES = {
-    **{"BOOL": mx.bool_, "U8": mx.uint8, "I8": mx.int8, "U16": mx.uint16, "I16": mx.int16, "U32": mx.uint32},
-    **{"I32": mx.int32, "U64": mx.uint64, "I64": mx.int64, "F16": mx.float16, "BF16": mx.bfloat16, "F32": mx.float32},
-}
+_TYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Stored:
 
 def named(tree: Any) -> dict[str, mx.array]:
     """The arrays of a tree, such as a module's parameters, by their dotted names."""
+    from mlx.utils import tree_flatten
+
     found = tree_flatten(tree, destination={})
     assert isinstance(found, dict)
     return found
@@ -60,6 +62,8 @@ def write_arrays(
     Args:
         metadata: texts beside them, such as a digest of the settings that made them.
     """
+    import mlx.core as mx
+
     held = {name: value if isinstance(value, mx.array) else mx.array(value) for name, value in arrays.items()}
     digest = _digest(held)
     texts = {"format": "mlx", **(metadata or {}), DIGEST: digest}
@@ -98,6 +102,8 @@ def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = Non
         WotdError: cut short, no safetensors, of a type that isn't read here, changed after it was written, or made
             from something else.
     """
+    import mlx.core as mx
+
     metadata = read_metadata(path, hint, made_from)
     with _opened(path, hint) as file:
         for name in file.keys():  # noqa: SIM118  no mapping
@@ -112,6 +118,64 @@ def read_arrays(path: Path, hint: str, made_from: Mapping[str, str] | None = Non
     if (made_from is not None or DIGEST in metadata) and metadata.get(DIGEST) != _digest(arrays):
         raise WotdError(f"{path} was changed or damaged after it was written; {hint}")
     return Stored(arrays, metadata)
+
+
+class Parts:
+    """The arrays of a file of :func:`write_parts`, each read, and compared with its digest, when it is asked for.
+
+    No MLX is needed for that, and of a large file no more is read than what is used.
+    """
+
+    def __init__(self, path: Path, hint: str, made_from: Mapping[str, str] | None = None):
+        self.path, self.hint = path, hint
+        self.metadata = read_metadata(path, hint, made_from)
+        try:
+            found = json.loads(self.metadata[_EACH])
+            self.digests = {str(name): str(digest) for name, digest in found.items()}
+        except (KeyError, ValueError, AttributeError, RecursionError) as error:
+            raise WotdError(f"{path} has no digests of its arrays, as this program writes them; {hint}") from error
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """What an array's extents are, without reading it; none of them where the file lacks it."""
+        with _opened(self.path, self.hint) as file:
+            return tuple(file.get_slice(name).get_shape()) if name in file.keys() else ()  # noqa: SIM118  no mapping
+
+    def array(self, name: str, dtypes: Sequence[str], shape: Sequence[int | None]) -> NDArray[Any]:
+        """One array.
+
+        Args:
+            dtypes: what it may be stored as, such as ``int8``.
+            shape: its extents; None for any.
+
+        Raises:
+            WotdError: the file lacks it, it has another type or shape, or was damaged after it was written.
+        """
+        with _opened(self.path, self.hint) as file:
+            if name not in file.keys():  # noqa: SIM118  no mapping
+                raise WotdError(f"{self.path} lacks the array {name}; {self.hint}")
+            kind = file.get_slice(name)
+            if kind.get_dtype() not in _TYPES or kind.get_dtype() == "BF16":  # which NumPy lacks
+                raise WotdError(f"{self.path}: {name} is stored as {kind.get_dtype()}; {self.hint}")
+            found: NDArray[Any] = file.get_tensor(name)
+        fits = len(found.shape) == len(shape) and all(k in (None, n) for n, k in zip(found.shape, shape, strict=True))
+        if found.dtype.name not in dtypes or not fits:
+            wanted = f"{' or '.join(dtypes)} ({', '.join('any' if k is None else str(k) for k in shape)})"
+            raise WotdError(f"{self.path}: {name} is {found.dtype.name} {found.shape}, expected {wanted}; {self.hint}")
+        if self.digests.get(name) != _part_digest(name, found):
+            raise WotdError(f"{self.path}: {name} was changed or damaged after it was written; {self.hint}")
+        return found
+
+
+def write_parts(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> str:
+    """:func:`write_arrays`, and a digest of each array beside them, so that :class:`Parts` can read them singly."""
+    digests = {name: _part_digest(name, array) for name, array in sorted(arrays.items())}
+    return write_arrays(path, arrays, {**(metadata or {}), _EACH: json.dumps(digests)})
+
+
+def _part_digest(name: str, array: NDArray[Any]) -> str:
+    found = hashlib.sha256(f"{name}:{array.dtype.name} {array.shape}\n".encode())
+    found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()[:32]
 
 
 def check_arrays(arrays: Mapping[str, mx.array], expected: Mapping[str, mx.array], path: Path, hint: str) -> None:
@@ -135,6 +199,8 @@ def check_finite(arrays: Mapping[str, mx.array], path: Path, hint: str) -> None:
     Raises:
         WotdError: one is; its array is named.
     """
+    import mlx.core as mx
+
     floats = {name: array for name, array in arrays.items() if mx.issubdtype(array.dtype, mx.floating) and array.size}
     # A sum is finite only if all it adds up are, and takes a third of the time; one that overflowed is looked into.
     sums = {name: mx.isfinite(array.sum()) for name, array in floats.items()}
@@ -151,6 +217,8 @@ def _form(array: mx.array | None) -> str:
 
 
 def _digest(arrays: Mapping[str, mx.array]) -> str:
+    import mlx.core as mx
+
     found = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]

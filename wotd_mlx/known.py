@@ -1,0 +1,332 @@
+"""All words that are known, in one table: their IDs, labels, guesses, meanings and senses, read as far as needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.arrays import Embeddings
+from wotd_mlx.codes.packed import Int8Rows, Packed
+from wotd_mlx.io.json import parse_json
+from wotd_mlx.io.records import checked
+from wotd_mlx.io.safetensors import Parts, write_parts
+from wotd_mlx.schemas import Attribute, SemanticID, WotdError
+from wotd_mlx.words.families import family
+from wotd_mlx.words.normal import normal
+
+UNKNOWN = -1
+"""In place of the number of an attribute's value: there is no evidence, or nothing can be said."""
+
+FILE = "known.safetensors"
+"""Its name in a run folder, and among the words that the package ships."""
+
+_VERSION = "1"
+_LARGEST = 255
+"""What a probability of 1 is stored as."""
+_MANY_SENSES = 65535
+
+
+class Near(NamedTuple):
+    """The row of a known word, and the cosine between its vector and the one asked about."""
+
+    row: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """N known words with A attributes, IDs (N, Q), vectors (N, D), and S senses.
+
+    Args:
+        words: normal forms, all different, in the run's order.
+        ids: (N, Q) int32; each word has its own.
+        labels: (N, A) int8, the number of the attribute's value that evidence gives; -1 where there is none.
+        guesses: (N, A) int8, where there is no evidence the likeliest value's number; -1 where nothing can be said.
+        probability: (N, A) float32, the calibrated probability of the guess; 1 where there is evidence.
+        word_rows: the words' vectors (N, D), such as ``Int8Rows.of(vectors)``.
+        sense_rows: the vectors of the senses' glosses (S, D).
+        owner: (S,) int32, the row of the word that has the sense, ascending; a word's senses stand in the order of the
+            dictionary's glosses for it.
+        meet: (N,) bool, whether the word is worth meeting.
+        difficulty: (N,) int8, its class of difficulty.
+        attributes: what the first A coordinates mean.
+        levels: (Q,) codes of each coordinate.
+        embedding: the id of the model that made the vectors.
+        glosses: the digest of the dictionary that the senses are from; empty without one.
+        source: what the table is from, in words.
+
+    Raises:
+        WotdError: parts that don't fit each other; it names one of them.
+    """
+
+    words: tuple[str, ...]
+    ids: NDArray[np.int32]
+    labels: NDArray[np.int8]
+    guesses: NDArray[np.int8]
+    probability: NDArray[np.float32]
+    word_rows: Packed
+    sense_rows: Packed
+    owner: NDArray[np.int32]
+    meet: NDArray[np.bool_]
+    difficulty: NDArray[np.int8]
+    attributes: tuple[Attribute, ...]
+    levels: tuple[int, ...]
+    embedding: str
+    glosses: str
+    source: str
+
+    def __post_init__(self) -> None:
+        n, a, q, s = len(self.words), len(self.attributes), len(self.levels), len(self.owner)
+        d = self.word_rows.shape[1]
+        shapes: dict[str, tuple[Packed | NDArray[Any], tuple[int, ...]]] = {
+            "ids": (self.ids, (n, q)),
+            "labels": (self.labels, (n, a)),
+            "guesses": (self.guesses, (n, a)),
+            "probability": (self.probability, (n, a)),
+            "word_rows": (self.word_rows, (n, d)),
+            "sense_rows": (self.sense_rows, (s, d)),
+            "owner": (self.owner, (s,)),
+            "meet": (self.meet, (n,)),
+            "difficulty": (self.difficulty, (n,)),
+        }
+        if not n or not q or not d:
+            raise WotdError(f"a table of {n} known words, {q} levels and width {d} is empty; expected words")
+        for name, (part, shape) in shapes.items():
+            if part.shape != shape:
+                raise WotdError(f"known words: {name} has the shape {part.shape}, expected {shape}")
+        if "" in self._row:
+            raise WotdError(f"known words: word {self._row['']} is empty; leave it out")
+        if len(self._row) < n:
+            again = next(word for row, word in enumerate(self.words) if self._row[word] != row)
+            raise WotdError(f"known words: {again!r} comes twice; each word is there once")
+        if (self.ids < 0).any() or (self.ids >= self.levels).any():
+            raise WotdError(f"known words: an ID lies outside the levels {list(self.levels)}")
+        values = np.array([len(attribute.values) for attribute in self.attributes])
+        for name, numbers in (("labels", self.labels), ("guesses", self.guesses)):
+            if (numbers < UNKNOWN).any() or (numbers >= values).any():
+                raise WotdError(f"known words: {name} holds a number that is none of its attribute's values'")
+        if not ((self.probability >= 0) & (self.probability <= 1)).all():
+            raise WotdError("known words: a probability lies outside 0 to 1")
+        if s and (self.owner[0] < 0 or self.owner[-1] >= n or (np.diff(self.owner) < 0).any()):
+            raise WotdError(f"known words: owner isn't ascending within the {n} words' rows")
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def vectors(self) -> Embeddings:
+        """The words' vectors (N, D), of unit length."""
+        return self.word_rows.rows(np.arange(len(self.words)))
+
+    @cached_property
+    def senses(self) -> Embeddings:
+        """The senses' vectors (S, D), of unit length."""
+        return self.sense_rows.rows(np.arange(len(self.owner)))
+
+    def row(self, text: str) -> int | None:
+        """The row of a word, however it was typed; None for one that isn't known."""
+        return self._row.get(normal(text))
+
+    def owner_of(self, number: Sequence[int]) -> int | None:
+        """The row of the word that has this ID; None where none has."""
+        rows = np.flatnonzero((self.ids == np.asarray(number, np.int64)).all(axis=1))
+        return int(rows[0]) if len(rows) else None
+
+    def id_of(self, row: int) -> SemanticID:
+        """A row's ID."""
+        return SemanticID(self.ids[row].tolist())
+
+    def senses_of(self, row: int) -> range:
+        """The numbers of a row's senses, among all S."""
+        start, stop = np.searchsorted(self.owner, [row, row + 1])
+        return range(int(start), int(stop))
+
+    def family(self, row: int) -> str:
+        """The key of a row's family."""
+        return family(self.words[row])
+
+    def relatives(self, row: int) -> list[int]:
+        """The other rows of a row's family: those that begin as its key does, which is a stem, are looked at."""
+        key = self.family(row)
+        start = key[:-1] or key
+        return [n for n, word in enumerate(self.words) if n != row and word.startswith(start) and family(word) == key]
+
+    def evidence_of(self, row: int) -> dict[str, str]:
+        """What evidence says of a row: attribute name → value."""
+        return self._values(self.labels[row])
+
+    def guess_of(self, row: int) -> dict[str, tuple[str, float]]:
+        """Where there is no evidence of a row, the likeliest value of an attribute and its probability."""
+        said = zip(self.attributes, self.labels[row], self.guesses[row], self.probability[row].tolist(), strict=True)
+        return {a.name: (a.values[guess], p) for a, label, guess, p in said if label == UNKNOWN != guess}
+
+    def _values(self, numbers: NDArray[np.int8]) -> dict[str, str]:
+        return {a.name: a.values[n] for a, n in zip(self.attributes, numbers, strict=True) if n != UNKNOWN}
+
+    def nearest(
+        self, vector: Embeddings, n: int = 5, *, distinct: bool = True, exclude: Collection[int] = ()
+    ) -> list[Near]:
+        """A vector (D,) of unit length -> the ``n`` words nearest to it, nearest first.
+
+        Args:
+            distinct: one word a family at most, and none of a family in ``exclude``.
+            exclude: rows that may not come.
+        """
+        return self.best(self.word_rows.cosines(vector), n, distinct=distinct, exclude=exclude)
+
+    def best(self, scores: Embeddings, n: int, *, distinct: bool = True, exclude: Collection[int] = ()) -> list[Near]:
+        """The ``n`` rows with the highest scores (N,), as :meth:`nearest` gives them; a row of -inf never comes."""
+        out: list[Near] = []
+        taken = {self.family(row) for row in exclude} if distinct else set[str]()
+        for row in _descending(scores, 2 * n + len(exclude)):
+            if len(out) == n or scores[row] == -np.inf:
+                break
+            if row in exclude or (distinct and self.family(row) in taken):
+                continue
+            if distinct:
+                taken.add(self.family(row))
+            out.append(Near(row, float(scores[row])))
+        return out
+
+    def write(self, path: Path, made_from: Mapping[str, str] | None = None) -> str:
+        """Write the table, whole or not at all; returns its digest.
+
+        Args:
+            made_from: digests of what it was made from, which :meth:`read` can ask for.
+
+        Raises:
+            WotdError: a word that isn't in its normal form, or more than 65,535 senses of one.
+        """
+        if wrong := next((word for word in self.words if normal(word) != word or not word), None):
+            raise WotdError(f"known words: {wrong!r} isn't in its normal form, {normal(wrong)!r}")
+        counts = np.bincount(self.owner, minlength=len(self.words))
+        if counts.max() > _MANY_SENSES:
+            raise WotdError(f"known words: {self.words[counts.argmax()]!r} has {counts.max()} senses")
+        about = {
+            "attributes": [asdict(attribute) for attribute in self.attributes],
+            "levels": list(self.levels),
+            "embedding": self.embedding,
+            "glosses": self.glosses,
+            "source": self.source,
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+            "words": np.frombuffer("\n".join(self.words).encode(), np.uint8),
+            "ids": self.ids.astype(np.uint16 if max(self.levels) <= 1 << 16 else np.int32),
+            "labels": self.labels,
+            "guesses": self.guesses,
+            # A half rounds down, so that "above a half" stays what it was.
+            "probability": np.ceil(self.probability * _LARGEST - 0.5).astype(np.uint8),
+            "senses_of_word": counts.astype(np.uint16),
+            "meet": self.meet.astype(np.uint8),
+            "difficulty": self.difficulty,
+            "vectors": _bytes(self.word_rows),
+            "senses": _bytes(self.sense_rows),
+        }
+        return write_parts(path, arrays, {**(made_from or {}), "known": _VERSION})
+
+    @classmethod
+    def read(cls, path: Path, hint: str, made_from: Mapping[str, str] | None = None) -> KnownWords:
+        """Read a table; its vectors are read when they are first asked for.
+
+        Args:
+            hint: what to do where it can't be read, such as ``train again into another folder``.
+            made_from: digests of what it must have been made from.
+
+        Raises:
+            MissingError: there is no such file.
+            WotdError: damaged, of another version, or made from something else.
+        """
+        parts = Parts(path, hint, made_from)
+        if (version := parts.metadata.get("known")) != _VERSION:
+            raise WotdError(f"{path} is a table of known words of version {version!r}, expected {_VERSION}; {hint}")
+        try:
+            return cls(*_read(parts))
+        except ValueError as error:  # of ours, or a text that isn't UTF-8
+            told = str(error) if str(path) in str(error) else f"{path}: {error}; {hint}"
+            raise WotdError(told) from error
+
+
+@dataclass(frozen=True)
+class _About:
+    """What stands beside the arrays."""
+
+    attributes: tuple[Attribute, ...]
+    levels: tuple[int, ...]
+    embedding: str
+    glosses: str
+    source: str
+
+
+class _Stored:
+    """Vectors of a file, as :class:`Packed`: read, and checked, with the first question."""
+
+    def __init__(self, parts: Parts, name: str, shape: tuple[int, int]):
+        self.parts, self.name, self.shape = parts, name, shape
+
+    @cached_property
+    def held(self) -> Int8Rows:
+        return Int8Rows(self.parts.array(self.name, ["int8"], self.shape))
+
+    def rows(self, numbers: NDArray[np.int64]) -> Embeddings:
+        return self.held.rows(numbers)
+
+    def cosines(self, query: Embeddings) -> Embeddings:
+        return self.held.cosines(query)
+
+
+def _bytes(packed: Packed) -> NDArray[np.int8]:
+    if isinstance(packed, _Stored):
+        return packed.held.codes
+    return packed.codes if isinstance(packed, Int8Rows) else Int8Rows.of(packed.rows(np.arange(packed.shape[0]))).codes
+
+
+def _read(parts: Parts) -> Iterator[Any]:
+    """The fields of a table, in order."""
+    about = checked(_About, parse_json(parts.array("about", ["uint8"], [None]).tobytes(), "about"), "about")
+    if not about.levels or min(about.levels) < 1 or max(about.levels) >= 1 << 31:
+        raise WotdError(f"levels are {list(about.levels)}; expected a count of codes for each coordinate")
+    words = tuple(parts.array("words", ["uint8"], [None]).tobytes().decode().split("\n"))
+    n, a, q = len(words), len(about.attributes), len(about.levels)
+    yield words
+    yield parts.array("ids", ["uint16", "int32"], [n, q]).astype(np.int32)
+    yield parts.array("labels", ["int8"], [n, a])
+    yield parts.array("guesses", ["int8"], [n, a])
+    yield parts.array("probability", ["uint8"], [n, a]) / np.float32(_LARGEST)
+    owner = np.repeat(np.arange(n, dtype=np.int32), parts.array("senses_of_word", ["uint16"], [n]))
+    d = (parts.shape("vectors") or (0,))[-1]
+    yield _Stored(parts, "vectors", (n, d))
+    yield _Stored(parts, "senses", (len(owner), d))
+    yield owner
+    yield parts.array("meet", ["uint8"], [n]) > 0
+    yield parts.array("difficulty", ["int8"], [n])
+    yield about.attributes
+    yield about.levels
+    yield about.embedding
+    yield about.glosses
+    yield about.source
+
+
+def _descending(scores: Embeddings, first: int) -> Iterator[int]:
+    """Row numbers, the highest score first and equal ones in order: ``first`` of them, then more as they are wanted."""
+    done, count = 0, min(len(scores), max(first, 16))
+    while done < len(scores):
+        if count < len(scores):
+            least = np.partition(scores, len(scores) - count)[len(scores) - count]
+            rows = np.flatnonzero(scores >= least)
+        else:
+            rows = np.arange(len(scores))
+        rows = rows[np.argsort(-scores[rows], kind="stable")]
+        yield from rows[done:].tolist()
+        done, count = len(rows), min(len(scores), 8 * count)
