@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import python
+from wotd_mlx.kernels import blas
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,6 +189,35 @@ from wotd_mlx import kernels
 print(kernels.enable().state, dict(os.environ) == before)
 """
     assert python(code, XDG_CACHE_HOME=str(tmp_path)) == "on True"
+
+
+@pytest.mark.parametrize(
+    ("told", "core"),
+    [
+        ("flags : fpu avx2 fma avx512f avx512dq avx512bw avx512vl avx512_fp16", "SkylakeX"),
+        ("flags : fpu avx2 fma avx512f", "Haswell"),
+        ("flags : fpu avx", None),
+        ("Features : asimd", None),
+    ],
+)
+def test_openblas_is_told_which_loops_a_processor_that_it_does_not_know_can_run(told, core, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{told}\n")
+    monkeypatch.setattr(blas, "_CPUINFO", tmp_path / "cpuinfo")
+    assert blas._core() == ({"OPENBLAS_CORETYPE": core} if core else {})
+
+
+@pytest.mark.skipif(not blas._core(), reason="needs a processor with AVX2")
+def test_openblas_takes_them_unless_the_user_says_otherwise():
+    code = """
+import ctypes
+from wotd_mlx import kernels
+kernels.enable()
+name = ctypes.CDLL(None).openblas_get_corename
+name.restype = ctypes.c_char_p
+print(name().decode())
+"""
+    assert python(code) == blas._core()["OPENBLAS_CORETYPE"]
+    assert python(code, OPENBLAS_CORETYPE="Nehalem") == "Nehalem"
 
 
 LANES = """
