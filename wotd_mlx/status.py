@@ -14,18 +14,24 @@ from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
 from wotd_mlx.kernels import choice, threads
 from wotd_mlx.kernels.compile import jit_available
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.words.dictionary import load_dictionary
 
 
 def status() -> dict[str, Any]:
     """Versions, device, BLAS, threads, memory limit, and where the default embedding's weights are (no download).
 
     ``path`` is the one that code takes, as :mod:`wotd_mlx.kernels.choice` tells; ``kernels`` tells whether MLX was made
-    fast on this CPU, or why not; ``openblas`` and ``threads_library`` by what.
+    fast on this CPU, or why not; ``openblas`` and ``threads_library`` by what; ``dictionary`` what definitions and
+    pronunciations are from, by their licences' lines.
     """
     try:
         weights: str | None = str(resolve(find_model(DEFAULT_MODEL), download=False))
     except WotdError:
         weights = None
+    try:
+        dictionary = [source.attribution for source in load_dictionary().sources]
+    except WotdError as error:
+        dictionary = [str(error)]
     enabled = kernels.enable()
     return {
         "wotd_mlx": _version("wotd-mlx"),
@@ -45,6 +51,7 @@ def status() -> dict[str, Any]:
         "memory_limit": backend.memory_limit(),
         "embedding": DEFAULT_MODEL,
         "embedding_weights": weights,
+        "dictionary": dictionary,
     }
 
 

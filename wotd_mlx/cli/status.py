@@ -11,7 +11,7 @@ from wotd_mlx.cli.options import as_json, device, print_json
 @device
 @as_json
 def command(as_json: bool) -> None:
-    """Print versions, device, BLAS, memory limit, and where the default embedding's weights are.
+    """Print versions, device, BLAS, memory limit, where the default embedding's weights are, the dictionary's sources.
 
     On Linux, what makes MLX fast on a CPU is loaded before it: OpenBLAS, and a small library that g++ compiles once
     into ~/.cache/wotd-mlx. The line `kernels` tells whether that was done, or why not; WOTD_MLX_KERNELS=0 in the
@@ -25,4 +25,5 @@ def command(as_json: bool) -> None:
         return
     width = max(map(len, found))
     for name, value in found.items():
-        click.echo(f"{name:<{width}}  {value}")
+        for n, line in enumerate(value if isinstance(value, list) else [value]):
+            click.echo(f"{name if n == 0 else '':<{width}}  {line}")

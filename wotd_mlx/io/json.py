@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import msgspec
+
 from wotd_mlx.io.files import read_bytes, write_atomically
 from wotd_mlx.io.records import checked, shown
 from wotd_mlx.schemas import WotdError
@@ -57,6 +59,19 @@ def _finite(text: str) -> float:
 
 # Made once: a file of lines has tens of thousands.
 _DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+
+
+def decode_json(raw: bytes | msgspec.Raw, kind: type[T], where: str) -> T:
+    """JSON of an installed package as a ``kind``, ten times as fast as :func:`parse_json`: parts that are declared as
+    ``msgspec.Raw`` are decoded when asked for. Laxer too: of a key that stands there twice the last counts.
+
+    Raises:
+        WotdError: not JSON, or not of that kind.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise WotdError(f"{where}: not the JSON expected ({error})") from error
 
 
 def read_json(path: Path, kind: type[T], hint: str) -> T:
