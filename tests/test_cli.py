@@ -70,7 +70,7 @@ def test_encode_prints_a_line_a_text(finished):
     found = rows(run("encode", "--run", finished.run, "--json", "forsooth", "a quiet joy"))
     assert [row["text"] for row in found] == ["forsooth", "a quiet joy"]
     for row in found:
-        assert list(row) == ["text", "id", "labels", "confidence", "truncated", "detail"]
+        assert list(row) == ["text", "id", "labels", "probability", "source", "truncated", "detail"]
         assert len(row["id"]) == 4
     plain = run("encode", "--run", finished.run, "forsooth")
     assert plain.stdout.startswith(f"forsooth\t[{','.join(map(str, found[0]['id']))}]\t")
@@ -84,7 +84,8 @@ def test_encode_with_the_student_answers_any_text_without_the_embedding_model(ta
     found = rows(run("encode", "--run", folder, "--encoder", "student", "--json", *texts))
     assert [row["text"] for row in found] == texts
     assert all(len(row["id"]) == 4 and len(row["labels"]) == 3 for row in found)
-    assert run("encode", "--run", folder, "forsooth").exit_code == 1
+    assert run("encode", "--run", folder, "a quiet joy").exit_code == 1
+    assert run("encode", "--run", folder, "forsooth").exit_code == 0
 
 
 def test_encode_without_a_student_says_how_to_make_one(finished):

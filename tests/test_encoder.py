@@ -47,12 +47,27 @@ def test_decode_gives_the_vector_that_training_decoded_to(coder):
         close(coder.decode([i])[0], decoded[ids.index(i)], "sum_order")
 
 
-def test_labels_and_confidence_come_from_the_training_words_with_a_code(coder):
-    ids = coder.encode(["forsooth", "telephone"])
-    for labels, sure in zip(coder.labels(ids), coder.confidence(ids), strict=True):
-        assert set(labels) == {"style", "complexity", "era"}
-        assert all(value in a.values for a, value in zip(coder.config.attributes, labels.values(), strict=True))
-        assert 0.25 <= sure <= 1
+def test_labels_of_an_id_are_those_that_most_words_with_its_codes_have(coder):
+    for number in coder.encode(["forsooth", "telephone"]):
+        for a, (attribute, value) in enumerate(coder.labels([number])[0].items()):
+            assert value == coder.config.attributes[a].values[int(coder._tables[a][number[a]].argmax())], attribute
+
+
+def test_what_evidence_says_of_a_word_wins_however_it_is_typed(finished):
+    coder = SemanticEncoder.load(finished.run)
+    words = [word for word in coder.words[0] if len(word.labels) == 3][:20]
+    for word, found in zip(words, coder.read([f" {word.text.upper()} " for word in words]), strict=True):
+        assert (found.labels, found.source, found.truncated) == (word.labels, "known", False)
+        assert set(found.probability.values()) == {1.0}
+        assert found.id == coder.own_ids[word.text]
+    assert "embedder" not in vars(coder)
+
+
+def test_what_is_predicted_says_so_and_how_likely_it_is(coder):
+    found = coder.read(["two words", "forsooth"])
+    assert [reading.source for reading in found] == ["predicted", "known"]
+    for name, p in found[0].probability.items():
+        assert (found[0].labels[name] is None) == (p <= 0.5)
 
 
 def test_nearest_finds_a_word_of_the_run_itself(coder):
@@ -157,18 +172,19 @@ def test_a_checkpoint_of_other_shapes_is_named(copy):
     with pytest.raises(
         WotdError, match=r"decoder.linear.weight, which is float32 \(32, 8\), expected float32 \(32, 16\)"
     ):
-        SemanticEncoder.load(copy)
+        SemanticEncoder.load(copy).decode([(0, 0, 0, 0)])
 
 
 def test_the_student_answers_alone_and_the_teacher_does_the_rest(taught):
     coder = SemanticEncoder.load(taught.run, encoder="student")
-    texts = ["forsooth", "telephone", "", "two words", "日本"]
+    texts = ["thou and thee", "telephones ring", "two words", "日本"]
     ids = coder.encode(texts)
     assert "embedder" not in vars(coder)
     assert [list(i) for i in ids] == coder.student.encode(texts).tolist()
     assert coder.encode([]) == []
-    assert coder.decode(ids).shape == (5, 32)
-    assert len(coder.labels(ids)) == 5
+    assert coder.decode(ids).shape == (4, 32)
+    assert len(coder.labels(ids)) == 4
+    assert coder.encode(["forsooth"]) == [coder.own_ids["forsooth"]]
     with pytest.raises(WotdError, match="encoder 'pupil' is unknown; expected one of teacher, student"):
         SemanticEncoder.load(taught.run, encoder="pupil")
 
@@ -195,10 +211,10 @@ def test_a_missing_or_damaged_student_is_named(copy, taught, tmp_path):
 def test_a_run_whose_embedding_changed_is_refused(copy, tmp_path):
     rewrite_config(copy, embedding=str(write_checkpoint(tmp_path / "other", width=16)))
     with pytest.raises(WotdError, match=r"trained on 32-wide vectors .* now 16 wide"):
-        SemanticEncoder.load(copy).encode(["word"])
+        SemanticEncoder.load(copy).encode(["a word that nobody knows"])
     rewrite_config(copy, embedding="gone/model")
     with pytest.raises(WotdError, match="unknown embedding 'gone/model'"):
-        SemanticEncoder.load(copy).encode(["word"])
+        SemanticEncoder.load(copy).encode(["a word that nobody knows"])
 
 
 def test_inference_never_falls_back_to_a_default_embedding(copy):

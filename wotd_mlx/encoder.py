@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.arrays import Embeddings
-from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.interpolate import monotone, slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.names import CodeName, name_codes
-from wotd_mlx.codes.student import Student
+from wotd_mlx.codes.packed import PlainRows
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import ENCODERS
-from wotd_mlx.embed.embedder import BertEmbedder, Embedder
-from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named
+from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named, read_metadata
+from wotd_mlx.known import FILE, UNKNOWN, KnownWords
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
+from wotd_mlx.words.normal import normal
+
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+    from wotd_mlx.codes.autoencoder import Autoencoder
+    from wotd_mlx.codes.student import Student
+    from wotd_mlx.embed.embedder import Embedder
+
+KNOWN, PREDICTED = "known", "predicted"
+"""Where an answer is from: what is stored of a word, or a model."""
+_COMMON = 3.0
+"""A word that most readers know has as many uses (log10 a billion words)."""
+_AT_ONCE = 256
+"""Vectors whose cosines with all words are held at once."""
+
+
+class Reading(NamedTuple):
+    """What is known, or predicted, of a text.
+
+    ``labels`` holds for each attribute its value, None where nothing can be said, and ``probability`` how likely that
+    is: 1 for what evidence says. ``truncated`` tells that only the text's beginning counts; ``detail`` is the residual
+    code beyond the ID, None without one.
+    """
+
+    text: str
+    id: SemanticID
+    labels: Mapping[str, str | None]
+    probability: Mapping[str, float | None]
+    source: str
+    truncated: bool
+    detail: list[int] | None
 
 
 class Neighbour(NamedTuple):
@@ -45,6 +75,10 @@ def load_model(run: RunFolder, config: TrainingConfig, dims: int) -> Autoencoder
     Raises:
         WotdError: there is no checkpoint, it is damaged, or it is of other settings than ``config.json`` holds.
     """
+    import mlx.core as mx
+
+    from wotd_mlx.codes.autoencoder import Autoencoder
+
     model = Autoencoder(dims, config.codes, config.attributes)
     arrays = run.read_arrays(run.model, {"settings": settings_digest(config)})
     model.quantizer.resize({name.rpartition(".")[2]: value.shape for name, value in arrays.items()})
@@ -62,6 +96,8 @@ def load_student(run: RunFolder, levels: Sequence[int]) -> Student:
     Raises:
         WotdError: the run has none, its file is damaged, or it learnt from other codes.
     """
+    from wotd_mlx.codes.student import Student
+
     if not run.student.exists():
         raise MissingError(f"{run.path} has no student; make one with `wotd-mlx train --student --out {run.path}`")
     arrays = run.read_arrays(run.student, {"codes": run.model_metadata().get(DIGEST, "")})
@@ -79,23 +115,20 @@ def load_student(run: RunFolder, levels: Sequence[int]) -> Student:
 class SemanticEncoder:
     """Encode with a finished run; its embedding model and D come from the run's own ``config.json``.
 
+    What the run knows of a word is looked up, however it is typed; only for other texts are models loaded.
+
     >>> coder = SemanticEncoder.load("runs/default")
     >>> ids = coder.encode(["serendipity"])
     >>> coder.labels(ids), coder.decode(ids).shape
     """
 
-    def __init__(
-        self, run: RunFolder, config: TrainingConfig, model: Autoencoder, dims: int, student: Student | None = None
-    ):
-        self.run, self.config, self.model, self.dims, self.student = run, config, model, dims, student
-        self.levels = model.quantizer.levels
-        # One row is the case that an app waits for; fused, it is half the calls.
-        self._encode_row = mx.compile(model.encode) if config.codes.compile else model.encode
-        self._tables = [np.asarray(table) for table in model.tables]
+    def __init__(self, run: RunFolder, config: TrainingConfig, dims: int, student: Student | None = None):
+        self.run, self.config, self.dims, self.student = run, config, dims, student
+        self.levels = config.codes.levels
 
     @classmethod
     def load(cls, run: str | Path, encoder: str = "teacher") -> SemanticEncoder:
-        """Load the run in folder ``run``; the embedding model is loaded when a text is first embedded.
+        """Open the run in folder ``run``; its codes and the embedding model are loaded when they are first needed.
 
         Args:
             run: the run folder.
@@ -109,13 +142,42 @@ class SemanticEncoder:
             raise WotdError(f"encoder {encoder!r} is unknown; expected one of {', '.join(ENCODERS)}")
         folder = RunFolder(run)
         config, dims = folder.read_config()
-        model = load_model(folder, config, dims)
-        student = load_student(folder, model.quantizer.levels) if encoder == "student" else None
-        return cls(folder, config, model, dims, student)
+        read_metadata(folder.there(folder.model), HINT, {"settings": settings_digest(config)})
+        student = load_student(folder, config.codes.levels) if encoder == "student" else None
+        return cls(folder, config, dims, student)
+
+    @cached_property
+    def model(self) -> Autoencoder:
+        """The codes that the run was trained to."""
+        return load_model(self.run, self.config, self.dims)
+
+    @cached_property
+    def _encode_row(self) -> Callable[[mx.array], mx.array]:
+        import mlx.core as mx
+
+        # One row is the case that an app waits for; fused, it is half the calls.
+        return mx.compile(self.model.encode) if self.config.codes.compile else self.model.encode
+
+    @cached_property
+    def _tables(self) -> list[Embeddings]:
+        return [np.asarray(table) for table in self.model.tables]
+
+    @cached_property
+    def known(self) -> KnownWords:
+        """All words that the run knows; made anew each time for a run that was trained before runs stored them."""
+        if not self._stores_known:
+            return self._known_anew()
+        return KnownWords.read(self.run.path / FILE, HINT, {"codes": self.run.model_metadata().get(DIGEST, "")})
+
+    @cached_property
+    def _stores_known(self) -> bool:
+        return (self.run.path / FILE).exists()
 
     @cached_property
     def embedder(self) -> Embedder:
         """The embedding model that the run was trained with."""
+        from wotd_mlx.embed.embedder import BertEmbedder
+
         # A run that came from elsewhere must not make this machine ask a hub for what it names.
         embedder = BertEmbedder(self.config.embedding, download=False)
         if embedder.dims != self.dims:
@@ -130,21 +192,59 @@ class SemanticEncoder:
         return self.embedder.embed(texts)
 
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
-        """texts (N,) -> N semantic IDs; words of the run's corpora get those of ``semantic_ids.json``, where words that
-        would share an ID were given different ones."""
-        return self.encode_whole(texts)[0]
+        """texts (N,) -> N semantic IDs: a known word's own, however it is typed, a prediction for any other text."""
+        return [reading.id for reading in self.read(texts)]
 
     def encode_whole(self, texts: Sequence[str]) -> tuple[list[SemanticID], list[list[int]] | None]:
         """:meth:`encode`, and the detail beyond each ID: the residual code's numbers, or None where the run was
         trained without one, or a student answers."""
+        found = self.read(texts)
+        details = [reading.detail for reading in found if reading.detail is not None]
+        return [reading.id for reading in found], details if details and len(details) == len(found) else None
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """texts (N,) -> what the run knows of each, or else what its models predict."""
+        rows = [self.known.row(text) for text in texts]
+        new = [text for text, row in zip(texts, rows, strict=True) if row is None]
+        predicted = iter(self.predict(new) if new else ())
+        return [
+            next(predicted) if row is None else self._stored(text, row) for text, row in zip(texts, rows, strict=True)
+        ]
+
+    def _stored(self, text: str, row: int) -> Reading:
+        number, labels, probability = self.known.id_of(row), *self.known.labels_of(row)
+        detail = None
+        if self.config.codes.detail and self.student is None:
+            detail = self._details(self.known.word_rows.rows(np.array([row])), [number])[0]
+        return Reading(text, number, labels, probability, KNOWN, False, detail)
+
+    def predict(self, texts: Sequence[str]) -> list[Reading]:
+        """texts (N,) -> what the models make of each, known or not."""
         if self.student is not None:
-            return [SemanticID(row) for row in self.student.encode(texts).tolist()], None
-        vectors = self.embed(texts)
-        found = self.encode_vectors(vectors)
-        ids = [self.own_ids.get(text, number) for text, number in zip(texts, found, strict=True)]
-        if self.model.detail is None or not ids:
-            return ids, None
-        return ids, np.asarray(self.model.encode_detail(mx.array(vectors), mx.array(ids, mx.int32))).tolist()
+            ids = [SemanticID(row) for row in self.student.encode(texts).tolist()]
+            details: Sequence[list[int] | None] = [None] * len(ids)
+        else:
+            vectors = self.embed(texts)
+            ids = self.encode_vectors(vectors)
+            details = self._details(vectors, ids) if self.config.codes.detail else [None] * len(ids)
+        found = zip(texts, ids, self.truncated(texts), details, strict=True)
+        return [Reading(text, i, *self._guessed(i), PREDICTED, cut, detail) for text, i, cut, detail in found]
+
+    def _guessed(self, number: SemanticID) -> tuple[dict[str, str | None], dict[str, float | None]]:
+        read = self._read(number)
+        names = [attribute.name for attribute in self.config.attributes]
+        probability = {name: read[name][1] if name in read else None for name in names}
+        return {name: read[name][0] if (probability[name] or 0) > 0.5 else None for name in names}, probability
+
+    def _details(self, vectors: Embeddings, ids: Sequence[SemanticID]) -> list[list[int]]:
+        import mlx.core as mx
+
+        if not ids:
+            return []
+        found: list[list[int]] = np.asarray(
+            self.model.encode_detail(mx.array(vectors), mx.array(list(ids), mx.int32))
+        ).tolist()
+        return found
 
     @cached_property
     def own_ids(self) -> dict[str, SemanticID]:
@@ -164,6 +264,8 @@ class SemanticEncoder:
         Raises:
             WotdError: another shape, or a row that is zero or not finite.
         """
+        import mlx.core as mx
+
         self._check_vectors(vectors)
         run = self._encode_row if len(vectors) == 1 else self.model.encode
         return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
@@ -185,6 +287,8 @@ class SemanticEncoder:
         Raises:
             WotdError: an ID or a detail with another count of numbers, or a number out of range.
         """
+        import mlx.core as mx
+
         checked = [SemanticID(i).checked(self.levels) for i in ids]
         rows = np.array(checked, np.int32).reshape(len(checked), len(self.levels))
         if detail is None:
@@ -196,18 +300,17 @@ class SemanticEncoder:
             raise WotdError(f"detail doesn't fit this run: {len(ids)} rows of {len(levels)} numbers are expected")
         return np.asarray(self.model.decode_detail(mx.array(rows), mx.array(np.array(detail, np.int32))))
 
-    def labels(self, ids: Sequence[Sequence[int]]) -> list[dict[str, str]]:
-        """N semantic IDs -> what each coordinate says: attribute name → value."""
-        return [{name: value for name, (value, _) in self._read(i).items()} for i in ids]
-
-    def confidence(self, ids: Sequence[Sequence[int]]) -> list[float]:
-        """N semantic IDs -> 0 … 1: of the training words with these codes, the share that bears the labels read off
-        them, mean over the attributes and with values counted alike."""
-        return [float(np.mean([share for _, share in self._read(i).values()] or [0.0])) for i in ids]
+    def labels(self, ids: Sequence[Sequence[int]]) -> list[dict[str, str | None]]:
+        """N semantic IDs -> what each coordinate says: attribute name → value, None where nothing is known."""
+        checked = [SemanticID(i).checked(self.levels) for i in ids]
+        named = list(zip(self.config.attributes, self.readings, strict=False))
+        return [{a.name: says[code] or None for (a, says), code in zip(named, i, strict=False)} for i in checked]
 
     @cached_property
     def readings(self) -> tuple[tuple[str, ...], ...]:
         """For each attribute, the value that each code of its coordinate reads as; "" where nothing is known of it."""
+        if self._stores_known:
+            return self.known.readings
         return tuple(
             tuple(attribute.values[value] if table.any() else "" for value in table.argmax(axis=1))
             for attribute, table in zip(self.config.attributes, self._tables, strict=False)
@@ -224,38 +327,72 @@ class SemanticEncoder:
 
     def names(self) -> list[CodeName]:
         """A name and example words for every code of every coordinate, from all words of the run."""
-        words, vectors = self.words
-        ids = np.asarray(self.model.encode(mx.array(vectors)))
-        return name_codes(self.model, words, vectors, ids, self.config.attributes)
+        known = self.known
+        common = known.difficulty <= np.median(known.difficulty)
+        return name_codes(
+            self.levels, known.attributes, self.readings, known.words, common, known.vectors, known.ids.astype(np.int64)
+        )
 
     @cached_property
     def words(self) -> tuple[tuple[Word, ...], Embeddings]:
         """The run's words and their embeddings (N, D)."""
         return self.run.read_words()
 
-    @cached_property
-    def _lexicon(self) -> tuple[list[str], Any]:
-        """The run's words and a FAISS index of their vectors."""
-        import faiss
-
-        words, vectors = self.words
-        index = faiss.IndexFlatIP(self.dims)
-        index.add(vectors)
-        return [word.text for word in words], index
-
-    def nearest(self, vectors: Embeddings, n: int = 5) -> list[list[Neighbour]]:
+    def nearest(self, vectors: Embeddings, n: int = 5, distinct: bool = True) -> list[list[Neighbour]]:
         """Embeddings (N, D) -> for each the ``n`` nearest words of the run, nearest first.
+
+        Args:
+            distinct: one word a family at most.
 
         Raises:
             WotdError: another shape, or a row that is zero or not finite.
         """
         self._check_vectors(vectors)
-        words, index = self._lexicon
-        cosines, rows = index.search(unit(vectors), min(n, len(words)))
-        return [
-            [Neighbour(words[row], float(cosine)) for row, cosine in zip(*pair, strict=True)]
-            for pair in zip(rows, cosines, strict=True)
-        ]
+        known, out = self.known, []
+        for start in range(0, len(vectors), _AT_ONCE):
+            part = unit(vectors[start : start + _AT_ONCE])
+            # One query is compared with what is stored; for many, that is unpacked once.
+            cosines = [known.word_rows.cosines(part[0])] if len(vectors) == 1 else part @ known.vectors.T
+            for row in cosines:
+                found = known.best(row, n, distinct=distinct)
+                out.append([Neighbour(known.words[near.row], near.cosine) for near in found])
+        return out
+
+    def _known_anew(self) -> KnownWords:
+        from wotd_mlx.codes.labels import label_matrix
+
+        words, vectors = self.words
+        row_of: dict[str, int] = {}
+        for row, word in enumerate(words):
+            if text := normal(word.text):
+                row_of.setdefault(text, row)
+        first = list(row_of.values())
+        found, own = self.encode_vectors(vectors[first]), self.own_ids
+        ids = [own.get(words[row].text, number) for row, number in zip(first, found, strict=True)]
+        labels = label_matrix([words[row] for row in first], self.config.attributes).astype(np.int8)
+        guesses, probability = labels.copy(), (labels != UNKNOWN).astype(np.float32)
+        for a, table in enumerate(self._tables):
+            says = table[[number[a] for number in ids]]
+            guessed = (labels[:, a] == UNKNOWN) & says.any(axis=1)
+            guesses[guessed, a], probability[guessed, a] = says.argmax(axis=1)[guessed], says.max(axis=1)[guessed]
+        rare = [zipf is not None and zipf < _COMMON for zipf in (words[row].zipf for row in first)]
+        return KnownWords(
+            words=tuple(row_of),
+            ids=np.array(ids, np.int32),
+            labels=labels,
+            guesses=guesses,
+            probability=probability,
+            word_rows=PlainRows(unit(vectors[first])),
+            sense_rows=PlainRows(np.zeros((0, self.dims), np.float32)),
+            owner=np.zeros(0, np.int32),
+            meet=np.ones(len(first), bool),
+            difficulty=np.array(rare, np.int8),
+            attributes=self.config.attributes,
+            levels=self.levels,
+            embedding=self.config.embedding,
+            glosses="",
+            source=self.config.corpus,
+        )
 
     def interpolate(self, a: Embeddings, b: Embeddings, steps: int = 5) -> list[Waypoint]:
         """The way from embedding a (D,) to b (D,) in ``steps`` points, both ends among them: the words nearest to the

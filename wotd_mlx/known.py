@@ -164,15 +164,35 @@ class KnownWords:
 
     def evidence_of(self, row: int) -> dict[str, str]:
         """What evidence says of a row: attribute name → value."""
-        return self._values(self.labels[row])
+        return {a.name: a.values[n] for a, n in zip(self.attributes, self.labels[row], strict=True) if n != UNKNOWN}
 
-    def guess_of(self, row: int) -> dict[str, tuple[str, float]]:
-        """Where there is no evidence of a row, the likeliest value of an attribute and its probability."""
-        said = zip(self.attributes, self.labels[row], self.guesses[row], self.probability[row].tolist(), strict=True)
-        return {a.name: (a.values[guess], p) for a, label, guess, p in said if label == UNKNOWN != guess}
+    def labels_of(self, row: int) -> tuple[dict[str, str | None], dict[str, float | None]]:
+        """Of each attribute the value that a row has by evidence or more likely than not, else None; and how likely
+        the likeliest value is."""
+        labels: dict[str, str | None] = {}
+        probability: dict[str, float | None] = {}
+        for a, guess, p in zip(
+            self.attributes, self.likeliest[row].tolist(), self.probability[row].tolist(), strict=True
+        ):
+            labels[a.name] = a.values[guess] if guess != UNKNOWN and p > 0.5 else None
+            probability[a.name] = None if guess == UNKNOWN else p
+        return labels, probability
 
-    def _values(self, numbers: NDArray[np.int8]) -> dict[str, str]:
-        return {a.name: a.values[n] for a, n in zip(self.attributes, numbers, strict=True) if n != UNKNOWN}
+    @cached_property
+    def likeliest(self) -> NDArray[np.int8]:
+        """(N, A) the number of each attribute's value by evidence, else by guess."""
+        return np.where(self.labels == UNKNOWN, self.guesses, self.labels)
+
+    @cached_property
+    def readings(self) -> tuple[tuple[str, ...], ...]:
+        """For each attribute, the value that most words with a code of its coordinate have by evidence; "" for none."""
+        out = []
+        for q, attribute in enumerate(self.attributes):
+            counts = np.zeros((self.levels[q], len(attribute.values) + 1), np.int64)
+            np.add.at(counts, (self.ids[:, q], self.labels[:, q]), 1)  # UNKNOWN counts in the last column
+            said, most = (counts[:, :-1].sum(axis=1) > 0).tolist(), counts[:, :-1].argmax(axis=1).tolist()
+            out.append(tuple(attribute.values[v] if there else "" for v, there in zip(most, said, strict=True)))
+        return tuple(out)
 
     def nearest(
         self, vector: Embeddings, n: int = 5, *, distinct: bool = True, exclude: Collection[int] = ()

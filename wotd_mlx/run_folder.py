@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.arrays import Embeddings
@@ -19,6 +18,9 @@ from wotd_mlx.io.records import checked, shown
 from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.jsonl import read_jsonl
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 HINT = "train again into another folder"
 _RESTORE = f"restore what was changed, or {HINT}"
@@ -63,7 +65,7 @@ class RunFolder:
             MissingError: the run or the file isn't there.
             WotdError: it is damaged, or something else than a ``kind``.
         """
-        self._there(path)
+        self.there(path)
         return json.read_json(path, kind, HINT)
 
     def write_arrays(self, path: Path, arrays: Mapping[str, Any], made_from: Mapping[str, str] | None = None) -> None:
@@ -77,7 +79,7 @@ class RunFolder:
             MissingError: the run or the file isn't there.
             WotdError: it is damaged, was changed, or was made from something else.
         """
-        self._there(path)
+        self.there(path)
         return safetensors.read_arrays(path, HINT, made_from or {}).arrays
 
     def read_config(self) -> tuple[TrainingConfig, int]:
@@ -95,7 +97,9 @@ class RunFolder:
         Raises:
             WotdError: rows or width don't fit, a row isn't finite or of length 1, or the words were changed since.
         """
-        self._there(self.corpus)
+        import mlx.core as mx
+
+        self.there(self.corpus)
         words, (_, dims) = read_jsonl(self.corpus).words, self.read_config()
         arrays = self.read_arrays(self.vectors, {"words": self.file_digest(self.corpus)})
         safetensors.check_arrays(arrays, {"vectors": mx.zeros((len(words), dims))}, self.vectors, HINT)
@@ -148,17 +152,23 @@ class RunFolder:
 
     def model_metadata(self) -> dict[str, str]:
         """The digests in the codes' file."""
-        self._there(self.model)
+        self.there(self.model)
         return safetensors.read_metadata(self.model, HINT)
 
     def file_digest(self, path: Path) -> str:
         """What tells a file of this run from another of that name."""
-        self._there(path)
+        self.there(path)
         return hashlib.sha256(read_bytes(path, HINT)).hexdigest()[:16]
 
-    def _there(self, path: Path) -> None:
+    def there(self, path: Path) -> Path:
+        """A file of this run.
+
+        Raises:
+            MissingError: the run or the file isn't there.
+            WotdError: in the run's place is a file.
+        """
         if path.exists():
-            return
+            return path
         if self.path.exists() and not self.path.is_dir():
             raise WotdError(f"{self.path} is a file, expected a run folder; make one with `wotd-mlx train --out DIR`")
         if not self.path.exists():

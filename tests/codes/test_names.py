@@ -15,7 +15,6 @@ from wotd_mlx.codes.labels import read_labels_off_codes
 from wotd_mlx.codes.names import coordinate_names, moves, name_codes
 from wotd_mlx.codes.plot import draw
 from wotd_mlx.config import CodesConfig
-from wotd_mlx.schemas import Word
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,20 @@ def coded():
     return model, x, ids
 
 
+def named(model, words, common, x, ids, attributes, **options):
+    tables = [np.array(table) for table in model.tables]
+    readings = [[a.values[v] for v in table.argmax(axis=1)] for a, table in zip(attributes, tables, strict=False)]
+    return name_codes(model.quantizer.levels, attributes, readings, words, np.array(common, bool), x, ids, **options)
+
+
 def test_coordinates_without_an_attribute_are_variations():
     assert coordinate_names((4, 4, 4, 4), ATTRIBUTES) == ["size", "hue", "variation", "variation 2"]
 
 
 def test_every_code_has_a_name_of_its_own_made_from_its_words(coded):
     model, x, ids = coded
-    words = [Word(f"w{n}", zipf=2.0 if n % 2 else 4.0) for n in range(len(x))]
-    rows = name_codes(model, words, x, ids, ATTRIBUTES)
+    words, common = [f"w{n}" for n in range(len(x))], np.arange(len(x)) % 2 == 0
+    rows = named(model, words, common, x, ids, ATTRIBUTES)
     assert [(r.coordinate, r.code) for r in rows] == [
         (c, k) for c, n in zip(("size", "hue", "variation", "variation 2"), (4, 6, 4, 8), strict=True) for k in range(n)
     ]
@@ -56,7 +61,7 @@ def test_every_code_has_a_name_of_its_own_made_from_its_words(coded):
 def test_a_code_that_no_word_has_says_so(coded):
     model, x, ids = coded
     kept = np.flatnonzero(ids[:, 3] != 5)
-    rows = name_codes(model, [Word(str(n)) for n in kept], x[kept], ids[kept], ATTRIBUTES)
+    rows = named(model, list(map(str, kept)), np.ones(len(kept)), x[kept], ids[kept], ATTRIBUTES)
     lonely = [r for r in rows if r.members == 0]
     assert [(r.coordinate, r.code, r.name, r.words) for r in lonely] == [("variation 2", 5, "no word yet", ())]
 
@@ -75,7 +80,7 @@ def test_moving_a_coordinate_moves_its_attribute_and_little_else(coded):
 def test_a_picture_a_coordinate_is_drawn(coded, tmp_path):
     pytest.importorskip("matplotlib")
     model, x, ids = coded
-    rows = name_codes(model, [Word(f"w{n}") for n in range(len(x))], x, ids, ATTRIBUTES)
+    rows = named(model, [f"w{n}" for n in range(len(x))], np.ones(len(x)), x, ids, ATTRIBUTES)
     files = draw(rows, model.tables, ATTRIBUTES, tmp_path / "pictures")
     assert [f.name for f in files] == ["size.png", "hue.png", "variation.png", "variation-2.png"]
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files)
@@ -87,10 +92,9 @@ def test_names_are_those_of_the_members_farthest_along_their_mean():
     model.tables = [mx.array([[0.2, 0.8], [0.7, 0.3]])]
     x, rng = normal(12, 3), np.random.default_rng(0)
     ids = np.stack([rng.integers(0, 2, 12), rng.integers(0, 2, 12)], axis=1)
-    zipf = [3.0, 2.9, 5.0, None, 3.1, 0.0, 4.0, 2.0, 3.0, 3.5, 2.5, 1.0]
-    words = [Word(f"w{n}", zipf=zipf[n]) for n in range(12)]
-    rows = name_codes(model, words, x, ids, ATTRIBUTES[:1], examples=3)
-    known = np.array([z is None or z >= 3 for z in zipf])
+    known = np.array([1, 0, 1, 1, 1, 0, 1, 0, 1, 1, 0, 0], bool)
+    words = [f"w{n}" for n in range(12)]
+    rows = named(model, words, known, x, ids, ATTRIBUTES[:1], examples=3)
     for row in rows:
         q = 0 if row.coordinate == "size" else 1
         members = np.flatnonzero(ids[:, q] == row.code)

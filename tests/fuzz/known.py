@@ -64,6 +64,6 @@ def read(made: bytes) -> None:
     for row, word in enumerate(known.words):
         known.row(word)
         known.evidence_of(row)
-        known.guess_of(row)
+        known.labels_of(row)
         known.owner_of(known.id_of(row))
     assert len(known.nearest(known.vectors[0], 3)) <= 3

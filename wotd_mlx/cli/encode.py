@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from wotd_mlx.cli.options import TEXT, as_json, describe, device, one_line, print_json, run_folder
+from wotd_mlx.cli.options import TEXT, as_json, describe, device, one_line, print_json, rounded, run_folder
 from wotd_mlx.config.student import ENCODERS
 
 log = logging.getLogger("wotd_mlx")
@@ -49,18 +48,15 @@ def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> No
     coder = SemanticEncoder.load(run, encoder)
     answered = truncated = 0
     for batch in [[(text, False) for text in texts]] if texts else _lines(sys.stdin.fileno()):
-        given = [text for text, _ in batch]
-        ids, details = coder.encode_whole(given)
-        beyond = details or itertools.repeat(None, len(ids))
-        cuts = [cut or more for (_, cut), more in zip(batch, coder.truncated(given), strict=True)]
-        rows = zip(given, ids, coder.labels(ids), coder.confidence(ids), cuts, beyond, strict=True)
-        for text, number, labels, confidence, cut, detail in rows:
+        cuts = 0
+        for (_, cut), found in zip(batch, coder.read([text for text, _ in batch]), strict=True):
+            cuts += cut or found.truncated
             if as_json:
-                row = {"text": text, "id": list(number), "labels": labels, "confidence": round(confidence, 4)}
-                print_json({**row, "truncated": cut, "detail": detail})
+                row = found._asdict() | {"id": list(found.id), "probability": rounded(found.probability)}
+                print_json({**row, "truncated": cut or found.truncated})
             else:
-                click.echo(f"{one_line(text)}\t{number}\t{describe(labels)}")
-        answered, truncated = answered + len(batch), truncated + sum(cuts)
+                click.echo(f"{one_line(found.text)}\t{found.id}\t{describe(found.labels)}")
+        answered, truncated = answered + len(batch), truncated + cuts
     if truncated and not as_json:
         log.warning("%d of %d texts are longer than what is read; their IDs are their beginnings'", truncated, answered)
 

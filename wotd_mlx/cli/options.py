@@ -100,7 +100,9 @@ run_folder = click.option(
 def _select(ctx: click.Context, param: click.Parameter, name: str) -> str:
     from wotd_mlx.backend import select_device
 
-    select_device(name)
+    # MLX's own default is the GPU where there is one; what needs no MLX shall not load it.
+    if name != DEVICES[0]:
+        select_device(name)
     return name
 
 
@@ -127,6 +129,11 @@ def one_line(text: str) -> str:
     )
 
 
-def describe(labels: dict[str, str]) -> str:
-    """``classical, beautiful, shakespearean``; a dash where nothing is known."""
-    return one_line(", ".join(labels.values())) or "-"
+def describe(labels: Mapping[str, str | None]) -> str:
+    """``classical, beautiful, shakespearean``, without those that aren't known; a dash where none is."""
+    return one_line(", ".join(filter(None, labels.values()))) or "-"
+
+
+def rounded(probability: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Probabilities with the digits that mean something."""
+    return {name: None if p is None else round(p, 3) for name, p in probability.items()}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings, Indices
-from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.schemas import Attribute, Word
+from wotd_mlx.schemas import Attribute
 
-# Examples are words that a reader knows: below this many uses (log10 a billion words) only where there are no others.
-KNOWN = 3.0
+if TYPE_CHECKING:
+    import mlx.core as mx
+
+    from wotd_mlx.codes.autoencoder import Autoencoder
 
 
 class CodeName(NamedTuple):
@@ -34,29 +34,35 @@ def coordinate_names(levels: Sequence[int], attributes: Sequence[Attribute]) -> 
 
 
 def name_codes(
-    model: Autoencoder,
-    words: Sequence[Word],
+    levels: Sequence[int],
+    attributes: Sequence[Attribute],
+    readings: Sequence[Sequence[str]],
+    words: Sequence[str],
+    common: NDArray[np.bool_],
     x: Embeddings,
     ids: Indices,
-    attributes: Sequence[Attribute],
     examples: int = 8,
 ) -> list[CodeName]:
     """A row for each code of each coordinate, from words with embeddings x (N, D) and ids (N, Q).
 
     A code's words are those of its members that lie furthest in the direction in which the members' mean departs from
-    all words' mean; the first two that no other code of the coordinate is named after make its name, behind the value
-    that the code reads as.
+    all words' mean; the first two make its name, behind the value that the code reads as.
+
+    Args:
+        readings: for each attribute, the value that each code of its coordinate reads as, or nothing.
+        common: (N,) words that a reader knows; the others are examples only where there are no more of these.
     """
-    known = np.array([word.zipf is None or word.zipf >= KNOWN for word in words])
     mean, rows = x.mean(axis=0), []
-    for q, coordinate in enumerate(coordinate_names(model.quantizer.levels, attributes)):
-        table = np.asarray(model.tables[q]) if q < len(attributes) else None
-        for code in range(model.quantizer.levels[q]):
-            members = np.flatnonzero(ids[:, q] == code)
-            shown = members[known[members]] if known[members].sum() >= examples else members
-            shown = shown[np.argsort(-((x[shown] - mean) @ (x[members].mean(axis=0) - mean)))] if len(shown) else shown
-            texts = tuple(words[row].text for row in shown[:examples])
-            value = attributes[q].values[int(table[code].argmax())] if table is not None and table.any() else ""
+    for q, coordinate in enumerate(coordinate_names(levels, attributes)):
+        order = np.argsort(ids[:, q], kind="stable")
+        parts = np.split(order, np.searchsorted(ids[order, q], np.arange(1, levels[q])))
+        for code, members in enumerate(parts):
+            shown = members[common[members]] if common[members].sum() >= examples else members
+            if len(shown):
+                away = x[members].mean(axis=0) - mean
+                shown = shown[np.argsort(-(x[shown] @ away), kind="stable")]
+            texts = tuple(words[row] for row in shown[:examples])
+            value = readings[q][code] if q < len(attributes) else ""
             name = ": ".join(part for part in (value, "·".join(texts[:2]) or "no word yet") if part)
             rows.append(CodeName(coordinate, code, name, texts, len(members)))
     return rows
@@ -72,6 +78,8 @@ def moves(
     vectors (B, D); the entry is the mean over words of the slope of :math:`e_a` over the codes, times
     :math:`(K - 1)/(V - 1)`. The diagonal should be large, the rest near 0.
     """
+    import mlx.core as mx
+
     levels, sample = model.quantizer.levels, ids[:words]
     out = np.zeros((len(levels), len(probes)))
     for q, k in enumerate(levels):

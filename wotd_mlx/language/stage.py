@@ -31,6 +31,7 @@ from wotd_mlx.language.rows import read_glosses, write_exchanges
 from wotd_mlx.language.training.train import train_language
 from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.progress import Advance, progress
+from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -60,7 +61,8 @@ class DSLTrainer:
     def make_dataset(self) -> None:
         """Write ``train.jsonl``, ``valid.jsonl`` and ``test.jsonl`` of the run's words; the same each time."""
         known, coder = self.known, self.known.coder
-        words, _ = coder.words
+        own = {normal(text) for text in coder.own_ids}
+        zipf = {normal(word.text): word.zipf for word in reversed(coder.words[0]) if word.zipf is not None}
         made = build_dataset(
             known.words,
             known.ids,
@@ -70,8 +72,8 @@ class DSLTrainer:
             levels=known.levels,
             attributes=known.attributes,
             readings=coder.readings,
-            own=np.array([word in coder.own_ids for word in known.words]),
-            zipf=np.array([np.nan if word.zipf is None else word.zipf for word in words]),
+            own=np.array([word in own for word in known.words]),
+            zipf=np.array([zipf.get(word, np.nan) for word in known.words]),
             glosses=read_glosses(self.config.glosses) if self.config.glosses else None,
         )
         write_exchanges(self.folder, {split: getattr(made, split) for split in SPLITS})

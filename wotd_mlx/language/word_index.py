@@ -38,12 +38,8 @@ class WordIndex:
     @classmethod
     def of(cls, coder: SemanticEncoder) -> WordIndex:
         """All words of a run."""
-        words, vectors = coder.words
-        texts = tuple(word.text for word in words)
-        found = coder.encode_vectors(vectors)
-        own = coder.own_ids
-        ids = np.array([own.get(text, number) for text, number in zip(texts, found, strict=True)], np.int64)
-        return cls(coder, texts, ids, unit(vectors))
+        known = coder.known
+        return cls(coder, known.words, known.ids.astype(np.int64), known.vectors)
 
     @cached_property
     def codes(self) -> str:
