@@ -132,6 +132,20 @@ def test_what_was_shown_does_not_come_again(generator, tmp_path):
     assert len(read_excluded(shown)) == len(set(read_excluded(shown))) == 12
 
 
+def test_words_are_one_however_they_are_typed(generator, tmp_path):
+    known, odd = generator.known, [f" {word.upper()}\u200b" for word in generator.known.words[:3]]
+    np.testing.assert_array_equal(known.embed(odd), known.vectors[:3])
+    found = generator.generate(Like(tuple(word.strip() for word in odd), 5), GenerateConfig("encoder"))
+    assert not {word for word, _ in found.words} & set(known.words[:3])
+    (tmp_path / "mine.txt").write_text("".join(f"{word}\n" for word in (*odd, "\ufeff")), "utf-8")
+    seen = read_excluded(tmp_path / "mine.txt")
+    assert seen == known.words[:3]
+    for exclude in (seen, odd):
+        options = GenerateConfig("encoder", any_word=True, exclude=frozenset(exclude))
+        request = ByPattern(Pattern.of(known.ids[0]), 3)
+        assert not {word for word, _ in generator.generate(request, options).words} & set(known.words[:3])
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 def test_words_are_added_to_a_file_of_ones_own(tmp_path, end):
     """Whatever ends its lines, whatever stands in it, and whether or not it is a link."""

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.words.typed import TYPED
 from wotd_mlx import WotdError
 from wotd_mlx.cli import main
 from wotd_mlx.schemas import Attribute
@@ -30,6 +31,13 @@ def test_columns_become_attributes_and_empty_cells_no_label(tmp_path):
     assert load_corpus(file) == corpus
 
 
+def test_a_word_is_one_however_it_is_typed(tmp_path, caplog):
+    file = tmp_path / "w.csv"
+    file.write_text("word,mood\n" + "".join(f'"{text}",glad\n' for text in TYPED), "utf-8")
+    assert [w.text for w in read_csv(file)[0].words] == ["caf\u00e9"]
+    assert f"{len(TYPED) - 1} repeated words" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -41,6 +49,7 @@ def test_columns_become_attributes_and_empty_cells_no_label(tmp_path):
         (b"joy\ngrief\n", "the first line is 'joy', without 'word'"),
         (b"word,mood\njoy\n", ":2: 1 cells, the header has 2"),
         (b"word,mood\n,glad\n", ":2: the first cell, the word, is empty"),
+        (b"word,mood\n\xe2\x80\x8b,glad\n", ":2: the first cell, the word, is empty"),
         (b"word,mood\njoy,\n", "column 'mood' has no label at all"),
         (b'word,mood\n"joy,glad\n', "not CSV"),
         (b"word,mood\nj\xff,glad\n", "not UTF-8 (byte 12)"),

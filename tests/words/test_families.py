@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.words.typed import TYPED
 from wotd_mlx.words.families import family
 
 
@@ -12,6 +13,10 @@ from wotd_mlx.words.families import family
 )
 def test_forms_share_a_family(forms):
     assert len({family(form) for form in forms.split()}) == 1
+
+
+def test_a_word_is_one_however_it_is_typed():
+    assert {family(text) for text in TYPED} == {family("caf\u00e9")}
 
 
 def test_different_words_do_not():

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.words.typed import TYPED
 from wotd_mlx.schemas import Word, WotdError
 from wotd_mlx.words import load_corpus
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
+from wotd_mlx.words.normal import normal
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
-NAME = TEXT.filter(str.strip)
+NAME = TEXT.map(normal).filter(bool)
 WORD = st.builds(
     Word,
     text=NAME,
@@ -37,7 +39,17 @@ def test_round_trip(tmp_path_factory, words):
 def test_only_word_is_needed_and_odd_letters_pass(tmp_path):
     path = tmp_path / "w.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"word": "felicity"}\r\n\n{"word": "nul\\u0000l\\u2028x"}\n')
-    assert [word.text for word in load_corpus(path).words] == ["felicity", "nul\0l\u2028x"]
+    assert [word.text for word in load_corpus(path).words] == ["felicity", "null x"]
+
+
+def test_a_word_is_one_however_it_is_typed(tmp_path, caplog):
+    path = tmp_path / "w.jsonl"
+    rows = [{"word": text, "corpus": str(n)} for n, text in enumerate(TYPED)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with caplog.at_level(logging.WARNING, "wotd_mlx"):
+        words = read_jsonl(path).words
+    assert [(w.text, w.corpus) for w in words] == [("caf\u00e9", "0")]
+    assert f"{len(TYPED) - 1} repeated words" in caplog.text
 
 
 def test_repeats_are_dropped_and_counted(tmp_path, caplog):
@@ -61,6 +73,7 @@ def test_repeats_are_dropped_and_counted(tmp_path, caplog):
         (b'{"word": 7}', "word is 7, expected str"),
         (b'{"labels": {}}', "lacks word"),
         (b'{"word": "  "}', "'word' is '  '"),
+        (b'{"word": "\\u200b"}', "'word' is"),
         (b'{"word": "\xff"}', "not UTF-8"),
         (b'{"word": "a", "word": "b"}', "the key 'word' stands there twice"),
         (b'{"word": "a", "zipf": 1e999}', "too large a number"),

@@ -36,6 +36,7 @@ from wotd_mlx.language.trie import word_tries
 from wotd_mlx.language.word_index import Rows, WordIndex
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError, SemanticID, WotdError
+from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -155,7 +156,8 @@ class Generator:
     def _free(self, exclude: Collection[str]) -> NDArray[np.bool_]:
         """Of all known words, those that may be answered (N,)."""
         free = self._writable.copy()
-        free[[self.known.row[word] for word in exclude if word in self.known.row]] = False
+        rows = (self.known.row.get(normal(word)) for word in exclude)
+        free[[row for row in rows if row is not None]] = False
         return free
 
     def _stream(self, request: WordRequest, goal: Goal, options: GenerateConfig) -> Iterator[tuple[str, SemanticID]]:
@@ -195,7 +197,7 @@ class Generator:
 
 
 def read_excluded(path: Path) -> tuple[str, ...]:
-    """Words not to come again, a line each; none where the file isn't there yet.
+    """Words not to come again, a line each, in their normal form; none where the file isn't there yet.
 
     Raises:
         WotdError: it can't be read, is no plain file, or isn't UTF-8.
@@ -204,7 +206,7 @@ def read_excluded(path: Path) -> tuple[str, ...]:
         text = read_text(path, "give a file with a word a line")
     except MissingError:
         return ()
-    return tuple(word for line in text.splitlines() if (word := line.strip()))
+    return tuple(word for line in text.splitlines() if (word := normal(line)))
 
 
 def append_excluded(path: Path, words: Sequence[str]) -> None:

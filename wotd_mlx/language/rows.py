@@ -14,6 +14,7 @@ from wotd_mlx.io.json import json_line, read_json_lines
 from wotd_mlx.io.records import shown
 from wotd_mlx.language import dsl
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.words.normal import normal
 
 
 class Exchange(NamedTuple):
@@ -61,7 +62,7 @@ class _GlossRow:
     examples: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not dsl.can_write(self.word.strip()):
+        if not dsl.can_write(normal(self.word)):
             raise WotdError(f"word is {shown(self.word)}, expected a text without commas and brackets")
 
 
@@ -98,7 +99,8 @@ def exchanges_of(path: str | Path) -> Iterator[tuple[str, Exchange]]:
 def read_glosses(path: str | Path) -> dict[str, Gloss]:
     """Read an augmentation: JSON lines ``{"word", "definition", "examples"}``, of which only the word is required.
 
-    Texts become one line each. Of a word that comes again, the later definition counts and examples add up.
+    Words are kept in their normal form, texts become one line each. Of a word that comes again, the later definition
+    counts and examples add up.
 
     Raises:
         MissingError: no such file.
@@ -106,7 +108,7 @@ def read_glosses(path: str | Path) -> dict[str, Gloss]:
     """
     found: dict[str, Gloss] = {}
     for where, row in read_json_lines(Path(path), _GlossRow, "give a .jsonl file of definitions and examples"):
-        before = found.get(row.word.strip(), Gloss())
+        before = found.get(normal(row.word), Gloss())
         lines = [" ".join(text.split()) for text in (row.definition or "", *(row.examples or ()))]
         try:
             for line in filter(None, lines):
@@ -114,5 +116,5 @@ def read_glosses(path: str | Path) -> dict[str, Gloss]:
         except WotdError as error:
             raise WotdError(f"{where}: {error}") from error
         kept = dict.fromkeys((*before.examples, *filter(None, lines[1:])))
-        found[row.word.strip()] = Gloss(lines[0] or before.definition, tuple(kept))
+        found[normal(row.word)] = Gloss(lines[0] or before.definition, tuple(kept))
     return found

@@ -15,6 +15,7 @@ from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
+from wotd_mlx.words.normal import normal
 
 Rows = NDArray[np.int64]
 
@@ -62,7 +63,8 @@ class WordIndex:
         return {word: row for row, word in enumerate(self.words)}
 
     def embed(self, words: Sequence[str]) -> Embeddings:
-        """Words -> their vectors (N, D); those that the run doesn't know are embedded."""
+        """Words, however they are typed -> their vectors (N, D); those that the run doesn't know are embedded."""
+        words = [normal(word) for word in words]
         new = [word for word in words if word not in self.row]
         found = dict(zip(new, unit(self.coder.embed(new)), strict=True)) if new else {}
         return np.stack([self.vectors[self.row[word]] if word in self.row else found[word] for word in words])

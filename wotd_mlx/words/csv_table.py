@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wotd_mlx.io.table import read_table
 from wotd_mlx.schemas import Attribute, Corpus, Word, WotdError
+from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -18,8 +19,9 @@ WORD = "word"
 def read_csv(path: str | Path) -> tuple[Corpus, tuple[Attribute, ...]]:
     """Read a corpus named after its file, and its attributes: a column each, the values in order of first appearance.
 
-    Values lie along a coordinate in that order; name ``attributes`` in the settings to give them another. A word that
-    comes again is dropped, and one log line counts these. Semicolons, tabs and bars part columns too.
+    Values lie along a coordinate in that order; name ``attributes`` in the settings to give them another. Words are
+    kept in their normal form; one that comes again, however it is typed, is dropped, and one log line counts these.
+    Semicolons, tabs and bars part columns too.
 
     Raises:
         MissingError: no such file.
@@ -33,7 +35,7 @@ def read_csv(path: str | Path) -> tuple[Corpus, tuple[Attribute, ...]]:
     words: dict[str, Word] = {}
     repeated = 0
     for line, row in table.rows:
-        word, *values = (cell.strip() for cell in row)
+        word, values = normal(row[0]), [cell.strip() for cell in row[1:]]
         if not word:
             raise WotdError(f"{path}:{line}: the first cell, the word, is empty")
         repeated += word in words

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache, lru_cache
 from typing import Any
+
+from wotd_mlx.words.normal import normal
 
 
 @cache
@@ -16,12 +17,11 @@ def _stemmer() -> Any:
 
 @lru_cache(maxsize=1 << 17)
 def family(word: str) -> str:
-    """Return the key of a word's family: the Porter2 stem of its case-folded NFKC form.
+    """Return the key of a word's family: the Porter2 stem of its normal form.
 
-    Total on any string: what the stemmer has no rule for comes back folded, and the empty string stays empty.
+    Total on any string: what the stemmer has no rule for comes back in normal form, and the empty string stays empty.
 
     Reference:
         Porter 2001, "Snowball: a language for stemming algorithms", the English (Porter2) stemmer.
     """
-    folded = unicodedata.normalize("NFKC", word).casefold().strip()
-    return str(_stemmer().stemWord(folded))
+    return str(_stemmer().stemWord(normal(word)))

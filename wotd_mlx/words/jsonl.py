@@ -11,6 +11,7 @@ from typing import Any
 from wotd_mlx.io.files import write_atomically
 from wotd_mlx.io.json import json_line, read_json_lines
 from wotd_mlx.schemas import Corpus, Word, WotdError
+from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -28,14 +29,15 @@ class _Row:
     evidence: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not self.word.strip():
+        if not normal(self.word):
             raise WotdError(f"'word' is {self.word!r}; expected a text that isn't empty")
         if empty := [name for name, value in (self.labels or {}).items() if not value]:
             raise WotdError(f"the label {empty[0]!r} is empty; leave it out")
 
 
 def read_jsonl(path: str | Path) -> Corpus:
-    """Read a corpus named after its file. A word that comes again is dropped, and one log line counts these.
+    """Read a corpus named after its file. Words are kept in their normal form; one that comes again, however it is
+    typed, is dropped, and one log line counts these.
 
     Raises:
         MissingError: no such file.
@@ -47,7 +49,8 @@ def read_jsonl(path: str | Path) -> Corpus:
     for _, row in read_json_lines(path, _Row, HINT):
         rows += 1
         labels, corpus, source, cefr = row.labels or {}, row.corpus or "", row.source or "", row.cefr or None
-        words.setdefault(row.word, Word(row.word, labels, corpus, source, cefr, row.zipf, row.evidence or {}))
+        text = normal(row.word)
+        words.setdefault(text, Word(text, labels, corpus, source, cefr, row.zipf, row.evidence or {}))
     if not words:
         raise WotdError(f'{path} holds no words; write one JSON object a line, such as {{"word": "felicity"}}')
     if rows > len(words):
