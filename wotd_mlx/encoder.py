@@ -17,7 +17,7 @@ from wotd_mlx.codes.packed import PlainRows
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import ENCODERS
 from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named, read_metadata
-from wotd_mlx.known import FILE, UNKNOWN, KnownWords
+from wotd_mlx.known import FILE, KNOWN, PREDICTED, UNKNOWN, KnownWords
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.normal import normal
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from wotd_mlx.codes.autoencoder import Autoencoder
     from wotd_mlx.codes.student import Student
     from wotd_mlx.embed.embedder import Embedder
+    from wotd_mlx.find import Found
+    from wotd_mlx.words.dictionary import Dictionary
 
-KNOWN, PREDICTED = "known", "predicted"
-"""Where an answer is from: what is stored of a word, or a model."""
 _COMMON = 3.0
 """A word that most readers know has as many uses (log10 a billion words)."""
 _AT_ONCE = 256
@@ -392,6 +392,28 @@ class SemanticEncoder:
             embedding=self.config.embedding,
             glosses="",
             source=self.config.corpus,
+        )
+
+    def find(
+        self,
+        description: str,
+        n: int = 10,
+        *,
+        values: Mapping[str, str] | None = None,
+        difficulty: int | None = None,
+        dictionary: Dictionary | None = None,
+    ) -> list[Found]:
+        """The words that a description means, see :func:`wotd_mlx.find.find`.
+
+        Args:
+            dictionary: the one to take glosses from; None for that of this machine.
+        """
+        from wotd_mlx.find import find
+        from wotd_mlx.words.dictionary import load_dictionary
+
+        glosses = dictionary or load_dictionary()
+        return find(
+            self.known, self.embedder.embed, description, n, values=values, difficulty=difficulty, dictionary=glosses
         )
 
     def interpolate(self, a: Embeddings, b: Embeddings, steps: int = 5) -> list[Waypoint]:

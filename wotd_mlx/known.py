@@ -27,6 +27,9 @@ UNKNOWN = -1
 FILE = "known.safetensors"
 """Its name in a run folder, and among the words that the package ships."""
 
+KNOWN, PREDICTED = "known", "predicted"
+"""Where an answer is from: evidence, or what is stored of a word; or a model."""
+
 _VERSION = "1"
 _LARGEST = 255
 """What a probability of 1 is stored as."""
@@ -304,6 +307,9 @@ class _Stored:
 
     def cosines(self, query: Embeddings) -> Embeddings:
         return self.held.cosines(query)
+
+    def mean(self) -> Embeddings:
+        return self.held.mean()
 
 
 def _bytes(packed: Packed) -> NDArray[np.int8]:

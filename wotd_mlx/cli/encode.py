@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from wotd_mlx.cli.options import TEXT, as_json, describe, device, one_line, print_json, rounded, run_folder
+from wotd_mlx.cli.options import TEXT, as_json, describe, device, known_run, one_line, print_json, rounded
 from wotd_mlx.config.student import ENCODERS
 
 log = logging.getLogger("wotd_mlx")
@@ -21,7 +21,7 @@ _MAX_LINE = 1 << 17
 
 @click.command("encode")
 @click.argument("texts", nargs=-1, metavar="[TEXT]…", type=TEXT)
-@run_folder
+@known_run
 @click.option(
     "--encoder",
     type=click.Choice(ENCODERS),
@@ -31,7 +31,7 @@ _MAX_LINE = 1 << 17
 )
 @device
 @as_json
-def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> None:
+def command(texts: tuple[str, ...], run: str | None, encoder: str, as_json: bool) -> None:
     """Print the semantic ID of each TEXT; without one, of each line on stdin.
 
     Lines are answered as they come, in order, in constant memory. Of a text that is longer than the model reads, the
@@ -43,19 +43,21 @@ def command(texts: tuple[str, ...], run: str, encoder: str, as_json: bool) -> No
       wotd-mlx encode --json < words.txt > ids.jsonl
       wotd-mlx encode --encoder student serendipity
     """
-    from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.vocabulary import Vocabulary
 
-    coder = SemanticEncoder.load(run, encoder)
+    words = Vocabulary.open(run, encoder)
+    if words.coder is None:
+        click.echo(f"from {words.name}", err=True)
     answered = truncated = 0
     for batch in [[(text, False) for text in texts]] if texts else _lines(sys.stdin.fileno()):
         cuts = 0
-        for (_, cut), found in zip(batch, coder.read([text for text, _ in batch]), strict=True):
+        for (_, cut), found in zip(batch, words.read([text for text, _ in batch]), strict=True):
             cuts += cut or found.truncated
             if as_json:
                 row = found._asdict() | {"id": list(found.id), "probability": rounded(found.probability)}
                 print_json({**row, "truncated": cut or found.truncated})
             else:
-                click.echo(f"{one_line(found.text)}\t{found.id}\t{describe(found.labels)}")
+                click.echo(f"{one_line(found.text)}\t{found.id}\t{describe(found.labels)}\t{found.source}")
         answered, truncated = answered + len(batch), truncated + cuts
     if truncated and not as_json:
         log.warning("%d of %d texts are longer than what is read; their IDs are their beginnings'", truncated, answered)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from wotd_mlx.backend import DEVICES
+from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.schemas import WotdError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -95,6 +96,49 @@ run_folder = click.option(
     metavar="DIR",
     help="The run that `wotd-mlx train` made.",
 )
+
+
+known_run = click.option(
+    "--run",
+    metavar="DIR",
+    help="The run that `wotd-mlx train` made  [default: runs/default, or without one the words that the package ships]",
+)
+
+
+class _Pair(click.ParamType[tuple[str, str]]):
+    """``name=value``."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, wanted = value.partition("=")
+        if not (name.strip() and equals and wanted.strip()):
+            self.fail(f"{value!r} is not NAME=VALUE, such as style=romantic.", param, ctx)
+        return name.strip(), wanted.strip()
+
+
+def attributes(command: F) -> F:
+    """Options that ask for values of attributes: those of the default attributes, and ``--attribute`` for any."""
+    for attribute in reversed(DEFAULT_ATTRIBUTES):
+        values = ", ".join(attribute.values)
+        command = click.option(f"--{attribute.name}", metavar="VALUE", help=f"Only these: {values}.")(command)
+    pair = click.option(
+        "--attribute",
+        "pairs",
+        type=_Pair(),
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any attribute of the run's own.",
+    )
+    return pair(command)
+
+
+def wanted_values(given: Mapping[str, Any]) -> dict[str, str]:
+    """What :func:`attributes` asked for: attribute → value."""
+    named = {a.name: given[a.name] for a in DEFAULT_ATTRIBUTES if given.get(a.name) is not None}
+    return named | dict(given["pairs"])
 
 
 def _select(ctx: click.Context, param: click.Parameter, name: str) -> str:

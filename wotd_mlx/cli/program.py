@@ -14,7 +14,10 @@ import click
 
 from wotd_mlx.schemas import WotdError
 
-COMMANDS = ("train", "encode", "decode", "interpolate", "codes", "generate", "language", "export", "lvm", "status")
+COMMANDS = (
+    *("train", "encode", "decode", "find", "interpolate", "codes", "generate"),
+    *("language", "export", "lvm", "status"),
+)
 
 
 class LazyGroup(click.Group):
@@ -98,6 +101,7 @@ def main(ctx: click.Context, verbose: bool) -> None:
     wotd-mlx train                       train on the built-in words, into runs/default
     wotd-mlx encode serendipity forsooth the ID and labels of each word
     wotd-mlx decode 2,1,3,0              what an ID stands for
+    wotd-mlx find "pleasing to the ear"  the words that a description means
     wotd-mlx generate "[2,1,3,*]"        words for a pattern of IDs
     """
     handler = logging.StreamHandler(sys.stderr)

@@ -1,0 +1,166 @@
+"""The words that a description means: by the senses whose glosses lie nearest to it, one word a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.arrays import Embeddings
+from wotd_mlx.known import KNOWN, PREDICTED, KnownWords, Near
+from wotd_mlx.schemas import WotdError
+from wotd_mlx.words.normal import normal
+
+if TYPE_CHECKING:
+    from wotd_mlx.words.dictionary import Dictionary
+
+Embed = Callable[[Sequence[str]], Embeddings]
+
+SHORT = 72
+"""Letters of a gloss that stand beside a word."""
+
+
+class Found(NamedTuple):
+    """A word that a description means.
+
+    ``cosine`` is that of the description and the gloss, both less the mean of all glosses; ``gloss`` is that of the
+    sense that lies nearest, None without a dictionary; ``labels`` has None where nothing can be said; ``source`` tells
+    whether the labels that were asked for, or else all of them, are known, or in part predicted.
+    """
+
+    word: str
+    cosine: float
+    gloss: str | None
+    labels: dict[str, str | None]
+    source: str
+
+
+class _Scores(NamedTuple):
+    """How near each word (N,) and each sense (S,) lies."""
+
+    words: Embeddings
+    senses: Embeddings
+
+
+def find(
+    known: KnownWords,
+    embed: Embed,
+    description: str,
+    n: int = 10,
+    *,
+    values: Mapping[str, str] | None = None,
+    difficulty: int | None = None,
+    dictionary: Dictionary | None = None,
+) -> list[Found]:
+    """The ``n`` words whose meaning lies nearest to a description; for a known word, those of like meaning.
+
+    The description's own words, and their families, are no answers.
+
+    Args:
+        embed: texts (N,) -> (N, D), by the model that embedded the glosses.
+        values: attribute → value that the words must have: by evidence, and where too few do, more likely than not.
+        difficulty: the class of difficulty that they must be of.
+        dictionary: where the glosses of the answers are from.
+
+    Raises:
+        WotdError: no description, or an attribute or a value that there is not.
+    """
+    text = normal(description)
+    if not text:
+        raise WotdError("the description is empty; write what the word should mean, such as 'pleasing to the ear'")
+    values = values or {}
+    sure, likely = having(known, values)
+    if difficulty is not None:
+        sure, likely = (rows & (known.difficulty == difficulty) for rows in (sure, likely))
+    row = known.row(text)
+    scores = _like(known, row) if row is not None else _described(known, embed, description)
+    taken = [row for part in {text, *text.split()} if (row := known.row(part)) is not None]
+    best: list[Near] = []
+    for rows in (sure, likely):
+        if len(best) < n and rows.any():
+            best += known.best(np.where(rows, scores.words, -np.inf), n - len(best), exclude=taken)
+            taken += [near.row for near in best]
+    out = []
+    for near in best:
+        labels, _ = known.labels_of(near.row)
+        senses = known.senses_of(near.row)
+        sense = int(scores.senses[senses.start : senses.stop].argmax()) if len(senses) else 0
+        gloss = gloss_of(known, near.row, dictionary, sense)
+        out.append(Found(known.words[near.row], near.cosine, gloss, labels, source_of(known, near.row, values)))
+    return out
+
+
+def _described(known: KnownWords, embed: Embed, description: str) -> _Scores:
+    """A word is as near as its nearest sense; without senses at all, as its vector."""
+    query = embed([description])[0]
+    if not len(known.owner):
+        return _Scores(known.word_rows.cosines(query), np.zeros(0, np.float32))
+    senses = _centred(known, query)
+    starts = np.flatnonzero(np.diff(known.owner, prepend=-1))
+    words = np.full(len(known), -np.inf, np.float32)
+    words[known.owner[starts]] = np.maximum.reduceat(senses, starts)
+    return _Scores(words, senses)
+
+
+def _like(known: KnownWords, row: int) -> _Scores:
+    vector = known.word_rows.rows(np.array([row]))[0]
+    return _Scores(known.word_rows.cosines(vector), _centred(known, vector))
+
+
+def _centred(known: KnownWords, query: Embeddings) -> Embeddings:
+    r"""The cosine of a query (D,) with each sense (S,), both less the senses' mean m.
+
+    .. math:: \frac{(s - m) \cdot (q - m)}{\lVert s - m \rVert \lVert q - m \rVert}, \quad
+        \lVert s - m \rVert^2 = 1 - 2\, s \cdot m + m^2
+
+    All glosses have much in common, which would otherwise count for most of the cosine.
+    """
+    mean = known.sense_rows.mean()
+    length = float(np.linalg.norm(mean)) or 1.0
+    along = known.sense_rows.cosines(mean / length) * length
+    square = float(mean @ mean)
+    away = np.sqrt(np.maximum(1 - 2 * along + square, 1e-12)) * max(float(np.linalg.norm(query - mean)), 1e-6)
+    out: Embeddings = (known.sense_rows.cosines(query) - along - float(mean @ query) + square) / away
+    return out
+
+
+def having(known: KnownWords, values: Mapping[str, str]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The rows (N,) that have values of attributes by evidence, and the others that are more likely than not to.
+
+    Raises:
+        WotdError: an attribute or a value that there is not; it lists what there is.
+    """
+    names = [attribute.name for attribute in known.attributes]
+    sure, likely = np.ones((2, len(known)), bool)
+    for name, value in values.items():
+        if name not in names:
+            raise WotdError(f"unknown attribute {name!r}; there is {', '.join(names) or 'none'}")
+        a = names.index(name)
+        if value not in (there := known.attributes[a].values):
+            raise WotdError(f"unknown value {value!r} of {name}; there are {', '.join(there)}")
+        number = there.index(value)
+        sure &= known.labels[:, a] == number
+        likely &= (known.likeliest[:, a] == number) & (known.probability[:, a] > 0.5)
+    return sure, likely & ~sure
+
+
+def source_of(known: KnownWords, row: int, values: Mapping[str, str]) -> str:
+    """Whether evidence says the labels that were asked for of a row, or else all that are given, or a model some."""
+    evidence, (labels, _) = known.evidence_of(row), known.labels_of(row)
+    said = values or {name for name, value in labels.items() if value is not None}
+    return KNOWN if all(name in evidence for name in said) else PREDICTED
+
+
+def gloss_of(known: KnownWords, row: int, dictionary: Dictionary | None, sense: int = 0) -> str | None:
+    """The gloss of one of a row's senses; the first where the dictionary isn't the one that the table was made with."""
+    if dictionary is None or not (glosses := dictionary.glosses(known.words[row], sense + 1)):
+        return None
+    return glosses[sense] if sense < len(glosses) and known.glosses == dictionary.digest else glosses[0]
+
+
+def short(gloss: str | None) -> str:
+    """A gloss as it stands beside a word: its first part, cut at a word where that is long."""
+    first = (gloss or "").split(";")[0].strip()
+    return first if len(first) <= SHORT else first[:SHORT].rsplit(" ", 1)[0].rstrip(",:") + " …"

@@ -1,0 +1,109 @@
+"""The words that answer: those of a run, or, before anything was trained, those that the package ships."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wotd_mlx.arrays import Embeddings
+from wotd_mlx.encoder import Reading, SemanticEncoder
+from wotd_mlx.find import Found, find
+from wotd_mlx.known import FILE, KNOWN, KnownWords
+from wotd_mlx.run_folder import RunFolder
+from wotd_mlx.schemas import MissingError
+
+if TYPE_CHECKING:
+    from wotd_mlx.words.dictionary import Dictionary
+
+log = logging.getLogger("wotd_mlx")
+
+SHIPPED = Path(__file__).parent / "words" / "data" / FILE
+DEFAULT_RUN = "runs/default"
+
+
+class Vocabulary:
+    """Known words, and what is needed to answer with them.
+
+    >>> words = Vocabulary.open()
+    >>> words.find("pleasing to the ear")[0].word
+
+    Args:
+        known: the table.
+        name: what the answers are from, for people.
+        coder: the run, which also predicts; None for the package's own table, which doesn't.
+    """
+
+    def __init__(self, known: KnownWords, name: str, coder: SemanticEncoder | None = None):
+        self.known, self.name, self.coder = known, name, coder
+
+    @classmethod
+    def open(cls, run: str | Path | None = None, encoder: str = "teacher") -> Vocabulary:
+        """The words of a run.
+
+        Args:
+            run: its folder; None for ``runs/default``, or, where nothing was trained there, the package's words.
+            encoder: what predicts, see :meth:`SemanticEncoder.load`.
+
+        Raises:
+            WotdError: no such run, one that isn't finished, or a damaged file.
+        """
+        if run is None and not RunFolder(DEFAULT_RUN).model.exists() and SHIPPED.exists():
+            known = KnownWords.read(SHIPPED, "reinstall wotd-mlx")
+            return cls(known, f"the {len(known):,} words that the package ships")
+        coder = SemanticEncoder.load(run or DEFAULT_RUN, encoder)
+        return cls(coder.known, str(run or DEFAULT_RUN), coder)
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """texts (N,) -> what is known of each, or predicted.
+
+        Raises:
+            WotdError: a text that isn't known, where there is no run to predict with.
+        """
+        if self.coder is not None:
+            return self.coder.read(texts)
+        return [self._shipped(text) for text in texts]
+
+    def _shipped(self, text: str) -> Reading:
+        row = self.known.row(text)
+        if row is None:
+            raise MissingError(
+                f"{text[:60]!r} is none of {self.name}; train a run, which predicts any text, with `wotd-mlx train`"
+            )
+        return Reading(text, self.known.id_of(row), *self.known.labels_of(row), KNOWN, False, None)
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """texts (N,) -> (N, D), by the model that embedded the table's glosses."""
+        if self.coder is not None:
+            return self.coder.embedder.embed(texts)
+        from wotd_mlx.embed.embedder import BertEmbedder
+
+        return BertEmbedder(self.known.embedding, download=False).embed(texts)
+
+    @cached_property
+    def dictionary(self) -> Dictionary | None:
+        """The dictionary of this machine; one log line tells what is lost without."""
+        from wotd_mlx.words.dictionary import load_dictionary
+
+        found = load_dictionary()
+        if self.known.glosses and self.known.glosses != found.digest:
+            log.warning(
+                "%s: made with another dictionary; a word's first gloss stands for all of its senses", self.name
+            )
+        return found
+
+    def find(
+        self, description: str, n: int = 10, *, values: Mapping[str, str] | None = None, difficulty: int | None = None
+    ) -> list[Found]:
+        """The words that a description means, see :func:`wotd_mlx.find.find`."""
+        return find(
+            self.known,
+            self.embed,
+            description,
+            n,
+            values=values,
+            difficulty=difficulty,
+            dictionary=self.dictionary,
+        )
