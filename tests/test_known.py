@@ -37,6 +37,8 @@ def test_what_is_written_is_read_back(tmp_path_factory, words, seed, width):
             assert np.abs(was - now).max() <= 0.5 / 255 + 1e-6
             assert ((now > 0.5) <= (was > 0.5)).all()
             assert (now[made.labels >= 0] == 1).all()
+        elif field.name == "heads":
+            assert now.tolist() == [next(n for n, w in enumerate(words) if family(w) == family(word)) for word in words]
         elif not field.name.endswith("_rows"):
             assert type(was) is type(now), field.name
             assert np.array_equal(was, now), field.name
@@ -107,6 +109,13 @@ def test_relatives_are_of_one_family():
     assert [WORDS[row] for row in small_table().relatives(0)] == ["joys", "joyful"]
 
 
+def test_the_first_of_each_family_stays():
+    known, rows = small_table(), np.array([7, 1, 0, 4, 2, 6])
+    assert known.one_a_family(rows).tolist() == [7, 1, 4, 6]
+    assert known.one_a_family(rows, taken=[6, 0]).tolist() == [7, 4]
+    assert known.one_a_family(rows[:0]).tolist() == []
+
+
 def test_a_byte_a_number_keeps_the_direction():
     x = unit(np.random.default_rng(0).normal(size=(9000, 24)))
     packed = Int8Rows.of(x)
@@ -129,6 +138,9 @@ def test_a_byte_a_number_keeps_the_direction():
         ({"probability": np.full((8, 2), np.nan, np.float32)}, "a probability lies outside 0 to 1"),
         ({"owner": np.array([1, 0, 2, 3, 4, 5, 6], np.int32)}, r"owner isn't ascending"),
         ({"owner": np.array([0, 1, 2, 3, 4, 5, 8], np.int32)}, r"owner isn't ascending"),
+        ({"heads": np.arange(8, dtype=np.int32)[::-1]}, "heads aren't the first rows of the 8 words' families"),
+        ({"heads": np.array([0, 0, 1, 3, 4, 5, 6, 7], np.int32)}, "heads aren't the first rows"),
+        ({"heads": np.zeros(7, np.int32)}, "heads aren't the first rows"),
         ({"owner": np.zeros(3, np.int32)}, r"sense_rows has the shape \(7, 16\), expected \(3, 16\)"),
     ],
 )
@@ -172,6 +184,7 @@ def about(**changes) -> np.ndarray:
         ({"vectors": np.zeros((8, 16), np.int8)}, "a stored vector is zero"),
         ({"senses_of_word": np.full(8, 9, np.uint16)}, r"senses is int8 \(7, 16\), expected int8 \(72, 16\)"),
         ({"labels": np.full((8, 2), 9, np.int8)}, "labels holds a number that is none"),
+        ({"family_back": np.arange(8, dtype=np.uint8) + 1}, "heads aren't the first rows"),
         ({"known": "7"}, "of version '7', expected 1"),
         ({"about": np.frombuffer(b"[]", np.uint8)}, "about: it is"),
         ({"about": np.frombuffer(b"{", np.uint8)}, "about: not JSON"),

@@ -64,6 +64,7 @@ class KnownWords:
         embedding: the id of the model that made the vectors.
         glosses: the digest of the dictionary that the senses are from; empty without one.
         source: what the table is from, in words.
+        heads: (N,) int32, for each word the first row of its family; None to find them when they are needed.
 
     Raises:
         WotdError: parts that don't fit each other; it names one of them.
@@ -84,6 +85,7 @@ class KnownWords:
     embedding: str
     glosses: str
     source: str
+    heads: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         n, a, q, s = len(self.words), len(self.attributes), len(self.levels), len(self.owner)
@@ -119,6 +121,8 @@ class KnownWords:
             raise WotdError("known words: a probability lies outside 0 to 1")
         if s and (self.owner[0] < 0 or self.owner[-1] >= n or (np.diff(self.owner) < 0).any()):
             raise WotdError(f"known words: owner isn't ascending within the {n} words' rows")
+        if self.heads is not None and (self.heads.shape != (n,) or not _are_heads(self.heads)):
+            raise WotdError(f"known words: heads aren't the first rows of the {n} words' families")
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -155,15 +159,25 @@ class KnownWords:
         start, stop = np.searchsorted(self.owner, [row, row + 1])
         return range(int(start), int(stop))
 
-    def family(self, row: int) -> str:
-        """The key of a row's family."""
-        return family(self.words[row])
+    @cached_property
+    def families(self) -> NDArray[np.int32]:
+        """(N,) for each word the first row of its family, which tells families apart."""
+        if self.heads is not None:
+            return self.heads
+        first: dict[str, int] = {}
+        return np.array([first.setdefault(family(word), row) for row, word in enumerate(self.words)], np.int32)
 
     def relatives(self, row: int) -> list[int]:
-        """The other rows of a row's family: those that begin as its key does, which is a stem, are looked at."""
-        key = self.family(row)
-        start = key[:-1] or key
-        return [n for n, word in enumerate(self.words) if n != row and word.startswith(start) and family(word) == key]
+        """The other rows of a row's family."""
+        return [n for n in np.flatnonzero(self.families == self.families[row]).tolist() if n != row]
+
+    def one_a_family(self, rows: NDArray[np.int64], taken: Collection[int] = ()) -> NDArray[np.int64]:
+        """Of rows in order of preference those that are the first of their family, and of none that has a row in
+        ``taken``."""
+        families = self.families[rows]
+        _, first = np.unique(families, return_index=True)
+        first.sort()
+        return rows[first[~np.isin(families[first], self.families[list(taken)])]]
 
     def evidence_of(self, row: int) -> dict[str, str]:
         """What evidence says of a row: attribute name → value."""
@@ -211,14 +225,14 @@ class KnownWords:
     def best(self, scores: Embeddings, n: int, *, distinct: bool = True, exclude: Collection[int] = ()) -> list[Near]:
         """The ``n`` rows with the highest scores (N,), as :meth:`nearest` gives them; a row of -inf never comes."""
         out: list[Near] = []
-        taken = {self.family(row) for row in exclude} if distinct else set[str]()
+        taken = set(self.families[list(exclude)].tolist()) if distinct else set[int]()
         for row in _descending(scores, 2 * n + len(exclude)):
             if len(out) == n or scores[row] == -np.inf:
                 break
-            if row in exclude or (distinct and self.family(row) in taken):
+            if row in exclude or (distinct and self.families[row] in taken):
                 continue
             if distinct:
-                taken.add(self.family(row))
+                taken.add(int(self.families[row]))
             out.append(Near(row, float(scores[row])))
         return out
 
@@ -256,6 +270,8 @@ class KnownWords:
             "difficulty": self.difficulty,
             "vectors": _bytes(self.word_rows),
             "senses": _bytes(self.sense_rows),
+            # In an alphabetical table most are a few rows up.
+            "family_back": _smallest(np.arange(len(self.words)) - self.families),
         }
         return write_parts(path, arrays, {**(made_from or {}), "known": _VERSION})
 
@@ -342,6 +358,21 @@ def _read(parts: Parts) -> Iterator[Any]:
     yield about.embedding
     yield about.glosses
     yield about.source
+    if parts.shape("family_back"):
+        back = parts.array("family_back", ["uint8", "uint16", "uint32"], [n])
+        yield (np.arange(n) - back.astype(np.int64)).astype(np.int32)
+
+
+def _are_heads(heads: NDArray[np.int32]) -> bool:
+    """Whether each is a row no later than its own that is its own head."""
+    rows = np.arange(len(heads))
+    return bool(((heads >= 0) & (heads <= rows)).all() and (heads[heads] == heads).all())
+
+
+def _smallest(numbers: NDArray[np.int64]) -> NDArray[Any]:
+    """Numbers of 0 or more, each in as few bytes as the largest needs."""
+    largest = int(numbers.max(initial=0))
+    return numbers.astype(np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.uint32)
 
 
 def _descending(scores: Embeddings, first: int) -> Iterator[int]:
