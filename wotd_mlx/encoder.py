@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from wotd_mlx.find import Found
     from wotd_mlx.words.dictionary import Dictionary
 
+OWN, NEAREST = "own", "nearest"
+"""Why a word comes for an ID."""
 _COMMON = 3.0
 """A word that most readers know has as many uses (log10 a billion words)."""
 _AT_ONCE = 256
@@ -55,10 +57,12 @@ class Reading(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A word of the run and the cosine between its vector and the one asked about."""
+    """A word of the run, the cosine between its vector and the one asked about, and why it came: it is the ``nearest``,
+    or the ID asked about is its ``own``."""
 
     word: str
     cosine: float
+    source: str = NEAREST
 
 
 class Waypoint(NamedTuple):
@@ -393,6 +397,20 @@ class SemanticEncoder:
             glosses="",
             source=self.config.corpus,
         )
+
+    def around(self, number: Sequence[int], n: int = 5) -> list[Neighbour]:
+        """The word that an ID is the own of, then the nearest to it, one a family; where no known word has the ID, the
+        nearest to what it decodes to.
+
+        Raises:
+            WotdError: an ID that is none of this run's.
+        """
+        known, checked = self.known, SemanticID(number).checked(self.levels)
+        if (row := known.owner_of(checked)) is None:
+            return self.nearest(self.decode([checked]), n)[0]
+        vector = known.word_rows.rows(np.array([row]))[0]
+        others = [Neighbour(known.words[near.row], near.cosine) for near in known.nearest(vector, n - 1, exclude=[row])]
+        return [Neighbour(known.words[row], 1.0, OWN), *others]
 
     def find(
         self,

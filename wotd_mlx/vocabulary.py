@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.encoder import Reading, SemanticEncoder
-from wotd_mlx.find import Found, find
+from wotd_mlx.find import Found, find, short
 from wotd_mlx.known import FILE, KNOWN, KnownWords
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError
@@ -54,7 +54,12 @@ class Vocabulary:
             known = KnownWords.read(SHIPPED, "reinstall wotd-mlx")
             return cls(known, f"the {len(known):,} words that the package ships")
         coder = SemanticEncoder.load(run or DEFAULT_RUN, encoder)
-        return cls(coder.known, str(run or DEFAULT_RUN), coder)
+        return cls.of(coder)
+
+    @classmethod
+    def of(cls, coder: SemanticEncoder) -> Vocabulary:
+        """The words of a run that is open already."""
+        return cls(coder.known, str(coder.run.path), coder)
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """texts (N,) -> what is known of each, or predicted.
@@ -93,6 +98,11 @@ class Vocabulary:
                 "%s: made with another dictionary; a word's first gloss stands for all of its senses", self.name
             )
         return found
+
+    def gloss(self, word: str) -> str | None:
+        """The first gloss of a word, as it stands beside it; None where the dictionary has none."""
+        found = self.dictionary.glosses(word, 1) if self.dictionary is not None else ()
+        return short(found[0]) if found else None
 
     def find(
         self, description: str, n: int = 10, *, values: Mapping[str, str] | None = None, difficulty: int | None = None

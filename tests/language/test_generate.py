@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from wotd_mlx.config.generate import METHODS, GenerateConfig
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.known import KnownWords
 from wotd_mlx.language import generate
 from wotd_mlx.language.chat import LoadedModel
 from wotd_mlx.language.dsl import Between, ByAttributes, ByPattern, Like
@@ -18,6 +20,7 @@ from wotd_mlx.language.generate import Generator, append_excluded, goal_of, read
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.schemas import RunInfo, SemanticID, WotdError
+from wotd_mlx.words.families import family
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,15 @@ def wide(known: WordIndex) -> Pattern:
     return Pattern((frozenset([int(crowded(known)[0])]), *[None] * (len(known.levels) - 1)))
 
 
+def with_table(generator: Generator, **changes: object) -> WordIndex:
+    """The generator's words, with another table of what is known of them."""
+    table = generator.known.known
+    parts = {name: getattr(table, name) for name in table.__dataclass_fields__}
+    coder = SemanticEncoder.load(generator.known.coder.run.path)
+    coder.__dict__["known"] = KnownWords(**parts | changes)
+    return WordIndex.of(coder)
+
+
 REQUESTS = st.sampled_from(["pattern", "attributes", "like", "between"])
 
 
@@ -58,11 +70,17 @@ def test_every_answer_holds(generator, kind, n, method, seed, any_word, sequenti
     }[kind]
     options = GenerateConfig(method, any_word=any_word, seed=seed, sequential=sequential, rerank=rerank)
     found = generator.generate(request, options)
-    words = [word for word, _ in found.words]
+    words = [word for word, *_ in found.words]
     assert len(set(words)) == len(words) == n
-    assert all(list(number) == known.ids[known.row[word]].tolist() for word, number in found.words)
-    if not any_word and found.pattern is not None:
-        assert all(found.pattern.fits(number) for _, number in found.words)
+    assert all(list(number) == known.ids[known.row[word]].tolist() for word, number, _ in found.words)
+    assert len({family(word) for word in words}) == n
+    if not any_word and kind == "pattern":
+        assert all(found.pattern.fits(number) for _, number, _ in found.words)
+    if not any_word and kind == "attributes":
+        row = known.known.row
+        assert all(known.known.evidence_of(row(word))[known.attributes[0].name] == value for word in words)
+    if not any_word and kind in ("pattern", "attributes"):
+        assert {answer.source for answer in found.words} == {"known"}
     if kind == "like" and not any_word:
         assert not set(words) & set(known.words[:2])
 
@@ -82,9 +100,64 @@ def test_the_encoder_takes_the_nearest_and_a_heavy_blend_too(generator):
     known, request = generator.known, ByPattern(wide(generator.known), 5)
     goal = goal_of(known, request)
     nearest = [known.words[row] for row in known.nearest(goal.target, 5, goal.rows)]
-    assert [word for word, _ in generator.generate(request, GenerateConfig("encoder")).words] == nearest
+    assert [word for word, *_ in generator.generate(request, GenerateConfig("encoder")).words] == nearest
     heavy = generator.generate(request, GenerateConfig("blend", weight=1e5, temperature=0.0)).words
-    assert [word for word, _ in heavy] == nearest
+    assert [word for word, *_ in heavy] == nearest
+
+
+def test_known_words_come_first_then_likely_ones_then_the_nearest(generator, caplog):
+    """Five words are known to be beautiful; of two more that is likely, the likelier comes first."""
+    table = generator.known.known
+    labels, guesses, sure = table.labels.copy(), table.labels.copy(), np.ones((len(table), 3), np.float32)
+    a = [attribute.name for attribute in table.attributes].index("complexity")
+    beautiful = table.attributes[a].values.index("beautiful")
+    labels[:, a] = guesses[:, a] = -1
+    alone = table.one_a_family(np.arange(len(table)))
+    labels[alone[:5], a] = beautiful
+    guesses[alone[5:8], a], sure[alone[5:8], a] = beautiful, [0.7, 0.9, 0.5]
+    changed = with_table(generator, labels=labels, guesses=guesses, probability=sure)
+    for method in METHODS:
+        one = Generator(changed, generator.language)
+        found = one.generate(ByAttributes((("complexity", "beautiful"),), 9), GenerateConfig(method, seed=0))
+        words = [table.row(word) for word, *_ in found.words]
+        assert set(words[:5]) == set(alone[:5].tolist())
+        assert words[5:7] == [alone[6], alone[5]]
+        assert [answer.source for answer in found.words] == ["known"] * 5 + ["predicted"] * 2 + ["nearest"] * 2
+        assert found.note.endswith("; 2 more are predicted to; 2 more are the nearest to it")
+        assert found.note in caplog.text
+        assert {w for w, *_ in one.generate(ByAttributes((("complexity", "beautiful"),), 3)).words} <= {
+            table.words[row] for row in alone[:5]
+        }
+
+
+def test_an_id_gives_its_own_word_first_whatever_the_method(generator, caplog):
+    known = generator.known
+    ids, counts = np.unique(known.ids, axis=0, return_counts=True)
+    number = SemanticID(ids[(counts == 1).argmax()])
+    owner = known.known.owner_of(number)
+    near = [n.word for n in known.coder.around(number, 4)]
+    for method in METHODS:
+        found = generator.generate(ByPattern(Pattern.of(number), 4), GenerateConfig(method, seed=1)).words
+        assert found[0] == (known.words[owner], number, "known")
+        assert {answer.source for answer in found[1:]} == {"nearest"}
+        if method == "encoder":
+            assert [answer.word for answer in found] == near
+    assert not caplog.text
+
+
+def test_forms_of_a_word_come_only_when_asked_for(generator):
+    words, heads = generator.known.words, np.arange(len(generator.known.words), dtype=np.int32)
+    heads[3:6] = 3
+    options = GenerateConfig("encoder", exclude=frozenset({*words[:3], *words[8:]}))
+    one = Generator(with_table(generator, heads=heads), None)
+    everything = Pattern((None,) * len(generator.known.levels))
+    found = one.generate(ByPattern(everything, 3), options)
+    assert {word for word, *_ in found.words} > {words[6], words[7]}
+    assert len({word for word, *_ in found.words} & set(words[3:6])) == 1
+    with pytest.raises(WotdError, match="3 known words are left, 5 were asked for"):
+        one.generate(ByPattern(everything, 5), options)
+    every = one.generate(ByPattern(everything, 5), replace(options, forms=True)).words
+    assert {word for word, *_ in every} == set(words[3:8])
 
 
 def test_reranking_comes_nearer(generator):
@@ -93,7 +166,7 @@ def test_reranking_comes_nearer(generator):
 
     def near(rerank):
         made = [generator.generate(request, GenerateConfig("model", seed=s, rerank=rerank)).words for s in range(8)]
-        return np.mean([known.vectors[known.row[word]] @ target for words in made for word, _ in words])
+        return np.mean([known.vectors[known.row[word]] @ target for words in made for word, *_ in words])
 
     assert near(6) > near(1)
 
@@ -105,8 +178,8 @@ def test_too_few_words_are_filled_up_and_said_or_refused(generator, caplog):
     fit, request = int(counts.min()), ByPattern(Pattern.of(number), int(counts.min()) + 2)
     found = generator.generate(request, GenerateConfig(seed=0))
     assert f"{fit} known words fit {number}; 2 more are the nearest to it" == found.note
-    assert found.note in caplog.text
-    assert sum(number == other for _, other in found.words) == fit
+    assert not caplog.text  # an ID is one word's: no more was to be expected
+    assert sum(number == other for _, other, _ in found.words) == fit
     with pytest.raises(WotdError, match=rf"^{fit} known words fit .*, {fit + 2} were asked for; ask for fewer"):
         generator.generate(request, GenerateConfig(strict=True))
 
@@ -126,7 +199,7 @@ def test_what_was_shown_does_not_come_again(generator, tmp_path):
     assert read_excluded(shown) == ()
     for _ in range(3):
         before = read_excluded(shown)
-        words = [w for w, _ in generator.generate(request, GenerateConfig(seed=1, exclude=frozenset(before))).words]
+        words = [w for w, *_ in generator.generate(request, GenerateConfig(seed=1, exclude=frozenset(before))).words]
         assert not set(words) & set(before)
         append_excluded(shown, words)
     assert len(read_excluded(shown)) == len(set(read_excluded(shown))) == 12
@@ -136,14 +209,14 @@ def test_words_are_one_however_they_are_typed(generator, tmp_path):
     known, odd = generator.known, [f" {word.upper()}\u200b" for word in generator.known.words[:3]]
     np.testing.assert_array_equal(known.embed(odd), known.vectors[:3])
     found = generator.generate(Like(tuple(word.strip() for word in odd), 5), GenerateConfig("encoder"))
-    assert not {word for word, _ in found.words} & set(known.words[:3])
+    assert not {word for word, *_ in found.words} & set(known.words[:3])
     (tmp_path / "mine.txt").write_text("".join(f"{word}\n" for word in (*odd, "\ufeff")), "utf-8")
     seen = read_excluded(tmp_path / "mine.txt")
     assert seen == known.words[:3]
     for exclude in (seen, odd):
         options = GenerateConfig("encoder", any_word=True, exclude=frozenset(exclude))
         request = ByPattern(Pattern.of(known.ids[0]), 3)
-        assert not {word for word, _ in generator.generate(request, options).words} & set(known.words[:3])
+        assert not {word for word, *_ in generator.generate(request, options).words} & set(known.words[:3])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -167,13 +240,31 @@ def test_a_file_that_is_no_text_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("2,1,3,0", "Generate 5 words for [2,1,3,0]"),
+        ("(2,1,3,*)", "Generate 5 words for [2,1,3,*]"),
+        ("*, {1,2}, 0-3, *", "Generate 5 words for [*,{1,2},0-3,*]"),
+        ("style=Romantic", "Generate 5 words with style=romantic"),
+        ("Romantic  victorian", "Generate 5 words with style=romantic, era=victorian"),
+        ("ERA=victorian, beautiful", "Generate 5 words with era=victorian, complexity=beautiful"),
+        ("Forsooth", "Generate 5 words like forsooth"),
+        ("forsooth, telephone", "Generate 5 words like forsooth, telephone"),
+    ],
+)
+def test_what_people_type_is_understood(known, text, request_):
+    assert str(words_wanted(text, known)) == request_
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[1,2", "column"),
         ("[99,*,*,*]", "99"),
         ("Encode locket", "doesn't ask for words"),
         ("Generate 5 words with mood=blue", "unknown attribute 'mood'"),
-        ("please", "column 1"),
+        ("plxase", "column 1"),
+        ("romantic classical", "column 1"),
     ],
 )
 def test_requests_that_cannot_be_answered(known, text, message):
@@ -204,7 +295,7 @@ def test_counts_out_of_range(n):
 def test_like_never_gives_the_examples_back(generator):
     words = generator.known.words[:3]
     for options in (GenerateConfig("encoder", any_word=True), GenerateConfig("blend", weight=1e5, temperature=0.0)):
-        assert not {word for word, _ in generator.generate(Like(words, 10), options).words} & set(words)
+        assert not {word for word, *_ in generator.generate(Like(words, 10), options).words} & set(words)
 
 
 def test_a_request_longer_than_the_context(generator):
@@ -213,7 +304,7 @@ def test_a_request_longer_than_the_context(generator):
 
 
 def test_a_run_without_a_model_says_what_to_do(known):
-    alone = Generator(known, None)
+    alone = Generator(known, None, "encoder")
     assert len(alone.generate(ByPattern(wide(known)), GenerateConfig("encoder")).words) == 5
     with pytest.raises(WotdError, match="has no language model"):
         alone.generate(ByPattern(wide(known)), GenerateConfig("blend"))

@@ -172,7 +172,7 @@ def test_adapters_of_other_codes_are_refused(copy, checkpoint, tmp_path):
     shutil.copytree(copy / "language", made / "language")
     (made / "metrics.json").write_bytes((copy / "metrics.json").read_bytes())
     with pytest.raises(WotdError, match=r"was trained for other codes than the run's; .* --run .*other --fresh"):
-        load_generator(made)
+        _ = load_generator(made).language
     train = ["language", "train", "--run", str(made)]
     result = CliRunner().invoke(main, train)
     assert result.exit_code == 1

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
-from wotd_mlx.cli.options import as_json, device, one_line, print_json, run_folder
+from wotd_mlx.cli.options import as_json, device, one_line, print_json, run_folder, with_gloss
+
+MOST = 32
+"""Codes of a coordinate that are printed where it wasn't asked for: an address of thousands reads as nothing."""
 
 
 @click.command("codes")
@@ -15,9 +18,10 @@ from wotd_mlx.cli.options import as_json, device, one_line, print_json, run_fold
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="DIR", help="Also draw a picture of each coordinate there."
 )
+@with_gloss
 @device
 @as_json
-def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) -> None:
+def command(run: str, coordinate: str | None, plot: Path | None, with_gloss: bool, as_json: bool) -> None:
     """Show every code of every coordinate: its name and words that bear it.
 
     Behind a code's name stands the value that it reads as, then its own words. What moving along a coordinate changes
@@ -31,33 +35,41 @@ def command(run: str, coordinate: str | None, plot: Path | None, as_json: bool) 
     """
     from wotd_mlx.encoder import SemanticEncoder
     from wotd_mlx.schemas import WotdError
+    from wotd_mlx.vocabulary import Vocabulary
 
     coder = SemanticEncoder.load(run)
     names = coder.names()
-    known = list(dict.fromkeys(name.coordinate for name in names))
-    if coordinate is not None and coordinate not in known:
-        raise WotdError(f"{run} has no coordinate {coordinate!r}; its coordinates are {', '.join(known)}")
+    there = list(dict.fromkeys(name.coordinate for name in names))
+    if coordinate is not None and coordinate not in there:
+        raise WotdError(f"{run} has no coordinate {coordinate!r}; its coordinates are {', '.join(there)}")
     names = [name for name in names if coordinate in (None, name.coordinate)]
     if plot is not None:
         from wotd_mlx.codes.plot import draw
 
         for file in draw(names, coder.model.tables, coder.config.attributes, plot):
             click.echo(f"drew {file}", err=True)
+    known = Vocabulary.of(coder)
     if as_json:
         for name in names:
             row = {"coordinate": name.coordinate, "code": name.code, "name": name.name, "words": list(name.words)}
-            print_json({**row, "members": name.members})
+            glosses = {"glosses": list(map(known.gloss, name.words))} if with_gloss else {}
+            print_json({**row, "members": name.members, **glosses})
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
     for title in dict.fromkeys(name.coordinate for name in names):
         table = Table(title=title, title_justify="left")
-        for column in ("code", "name", "members", "words"):
+        for column in ("code", "name", "members", "words", *(["the first means"] if with_gloss else [])):
             table.add_column(column, justify="right" if column in ("code", "members") else "left")
-        for name in names:
-            if name.coordinate == title:
-                words = one_line(", ".join(name.words[2:]))
-                table.add_row(str(name.code), Text(one_line(name.name)), f"{name.members:,}", Text(words))
-        Console().print(table)
+        mine = [name for name in names if name.coordinate == title]
+        for name in mine if coordinate else mine[:MOST]:
+            words = one_line(", ".join(name.words[2:]))
+            cells: list[str | Text] = [str(name.code), Text(one_line(name.name)), f"{name.members:,}", Text(words)]
+            first = known.gloss(name.words[0]) if with_gloss and name.words else ""
+            table.add_row(*cells, *([Text(one_line(first or ""))] if with_gloss else []))
+        console.print(table)
+        if not coordinate and len(mine) > MOST:
+            console.print(f"… {len(mine) - MOST:,} more; all of them with --coordinate {title!r}", highlight=False)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import click
 
-from wotd_mlx.cli.options import TEXT, as_json, describe, device, known_run, one_line, print_json, rounded
+from wotd_mlx.cli.options import TEXT, as_json, describe, device, known_run, one_line, print_json, rounded, with_gloss
 from wotd_mlx.config.student import ENCODERS
 
 log = logging.getLogger("wotd_mlx")
@@ -29,10 +29,13 @@ _MAX_LINE = 1 << 17
     show_default=True,
     help="The embedding model and the quantiser, or the small network distilled from them.",
 )
+@with_gloss
 @device
 @as_json
-def command(texts: tuple[str, ...], run: str | None, encoder: str, as_json: bool) -> None:
-    """Print the semantic ID of each TEXT; without one, of each line on stdin.
+def command(texts: tuple[str, ...], run: str | None, encoder: str, with_gloss: bool, as_json: bool) -> None:
+    """Print the semantic ID of each TEXT and what it reads as; without TEXT, of each line on stdin.
+
+    What is known of a word is looked up; of any other text it is predicted, and "source" says so.
 
     Lines are answered as they come, in order, in constant memory. Of a text that is longer than the model reads, the
     beginning counts: "truncated" in --json says so, and else a line at the end.
@@ -55,9 +58,11 @@ def command(texts: tuple[str, ...], run: str | None, encoder: str, as_json: bool
             cuts += cut or found.truncated
             if as_json:
                 row = found._asdict() | {"id": list(found.id), "probability": rounded(found.probability)}
-                print_json({**row, "truncated": cut or found.truncated})
+                row["truncated"] = cut or found.truncated
+                print_json({**row, "gloss": words.gloss(found.text)} if with_gloss else row)
             else:
-                click.echo(f"{one_line(found.text)}\t{found.id}\t{describe(found.labels)}\t{found.source}")
+                cells = [one_line(found.text), str(found.id), describe(found.labels), found.source]
+                click.echo("\t".join([*cells, one_line(words.gloss(found.text) or "")] if with_gloss else cells))
         answered, truncated = answered + len(batch), truncated + cuts
     if truncated and not as_json:
         log.warning("%d of %d texts are longer than what is read; their IDs are their beginnings'", truncated, answered)

@@ -32,9 +32,10 @@ def command(start: str, end: str, steps: int, run: str, as_json: bool) -> None:
       wotd-mlx interpolate melancholy mirth --steps 7
     """
     from wotd_mlx.encoder import SemanticEncoder
+    from wotd_mlx.language.word_index import WordIndex
 
     coder = SemanticEncoder.load(run)
-    a, b = coder.embed([start, end])
+    a, b = WordIndex.of(coder).embed([start, end])
     for text, cut in zip((start, end), coder.truncated([start, end]), strict=True):
         if cut:
             log.warning("%s… is longer than what is read; its beginning counts", one_line(text[:40]))

@@ -98,6 +98,7 @@ run_folder = click.option(
 )
 
 
+with_gloss = click.option("--gloss", "with_gloss", is_flag=True, help="What each word means too, in short.")
 known_run = click.option(
     "--run",
     metavar="DIR",

@@ -26,7 +26,9 @@ class GenerateConfig:
             the model; ``blend``, p(word) ∝ p_model(word) exp(weight · cosine).
         weight: of the cosine in a blend.
         any_word: choose among all known words, whether or not they fit: what the model itself makes of a request.
-        strict: words that fit, or an error; else the nearest ones fill up what is missing, and a line says so.
+        strict: words that are known to fit, or an error; else likely ones and then the nearest fill up what is missing,
+            and a line says so.
+        forms: several forms of one word may come.
         temperature: 0 takes the likeliest word each time.
         seed: the same seed gives the same words; None a new answer each time.
         sequential: write the words as one answer, each knowing those before it; else all at once, without replacement,
@@ -39,6 +41,7 @@ class GenerateConfig:
     weight: Annotated[float, Meta(ge=0, le=1e6)] = 40.0
     any_word: bool = False
     strict: bool = False
+    forms: bool = False
     temperature: Temperature = 0.7
     seed: Seed | None = None
     sequential: bool = False

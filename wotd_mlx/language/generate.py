@@ -1,18 +1,18 @@
-"""Words for a request: the language model chooses, within what fits, and the encoder's cosine weighs in."""
+"""Words for a request: known ones first, then likely ones; the language model chooses among them, or the encoder."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,35 +21,57 @@ from wotd_mlx.codes.interpolate import slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.config.generate import METHODS, GenerateConfig
 from wotd_mlx.config.language import MAX_WORDS
-from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.encoder import NEAREST, SemanticEncoder
+from wotd_mlx.find import having
 from wotd_mlx.io.files import append_lines, read_text
 from wotd_mlx.io.records import shown
-from wotd_mlx.language.adapters import CONFIG, check_weights, read_config
-from wotd_mlx.language.chat import LoadedModel, end_token
-from wotd_mlx.language.constrain import AnswerGrammar
-from wotd_mlx.language.decode import PromptCache, decode, decode_together
+from wotd_mlx.known import FILE, KNOWN, PREDICTED, UNKNOWN
 from wotd_mlx.language.dsl import ByAttributes, ByPattern, Like, WordRequest, can_write, parse_request
-from wotd_mlx.language.head import Head
-from wotd_mlx.language.models import load_language
 from wotd_mlx.language.pattern import Pattern
-from wotd_mlx.language.trie import word_tries
 from wotd_mlx.language.word_index import Rows, WordIndex
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError, SemanticID, WotdError
 from wotd_mlx.words.normal import normal
 
+if TYPE_CHECKING:
+    from wotd_mlx.language.chat import LoadedModel
+    from wotd_mlx.language.write import Writer
+
 log = logging.getLogger("wotd_mlx")
 
 NEAR = 200
 """Words that a request without a pattern chooses from: those nearest to what it stands for."""
+_POOL = 4
+"""Where words are missing, the model chooses among so many of the nearest for each."""
 
 
 class Goal(NamedTuple):
-    """What a request asks for: a pattern if it names one, the vector (D,) it stands for, the words to choose from."""
+    """What a request asks for: a pattern if it names one, the vector (D,) it stands for, the words that are known to
+    fit, and others that fit more likely than not, the likeliest first."""
 
     pattern: Pattern | None
     target: Embeddings
     rows: Rows
+    likely: Rows
+
+
+class Answer(NamedTuple):
+    """A word, its ID, and why it came: it is ``known`` to fit, ``predicted`` to, or among the ``nearest`` to what was
+    asked for."""
+
+    word: str
+    id: SemanticID
+    source: str
+
+
+class _Choice(NamedTuple):
+    """Rows that are given in any case, and first; those that ``n`` more are chosen from, the nearest first; and one
+    line about words that don't fit."""
+
+    given: Rows
+    among: Rows
+    n: int
+    note: str
 
 
 @dataclass(frozen=True)
@@ -58,142 +80,237 @@ class Generated:
 
     request: WordRequest
     pattern: Pattern | None
-    words: tuple[tuple[str, SemanticID], ...]
+    words: tuple[Answer, ...]
     latency_ms: float
     note: str = ""
 
 
 def words_wanted(text: str, known: WordIndex) -> WordRequest:
-    """Read a request for words: any such of the DSL, or a bare pattern, which asks for five.
+    """Read a request for words: any such of the DSL, or what people type, which asks for five: a pattern, with or
+    without brackets, values such as ``style=romantic`` or ``romantic victorian``, or a few words to be like.
 
     Raises:
         WotdError: another request, or one that can't be read; it names the column.
     """
-    if text.lstrip().startswith("["):
+    plain = text.strip()
+    if re.match(r"[\[(]|[\d*{][\d\s,*{}-]*$", plain):
         return ByPattern(Pattern.parse(text, known.levels))
+    if values := _typed_values(plain, known):
+        return ByAttributes(values)
+    words = tuple(dict.fromkeys(normal(part) for part in plain.split(",")))
+    if words and all(word in known.row and can_write(word) for word in words):
+        return Like(words)
     request = parse_request(text, known.levels, known.attributes)
     if isinstance(request, WordRequest):
         return request
     raise WotdError(f"{text!r} doesn't ask for words; expected a pattern, attributes, examples or two IDs")
 
 
+def _typed_values(text: str, known: WordIndex) -> tuple[tuple[str, str], ...]:
+    """``style=Romantic era=victorian``, or values alone where each is of one attribute; none where it is neither."""
+    found: dict[str, str] = {}
+    for part in filter(None, re.split(r"[\s,]+", normal(text))):
+        name, _, value = part.rpartition("=")
+        has = [a.name for a in known.attributes if value in map(normal, a.values) and name in ("", normal(a.name))]
+        if len(has) != 1 or has[0] in found:
+            return ()
+        values = next(a.values for a in known.attributes if a.name == has[0])
+        found[has[0]] = next(v for v in values if normal(v) == value)
+    return tuple(found.items())
+
+
 def goal_of(known: WordIndex, request: WordRequest) -> Goal:
-    """What the words of an answer should be near to, and which may be.
+    """What the words of an answer should be near to, and which fit.
 
     Raises:
         WotdError: a pattern or an attribute that this run lacks.
     """
-    if isinstance(request, ByPattern | ByAttributes):
-        given = request.pattern if isinstance(request, ByPattern) else known.pattern_of(request.values)
-        pattern = given.checked(known.levels)
-        return Goal(pattern, known.target(pattern), known.fitting(pattern))
+    none = np.zeros(0, np.int64)
+    if isinstance(request, ByPattern):
+        pattern = request.pattern.checked(known.levels)
+        return Goal(pattern, known.target(pattern), known.fitting(pattern), _reading_so(known, pattern))
+    if isinstance(request, ByAttributes):
+        sure, likely = having(known.known, dict(request.values))
+        rows, more = np.flatnonzero(sure), _likeliest_first(known, np.flatnonzero(likely), dict(request.values))
+        # A word may be known to have a value that no code reads as.
+        if len(rows) and not known.reads_as(request.values):
+            return Goal(None, known.centre(rows), rows, more)
+        pattern = known.pattern_of(request.values)
+        return Goal(pattern, known.centre(rows) if len(rows) else known.target(pattern), rows, more)
     if isinstance(request, Like):
         target = unit(known.embed(request.words).mean(axis=0, keepdims=True))[0]
-        return Goal(None, target, known.nearest(target, NEAR + len(request.words)))
-    ends = unit(known.coder.decode([request.a.checked(known.levels), request.b.checked(known.levels)]))
-    target = unit(slerp(ends[0], ends[1], np.array([request.share])))[0]
-    return Goal(None, target, known.nearest(target, NEAR))
+        return Goal(None, target, known.nearest(target, NEAR + len(request.words)), none)
+    ends = [known.known.owner_of(number.checked(known.levels)) for number in (request.a, request.b)]
+    # What a word's own ID stands for is the word.
+    a, b = (
+        unit(known.coder.decode([number]))[0] if row is None else known.known.word_rows.rows(np.array([row]))[0]
+        for number, row in zip((request.a, request.b), ends, strict=True)
+    )
+    target = unit(slerp(a, b, np.array([request.share])))[0]
+    return Goal(None, target, known.nearest(target, NEAR), none)
+
+
+def _reading_so(known: WordIndex, pattern: Pattern) -> Rows:
+    """Words that likely have the values that a pattern's codes read as, where it asks for nothing but such codes."""
+    table, readings = known.known, known.coder.readings
+    if any(field is not None for field in pattern.fields[len(readings) :]):
+        return np.zeros(0, np.int64)
+    likely, asked = np.ones(len(table), bool), list[str]()
+    for a, (attribute, says) in enumerate(zip(known.attributes, readings, strict=True)):
+        if (field := pattern.fields[a]) is not None:
+            values = [attribute.values.index(value) for value in {says[code] for code in field} - {""}]
+            likely &= np.isin(table.likeliest[:, a], values) & (table.probability[:, a] > 0.5)
+            asked.append(attribute.name)
+    fits = pattern.matches(known.ids)
+    return _likeliest_first(known, np.flatnonzero(likely & ~fits), asked) if asked else np.zeros(0, np.int64)
+
+
+def _likeliest_first(known: WordIndex, rows: Rows, asked: Collection[str]) -> Rows:
+    columns = [a for a, attribute in enumerate(known.attributes) if attribute.name in asked]
+    table = known.known
+    likelihood = np.where(table.likeliest[rows] == UNKNOWN, 0, table.probability[rows])[:, columns].prod(axis=1)
+    return rows[np.argsort(-likelihood, kind="stable")]
 
 
 class Generator:
-    """Writes words for requests with one model and one run; a prompt's beginning is read once and kept.
+    """Finds words for requests with one run, and, where it has one, its language model.
 
-    One request at a time: callers from several threads wait for each other.
+    One request at a time goes through the model: callers from several threads wait for each other.
+
+    Args:
+        known: the run's words.
+        language: the model, or what loads it when it is first needed; None without one.
+        best: the method that did best when the run was trained.
     """
 
-    def __init__(self, known: WordIndex, language: LoadedModel | None, best: str = "encoder"):
-        self.known, self.language, self.best = known, language, best
+    def __init__(
+        self, known: WordIndex, language: LoadedModel | Callable[[], LoadedModel] | None, best: str = "encoder"
+    ):
+        self.known, self.best = known, best
+        self._language = language
         self._lock = threading.RLock()
-        self._writable = np.array([can_write(word) for word in known.words])
-        if language is not None:
-            self.head = Head(language.model)
-            self.cache = PromptCache(self.head)
 
-    def stream(self, request: WordRequest, options: GenerateConfig | None = None) -> Iterator[tuple[str, SemanticID]]:
+    @cached_property
+    def language(self) -> LoadedModel | None:
+        """The run's language model."""
+        return self._language() if callable(self._language) else self._language
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The language model at work.
+
+        Raises:
+            WotdError: the run has none.
+        """
+        from wotd_mlx.language.write import Writer
+
+        if self.language is None:
+            where = self.known.coder.run.path
+            raise WotdError(f"{where} has no language model; train one, or choose by the encoder")
+        return Writer(self.language)
+
+    @cached_property
+    def _writable(self) -> NDArray[np.bool_]:
+        return np.array([can_write(word) for word in self.known.words])
+
+    def stream(self, request: WordRequest, options: GenerateConfig | None = None) -> Iterator[Answer]:
         """Words and their IDs, each as soon as it is determined.
 
         Raises:
             WotdError: what :func:`goal_of` refuses, or fewer words than asked for.
         """
         options = options or GenerateConfig()
-        goal, _ = self._widened(goal_of(self.known, request), request, options)
-        return self._stream(request, goal, options)
+        goal = goal_of(self.known, request)
+        return self._stream(request, goal, self._choice(goal, request, options), options)
 
     def generate(self, request: WordRequest, options: GenerateConfig | None = None) -> Generated:
         """A whole answer."""
         options = options or GenerateConfig()
         started = time.perf_counter()
         with self._lock:
-            goal, note = self._widened(goal_of(self.known, request), request, options)
-            words = tuple(self._stream(request, goal, options))
-        return Generated(request, goal.pattern, words, 1e3 * (time.perf_counter() - started), note)
+            goal = goal_of(self.known, request)
+            choice = self._choice(goal, request, options)
+            words = tuple(self._stream(request, goal, choice, options))
+        return Generated(request, goal.pattern, words, 1e3 * (time.perf_counter() - started), choice.note)
 
-    def _widened(self, goal: Goal, request: WordRequest, options: GenerateConfig) -> tuple[Goal, str]:
-        """The goal with words enough, and one line about those that don't fit."""
-        known, n = self.known, request.n
-        free = self._free([*options.exclude, *(request.words if isinstance(request, Like) else ())])
+    def _choice(self, goal: Goal, request: WordRequest, options: GenerateConfig) -> _Choice:
+        """What may be answered, of each family one word: those that fit, where they are too few also those that likely
+        do, and then the nearest."""
+        known, n, nobody = self.known, request.n, np.zeros(0, np.int64)
+        examples = request.words if isinstance(request, Like) else ()
+        free = self._free([*options.exclude, *examples])
+        taken = [row for word in examples if (row := known.known.row(word)) is not None]
+
+        def distinct(rows: Rows, before: Rows) -> Rows:
+            rows = rows[free[rows] & ~np.isin(rows, before)]
+            return rows if options.forms else known.known.one_a_family(rows, [*taken, *before.tolist()])
+
+        def nearest(rows: Rows) -> Rows:
+            return rows[np.argsort(-known.cosines(goal.target, rows), kind="stable")]
+
+        everything = np.arange(len(known.words))
         if options.any_word:
-            return goal._replace(rows=np.flatnonzero(free)), ""
-        rows = goal.rows[free[goal.rows]]
-        if len(rows) >= n:
-            return goal._replace(rows=rows), ""
-        excluded = len(goal.rows) - len(rows)
-        fit = f"{len(goal.rows)} known words fit {goal.pattern or 'the request'}"
-        fit += f", {excluded} excluded" if excluded else ""
+            return _Choice(nobody, distinct(nearest(everything), nobody), n, "")
+        fit = distinct(nearest(goal.rows), nobody)
+        if len(fit) >= n:
+            return _Choice(nobody, fit, n, "")
+        gone = len(goal.rows) - int(free[goal.rows].sum())
+        told = f"{len(goal.rows)} known words fit {goal.pattern or 'the request'}"
+        told += f", {gone} excluded" if gone else ""
+        told += f", {forms} forms of others" if (forms := len(goal.rows) - gone - len(fit)) else ""
         if options.strict:
-            nearest = known.nearest_pattern(goal.pattern) if goal.pattern else None
-            hint = f"; the nearest ID with words is {nearest}" if nearest and not len(goal.rows) else ""
-            raise WotdError(f"{fit}, {n} were asked for{hint}; ask for fewer, widen the pattern, or leave out --strict")
-        # All that fit and as many of the nearest as are missing: which of those is then the encoder's choice.
-        free[rows] = False
-        added = known.nearest(goal.target, n - len(rows), np.flatnonzero(free))
-        if len(rows) + len(added) < n:
-            raise WotdError(f"{len(rows) + len(added)} known words are left, {n} were asked for; ask for fewer")
-        note = f"{fit}; {len(added)} more are the nearest to it"
-        log.warning("%s", note)
-        return goal._replace(rows=np.concatenate([rows, added])), note
+            offered = known.nearest_pattern(goal.pattern) if goal.pattern and not len(goal.rows) else None
+            hint = f"; the nearest ID with words is {offered}" if offered else ""
+            raise WotdError(
+                f"{told}, {n} were asked for{hint}; ask for fewer, widen the pattern, or leave out --strict"
+            )
+        likely = distinct(goal.likely, fit)[: n - len(fit)]
+        given = np.concatenate([fit, likely])
+        missing = n - len(given)
+        among = distinct(nearest(everything), given)[: _POOL * missing] if missing else nobody
+        if len(among) < missing:
+            raise WotdError(f"{len(given) + len(among)} known words are left, {n} were asked for; ask for fewer")
+        note = told + (f"; {len(likely)} more are predicted to" if len(likely) else "")
+        note += f"; {missing} more are the nearest to it" if missing else ""
+        # Of one ID that is what there is to expect.
+        if not (goal.pattern and goal.pattern.number):
+            log.warning("%s", note)
+        return _Choice(given, among, missing, note)
 
     def _free(self, exclude: Collection[str]) -> NDArray[np.bool_]:
         """Of all known words, those that may be answered (N,)."""
         free = self._writable.copy()
-        rows = (self.known.row.get(normal(word)) for word in exclude)
-        free[[row for row in rows if row is not None]] = False
+        free[[row for word in exclude if (row := self.known.known.row(word)) is not None]] = False
         return free
 
-    def _stream(self, request: WordRequest, goal: Goal, options: GenerateConfig) -> Iterator[tuple[str, SemanticID]]:
-        known, n = self.known, request.n
-        if options.method == "encoder":
-            yield from (self._named(row) for row in known.nearest(goal.target, n, goal.rows))
+    def _stream(self, request: WordRequest, goal: Goal, choice: _Choice, options: GenerateConfig) -> Iterator[Answer]:
+        known = self.known
+
+        def told(row: int) -> Answer:
+            fits = KNOWN if row in goal.rows else PREDICTED if row in goal.likely else NEAREST
+            return Answer(known.words[row], known.known.id_of(row), fits)
+
+        if options.method != "encoder" and choice.n:
+            _ = self.writer  # a run without a model says so before it answers
+        yield from map(told, choice.given.tolist())
+        if not choice.n:
             return
-        if self.language is None:
-            raise WotdError(f"{known.coder.run.path} has no language model; train one, or choose by the encoder")
-        wanted = min(n * options.rerank, len(goal.rows), MAX_WORDS)
-        words = [known.words[row] for row in goal.rows]
-        bias = self.biases(goal, options)
-        tokenizer = self.language.tokenizer
-        grammar = AnswerGrammar(word_tries(tokenizer, words), wanted, end_token(tokenizer))
-        prompt = self.language.prompt(str(replace(request, n=wanted)))
-        key = None if options.seed is None else mx.random.key(options.seed)
+        if options.method == "encoder":
+            yield from map(told, choice.among[: choice.n].tolist())
+            return
+        words = [known.words[row] for row in choice.among]
+        wanted = min(choice.n * options.rerank, len(words), MAX_WORDS)
+        bias = None
+        if options.method == "blend":
+            cosines = known.cosines(goal.target, choice.among).tolist()
+            bias = {word: options.weight * cosine for word, cosine in zip(words, cosines, strict=True)}
         with self._lock:
-            write = decode if options.sequential else decode_together
-            written = write(
-                self.head, prompt, grammar, cache=self.cache, temperature=options.temperature, key=key, bias=bias
-            )
+            written = self.writer.write(request, words, wanted, options, bias)
             if options.rerank == 1:
-                yield from (self._named(known.row[word]) for word in written)
+                yield from (told(known.row[word]) for word in written)
                 return
             rows = np.array([known.row[word] for word in written])
-        yield from (self._named(row) for row in known.nearest(goal.target, n, rows))
-
-    def biases(self, goal: Goal, options: GenerateConfig) -> dict[str, float] | None:
-        """The log-bias of each word in a blend: the weighted cosine to what the request stands for."""
-        if options.method != "blend":
-            return None
-        cosines = self.known.vectors[goal.rows] @ goal.target
-        return {self.known.words[row]: options.weight * float(c) for row, c in zip(goal.rows, cosines, strict=True)}
-
-    def _named(self, row: int) -> tuple[str, SemanticID]:
-        return self.known.words[row], SemanticID(self.known.ids[row])
+        yield from map(told, known.nearest(goal.target, choice.n, rows).tolist())
 
 
 def read_excluded(path: Path) -> tuple[str, ...]:
@@ -227,7 +344,7 @@ def load_generator(run: str | Path = "runs/default") -> Generator:
         WotdError: a damaged file, or adapters of other codes than the run's.
     """
     folder = RunFolder(run)
-    files = (folder.model, folder.adapters, folder.language / CONFIG, folder.metrics)
+    files = (folder.model, folder.adapters, folder.language / "adapter_config.json", folder.path / FILE, folder.metrics)
     return _load_generator(folder.path, tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files))
 
 
@@ -237,6 +354,17 @@ def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
     folder = known.coder.run
     if not folder.adapters.exists():
         return Generator(known, None)
+    best = folder.read_metrics().get("language", {}).get("best", "blend")
+    if best not in METHODS:
+        raise WotdError(f"{folder.metrics}: language.best is {shown(best)}, expected one of {', '.join(METHODS)}")
+    return Generator(known, lambda: _load_language(known), best)
+
+
+def _load_language(known: WordIndex) -> LoadedModel:
+    from wotd_mlx.language.adapters import check_weights, read_config
+    from wotd_mlx.language.models import load_language
+
+    folder, run = known.coder.run, known.coder.run.path
     config = read_config(folder.language)
     check_weights(folder.language, config)
     if config.wotd and config.wotd.codes != known.codes:
@@ -247,10 +375,7 @@ def _load_generator(run: Path, when: tuple[int, ...]) -> Generator:
     if config.wotd and not config.wotd.finished:
         log.warning("%s isn't trained to its end; go on with `wotd-mlx language train --run %s`", folder.adapters, run)
     trained_on = config.wotd.model if config.wotd else known.coder.config.language.model
-    best = folder.read_metrics().get("language", {}).get("best", "blend")
-    if best not in METHODS:
-        raise WotdError(f"{folder.metrics}: language.best is {shown(best)}, expected one of {', '.join(METHODS)}")
-    return Generator(known, load_language(trained_on, folder.language, download=False), best)
+    return load_language(trained_on, folder.language, download=False)
 
 
 async def generate_words_from_id(
@@ -267,6 +392,6 @@ async def generate_words_from_id(
     def answer() -> list[str]:
         generator = load_generator(run)
         pattern = Pattern.of(SemanticID(number).checked(generator.known.levels))
-        return [word for word, _ in generator.generate(ByPattern(pattern, n), options).words]
+        return [answer.word for answer in generator.generate(ByPattern(pattern, n), options).words]
 
     return await asyncio.to_thread(answer)

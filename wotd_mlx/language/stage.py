@@ -142,7 +142,7 @@ def evaluate(known: WordIndex, language: LoadedModel, requests: int) -> dict[str
 
 def _sample(generator: Generator, request: Request, options: GenerateConfig) -> dict[str, Any]:
     assert isinstance(request, WordRequest)
-    return {"request": str(request), "words": [word for word, _ in generator.generate(request, options).words]}
+    return {"request": str(request), "words": [answer.word for answer in generator.generate(request, options).words]}
 
 
 def _half_held_out(asked: Sequence[Asked], n: int) -> list[Asked]:
@@ -156,7 +156,7 @@ def _perplexities(generator: Generator, asked: Sequence[Asked]) -> dict[str, flo
     assert language is not None
     base = load_language(language.name, download=False)
     out = {}
-    for suffix, one, head in (("", language, generator.head), ("_base", base, Head(base.model))):
+    for suffix, one, head in (("", language, generator.writer.head), ("_base", base, Head(base.model))):
         for kind, value in perplexity(head, one, asked).items():
             out["perplexity" + ("" if kind == "structure" else f"_{kind}") + suffix] = value
     return out
@@ -186,7 +186,7 @@ def _choosers(
             answers["model, free text"].append([word for word in map(str.strip, free[id(one)].split(",")) if word])
             for name, options in ways.items():
                 made = generator.generate(request, replace(options, seed=seed))
-                answers[name].append([word for word, _ in made.words])
+                answers[name].append([answer.word for answer in made.words])
                 if name == "blend" and request.n == DEFAULT_COUNT:
                     took.append(made.latency_ms)
                 if name == "model, any word":

@@ -13,6 +13,7 @@ from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.safetensors import digest_of
+from wotd_mlx.known import KnownWords
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
 from wotd_mlx.words.normal import normal
@@ -20,27 +21,39 @@ from wotd_mlx.words.normal import normal
 Rows = NDArray[np.int64]
 
 _MAX_IDS = 4096
-"""IDs whose mean stands for a pattern, at most: a free 20-bit pattern fits a million."""
+"""Words, or IDs, whose mean stands for a pattern, at most: a free 20-bit pattern fits a million."""
 
 
 @dataclass(frozen=True)
 class WordIndex:
-    """N words, their IDs (N, Q) and vectors (N, D) of unit length, and the encoder that gave them.
-
-    The IDs are those that :meth:`SemanticEncoder.encode` answers with: the run's own words have those of
-    ``semantic_ids.json``.
-    """
+    """The N words that a run knows, with their IDs (N, Q), and the encoder that answers for others."""
 
     coder: SemanticEncoder
-    words: tuple[str, ...]
-    ids: NDArray[np.int64]
-    vectors: Embeddings
 
     @classmethod
     def of(cls, coder: SemanticEncoder) -> WordIndex:
         """All words of a run."""
-        known = coder.known
-        return cls(coder, known.words, known.ids.astype(np.int64), known.vectors)
+        return cls(coder)
+
+    @property
+    def known(self) -> KnownWords:
+        """All that is stored of them."""
+        return self.coder.known
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Their normal forms."""
+        return self.known.words
+
+    @property
+    def vectors(self) -> Embeddings:
+        """(N, D), of unit length."""
+        return self.known.vectors
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """(N, Q), those that :meth:`SemanticEncoder.encode` answers with."""
+        return self.known.ids.astype(np.int64)
 
     @cached_property
     def codes(self) -> str:
@@ -64,10 +77,14 @@ class WordIndex:
 
     def embed(self, words: Sequence[str]) -> Embeddings:
         """Words, however they are typed -> their vectors (N, D); those that the run doesn't know are embedded."""
-        words = [normal(word) for word in words]
-        new = [word for word in words if word not in self.row]
-        found = dict(zip(new, unit(self.coder.embed(new)), strict=True)) if new else {}
-        return np.stack([self.vectors[self.row[word]] if word in self.row else found[word] for word in words])
+        rows = [self.known.row(word) for word in words]
+        new = [normal(word) for word, row in zip(words, rows, strict=True) if row is None]
+        out = np.empty((len(words), self.coder.dims), np.float32)
+        stored = [row for row in rows if row is not None]
+        out[[row is not None for row in rows]] = self.known.word_rows.rows(np.array(stored, np.int64))
+        if new:
+            out[[row is None for row in rows]] = unit(self.coder.embed(new))
+        return out
 
     def pattern_of(self, values: Sequence[tuple[str, str]]) -> Pattern:
         """The pattern of attributes' values: at each named coordinate the codes that read as the value.
@@ -85,35 +102,53 @@ class WordIndex:
         readings = list(zip(names, self.coder.readings, strict=True))
         return Pattern.reading_as(dict(values), readings, len(self.levels))
 
+    def reads_as(self, values: Sequence[tuple[str, str]]) -> bool:
+        """Whether there are codes that read as each of some attributes' values."""
+        readings = dict(zip((attribute.name for attribute in self.attributes), self.coder.readings, strict=False))
+        return all(value in readings.get(name, ()) for name, value in values)
+
     def fitting(self, pattern: Pattern) -> Rows:
         """Rows of the words whose ID fits."""
         return np.flatnonzero(pattern.matches(self.ids))
 
     def target(self, pattern: Pattern) -> Embeddings:
-        """What a pattern stands for, (D,) of unit length: the mean of what its words' IDs decode to, or, where no word
-        fits, of what all IDs do that fit."""
-        ids = np.unique(self.ids[self.fitting(pattern)], axis=0)
-        if not len(ids):
-            codes = [
-                np.array(sorted(field)) if field is not None else np.arange(k)
-                for field, k in zip(pattern.fields, self.levels, strict=True)
-            ]
-            total = int(np.prod([len(c) for c in codes]))
-            # Spread evenly over all of them, without ever making the list.
-            chosen = np.unravel_index(
-                np.linspace(0, total - 1, min(total, _MAX_IDS)).astype(np.int64), [len(c) for c in codes]
-            )
-            ids = np.stack([c[n] for c, n in zip(codes, chosen, strict=True)], axis=1)
+        """What a pattern stands for, (D,) of unit length: the mean of the words whose ID fits, or, where no word's
+        does, of what all IDs decode to that fit."""
+        rows = self.fitting(pattern)
+        return self.centre(rows) if len(rows) else self._decoded_centre(pattern)
+
+    def centre(self, rows: Rows) -> Embeddings:
+        """The mean of some rows' vectors, (D,) of unit length; of very many, of an even selection."""
+        chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MAX_IDS)).astype(np.int64)]
+        target: Embeddings = unit(self.known.word_rows.rows(chosen).mean(axis=0, keepdims=True))[0]
+        return target
+
+    def _decoded_centre(self, pattern: Pattern) -> Embeddings:
+        codes = [
+            np.array(sorted(field)) if field is not None else np.arange(k)
+            for field, k in zip(pattern.fields, self.levels, strict=True)
+        ]
+        total = int(np.prod([len(c) for c in codes]))
+        # Spread evenly over all of them, without ever making the list.
+        chosen = np.unravel_index(
+            np.linspace(0, total - 1, min(total, _MAX_IDS)).astype(np.int64), [len(c) for c in codes]
+        )
+        ids = np.stack([c[n] for c, n in zip(codes, chosen, strict=True)], axis=1)
         target: Embeddings = unit(self.coder.decode(ids.tolist()).mean(axis=0, keepdims=True))[0]
         return target
+
+    def cosines(self, vector: Embeddings, rows: Rows | None = None) -> Embeddings:
+        """The cosines of a vector (D,) with all words (N,), or with those of some rows."""
+        if rows is None or 4 * len(rows) > len(self.words):
+            found = self.known.word_rows.cosines(vector)
+            return found if rows is None else found[rows]
+        return self.known.word_rows.rows(rows) @ vector
 
     def nearest(self, vector: Embeddings, n: int, among: Rows | None = None) -> Rows:
         """The ``n`` rows whose words are nearest to a vector (D,), nearest first, of all words or of some rows."""
         rows = np.arange(len(self.words)) if among is None else among
-        return rows[np.argsort(-(self.vectors[rows] @ vector), kind="stable")[:n]]
+        return rows[np.argsort(-self.cosines(vector, among), kind="stable")[:n]]
 
     def nearest_pattern(self, pattern: Pattern) -> SemanticID:
-        """The ID with words that is nearest, in cosine, to what a pattern stands for."""
-        ids = np.unique(self.ids, axis=0)
-        near = unit(self.coder.decode(ids.tolist())) @ self.target(pattern)
-        return SemanticID(ids[int(near.argmax())])
+        """The ID of the word that is nearest, in cosine, to what a pattern stands for."""
+        return self.known.id_of(int(self.nearest(self.target(pattern), 1)[0]))
