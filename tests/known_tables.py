@@ -43,6 +43,7 @@ def small_table(seed: int = 0, width: int = 16, words: tuple[str, ...] = WORDS, 
         "embedding": "tiny",
         "glosses": "0123",
         "source": "made up",
+        "centre": (0.1 * rng.normal(size=width)).astype(np.float32),
     }
     return KnownWords(**(fields | changes))
 
@@ -50,5 +51,5 @@ def small_table(seed: int = 0, width: int = 16, words: tuple[str, ...] = WORDS, 
 def stored(file: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays of a table's file as they are stored, and the texts beside them."""
     parts = Parts(file, "")
-    kinds = ["uint8", "int8", "uint16", "int32"]
+    kinds = ["uint8", "int8", "uint16", "int32", "float32"]
     return {name: parts.array(name, kinds, [None] * len(parts.shape(name))) for name in parts.digests}, parts.metadata

@@ -16,7 +16,7 @@ from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError, vocabulary
 from wotd_mlx.cli import main
 from wotd_mlx.codes.packed import Int8Rows
-from wotd_mlx.find import find, gloss_of, having, short, source_of
+from wotd_mlx.find import find, gloss_of, having, sense_vectors, short, source_of
 from wotd_mlx.io.safetensors import DIGEST
 from wotd_mlx.known import FILE, KnownWords
 from wotd_mlx.vocabulary import Vocabulary
@@ -42,10 +42,10 @@ def embed(texts):
     return unit(np.stack([np.random.default_rng(len(text)).normal(size=16) for text in texts]))
 
 
-def by_hand(query, n, allowed=range(8), taken=()) -> list[tuple[int, float]]:
-    senses, mean = KNOWN.senses, KNOWN.senses.mean(axis=0)
-    cosines = unit(senses - mean) @ unit(query - mean)
-    best = {row: max(cosines[s] for s in KNOWN.senses_of(row)) for row in allowed if len(KNOWN.senses_of(row))}
+def by_hand(query, n, taken=()) -> list[tuple[int, float]]:
+    query = unit(query - KNOWN.centre)
+    senses, words = KNOWN.senses @ query, KNOWN.vectors @ query
+    best = {row: (words[row] + max(senses[list(KNOWN.senses_of(row))], default=words[row])) / 2 for row in range(8)}
     out, families = [], {family(WORDS[row]) for row in taken}
     for row in sorted(best, key=lambda row: -best[row]):
         if family(WORDS[row]) not in families:
@@ -64,9 +64,11 @@ def test_a_word_is_as_near_as_its_nearest_sense(text, n):
 def test_the_gloss_is_that_of_the_sense_that_lies_nearest():
     for f in find(KNOWN, embed, "something", 8, dictionary=Glosses()):
         row = KNOWN.row(f.word)
-        cosines = unit(KNOWN.senses - KNOWN.senses.mean(axis=0)) @ (embed(["something"])[0] - KNOWN.senses.mean(axis=0))
-        senses = list(KNOWN.senses_of(row))
-        assert f.gloss == f"{f.word}, {int(np.argmax(cosines[senses]))}"
+        cosines = KNOWN.senses @ unit(embed(["something"])[0] - KNOWN.centre)
+        if senses := list(KNOWN.senses_of(row)):
+            assert f.gloss == f"{f.word}, {int(np.argmax(cosines[senses]))}"
+        else:
+            assert f.gloss is None
     assert gloss_of(KNOWN, 2, None) is None
     assert gloss_of(KNOWN, 0, Glosses()) is None
     other = Glosses()
@@ -112,7 +114,7 @@ def test_only_words_of_a_class_of_difficulty():
 
 
 def test_without_senses_the_words_vectors_answer():
-    known = small_table(owner=np.zeros(0, np.int32), sense_rows=Int8Rows(np.zeros((0, 16), np.int8)))
+    known = small_table(owner=np.zeros(0, np.int32), sense_rows=Int8Rows(np.zeros((0, 16), np.int8)), centre=None)
     query = embed(["something"])[0]
     assert find(known, embed, "something", 1)[0].word == WORDS[int(np.argmax(known.vectors @ query))]
 
@@ -128,6 +130,14 @@ def test_without_senses_the_words_vectors_answer():
 def test_what_cannot_be_answered_is_told(text, values, message):
     with pytest.raises(WotdError, match=message):
         find(KNOWN, embed, text, values=values)
+
+
+def test_a_sense_is_what_its_gloss_says_beside_the_name():
+    """A name's own direction is halved and more; what is at right angles to it stays."""
+    name, told = np.eye(8, dtype=np.float32)[0], np.eye(8, dtype=np.float32)[1]
+    found = sense_vectors(unit(name + told)[None], name[None])[0]
+    close(found[:2], unit(np.array([2**-0.5 - 0.7, 2**-0.5])), "forms")
+    assert not found[2:].any()
 
 
 def test_a_short_gloss_is_the_first_part_cut_at_a_word():

@@ -64,6 +64,8 @@ class KnownWords:
         embedding: the id of the model that made the vectors.
         glosses: the digest of the dictionary that the senses are from; empty without one.
         source: what the table is from, in words.
+        centre: (D,) what is taken off a description's embedding before it is compared: the mean of the glosses'; None
+            for nothing.
         heads: (N,) int32, for each word the first row of its family; None to find them when they are needed.
 
     Raises:
@@ -85,6 +87,7 @@ class KnownWords:
     embedding: str
     glosses: str
     source: str
+    centre: Embeddings | None = None
     heads: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
@@ -121,6 +124,8 @@ class KnownWords:
             raise WotdError("known words: a probability lies outside 0 to 1")
         if s and (self.owner[0] < 0 or self.owner[-1] >= n or (np.diff(self.owner) < 0).any()):
             raise WotdError(f"known words: owner isn't ascending within the {n} words' rows")
+        if self.centre is not None and (self.centre.shape != (d,) or not np.isfinite(self.centre).all()):
+            raise WotdError(f"known words: the centre isn't {d} finite numbers")
         if self.heads is not None and (self.heads.shape != (n,) or not _are_heads(self.heads)):
             raise WotdError(f"known words: heads aren't the first rows of the {n} words' families")
 
@@ -270,6 +275,7 @@ class KnownWords:
             "difficulty": self.difficulty,
             "vectors": _bytes(self.word_rows),
             "senses": _bytes(self.sense_rows),
+            **({} if self.centre is None else {"centre": self.centre.astype(np.float32)}),
             # In an alphabetical table most are a few rows up.
             "family_back": _smallest(np.arange(len(self.words)) - self.families),
         }
@@ -324,9 +330,6 @@ class _Stored:
     def cosines(self, query: Embeddings) -> Embeddings:
         return self.held.cosines(query)
 
-    def mean(self) -> Embeddings:
-        return self.held.mean()
-
 
 def _bytes(packed: Packed) -> NDArray[np.int8]:
     if isinstance(packed, _Stored):
@@ -358,6 +361,7 @@ def _read(parts: Parts) -> Iterator[Any]:
     yield about.embedding
     yield about.glosses
     yield about.source
+    yield parts.array("centre", ["float32"], [d]) if parts.shape("centre") else None
     if parts.shape("family_back"):
         back = parts.array("family_back", ["uint8", "uint16", "uint32"], [n])
         yield (np.arange(n) - back.astype(np.int64)).astype(np.int32)

@@ -43,7 +43,8 @@ def make(rng: random.Random) -> bytes:
             arrays[name] = rng.choice([array.ravel(), array[None], array.T, array[:0], array[1:]])
         case 3:
             plain = array.copy()
-            plain.flat[rng.randrange(plain.size)] = rng.randrange(np.iinfo(plain.dtype).max + 1)
+            odd = [np.nan, np.inf, 1e30] if plain.dtype == np.float32 else range(np.iinfo(plain.dtype).max + 1)
+            plain.flat[rng.randrange(plain.size)] = rng.choice(odd)
             arrays[name] = plain
         case _:
             raw = damaged(rng, array.tobytes())

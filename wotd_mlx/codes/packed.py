@@ -31,10 +31,6 @@ class Packed(Protocol):
         """A query (D,) of unit length -> its cosine with every vector (N,)."""
         ...
 
-    def mean(self) -> Embeddings:
-        """The mean (D,) of all vectors; zero where there are none."""
-        ...
-
 
 @dataclass(frozen=True)
 class PlainRows:
@@ -55,10 +51,6 @@ class PlainRows:
     def cosines(self, query: Embeddings) -> Embeddings:
         """A query (D,) of unit length -> its cosine with every vector (N,)."""
         return self.vectors @ query
-
-    def mean(self) -> Embeddings:
-        """The mean (D,) of all vectors; zero where there are none."""
-        return self.vectors.mean(axis=0) if len(self.vectors) else np.zeros(self.vectors.shape[1], np.float32)
 
 
 @dataclass(frozen=True)
@@ -101,14 +93,6 @@ class Int8Rows:
             part = self.codes[start : start + _CHUNK].astype(np.float32)
             out[start : start + _CHUNK] = (part @ query) / _lengths(part)
         return out
-
-    def mean(self) -> Embeddings:
-        """The mean (D,) of all vectors; zero where there are none."""
-        total = np.zeros(self.codes.shape[1], np.float64)
-        for start in range(0, len(self.codes), _CHUNK):
-            part = self.codes[start : start + _CHUNK].astype(np.float32)
-            total += (1 / _lengths(part)) @ part
-        return (total / max(len(self.codes), 1)).astype(np.float32)
 
 
 def _lengths(rows: Embeddings) -> Embeddings:
