@@ -13,7 +13,9 @@ from wotd_mlx.encoder import Reading, SemanticEncoder
 from wotd_mlx.find import Found, find, short
 from wotd_mlx.known import FILE, KNOWN, KnownWords
 from wotd_mlx.run_folder import RunFolder
-from wotd_mlx.schemas import MissingError
+from wotd_mlx.schemas import MissingError, Word
+from wotd_mlx.words.jsonl import find_word
+from wotd_mlx.words.normal import normal
 
 if TYPE_CHECKING:
     from wotd_mlx.words.dictionary import Dictionary
@@ -98,6 +100,15 @@ class Vocabulary:
                 "%s: made with another dictionary; a word's first gloss stands for all of its senses", self.name
             )
         return found
+
+    def word(self, text: str) -> Word | None:
+        """A known word with the evidence behind its labels, from the run's corpus or the package's tables."""
+        if self.coder is not None:
+            return find_word(self.coder.run.corpus, text)
+        from wotd_mlx.words.builtin import load_builtin
+
+        corpus = load_builtin()
+        return next((word for word in (*corpus.words, *corpus.lexicon) if normal(word.text) == normal(text)), None)
 
     def gloss(self, word: str) -> str | None:
         """The first gloss of a word, as it stands beside it; None where the dictionary has none."""

@@ -15,7 +15,7 @@ import click
 from wotd_mlx.schemas import WotdError
 
 COMMANDS = (
-    *("train", "encode", "decode", "find", "interpolate", "codes", "generate"),
+    *("train", "encode", "decode", "find", "show", "interpolate", "codes", "generate"),
     *("language", "export", "lvm", "status"),
 )
 
@@ -102,6 +102,7 @@ def main(ctx: click.Context, verbose: bool) -> None:
     wotd-mlx encode serendipity forsooth the ID and labels of each word
     wotd-mlx decode 2,1,3,0              what an ID stands for
     wotd-mlx find "pleasing to the ear"  the words that a description means
+    wotd-mlx show serendipity            all that is known of a word
     wotd-mlx generate "[2,1,3,*]"        words for a pattern of IDs
     """
     handler = logging.StreamHandler(sys.stderr)

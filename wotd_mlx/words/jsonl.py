@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wotd_mlx.io.files import write_atomically
-from wotd_mlx.io.json import json_line, read_json_lines
+from wotd_mlx.io.files import read_bytes, write_atomically
+from wotd_mlx.io.json import json_line, parse_json, read_json_lines
+from wotd_mlx.io.records import checked
 from wotd_mlx.schemas import Corpus, Word, WotdError
 from wotd_mlx.words.normal import normal
 
@@ -56,6 +57,24 @@ def read_jsonl(path: str | Path) -> Corpus:
     if rows > len(words):
         log.warning("%s: %d repeated words dropped; the first of each counts", path, rows - len(words))
     return Corpus(path.stem, tuple(words.values()))
+
+
+def find_word(path: str | Path, text: str) -> Word | None:
+    """One word of a file that :func:`write_jsonl` wrote, without reading the others; None where it isn't there.
+
+    Raises:
+        MissingError: no such file.
+        WotdError: its line is damaged; it names the file.
+    """
+    data, begin = read_bytes(Path(path), HINT), json_line({"word": normal(text)})[:-2]
+    start = 0 if data.startswith(begin) else data.find(b"\n" + begin) + 1
+    if not data.startswith(begin, start):
+        return None
+    where = f"{path}: {text!r}"
+    end = data.find(b"\n", start)
+    row = checked(_Row, parse_json(data[start : None if end < 0 else end], where), where)
+    labels, corpus, source, cefr = row.labels or {}, row.corpus or "", row.source or "", row.cefr or None
+    return Word(normal(row.word), labels, corpus, source, cefr, row.zipf, row.evidence or {})
 
 
 def write_jsonl(path: str | Path, words: Iterable[Word]) -> None:
