@@ -47,6 +47,7 @@ def page() -> str:
         "The main job without its language stage": main_job(),
         "Labels read off one coordinate, balanced accuracy on held-out words": labels(),
         "The student, text → ID without the embedding model": student(),
+        "Commands from the shell, seconds": shell(),
         "Exports of the default": export(),
         "What the dictionary knows of the words": dictionary(),
         "Generated inputs for every reader": robustness(),
@@ -140,6 +141,16 @@ def student() -> str:
     return (
         table(("", "student", "both stages", "speed"), rows)
         + f"\n\n{found['bytes'] / 1e6:.1f} MB; it gives {agreed} of held-out words their coordinates' code."
+    )
+
+
+def shell() -> str:
+    """What a command takes from its start to its end."""
+    found = results("shell")
+    rows = [(name, f"{row['cpu_s']:.2f}", f"{row['wall_s']:.2f}") for name, row in found["commands"].items()]
+    return (
+        table(("", "on the CPU", "on the clock"), rows)
+        + f"\n\nOn a run that knows {found['words']:,} words with {found['senses']:,} senses."
     )
 
 
