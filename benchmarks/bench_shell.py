@@ -80,7 +80,7 @@ def main() -> None:
         "rounds": args.rounds,
         "commands": {
             name: {
-                "command": " ".join(("python", *arguments)),
+                "command": " ".join(("python", *arguments)).replace(args.run, "runs/default"),
                 "cpu_s": round(statistics.median(cpu[name]), 3),
                 "wall_s": round(statistics.median(clock[name]), 3),
             }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.known_tables import ERA, STYLE, WORDS, small_table, stored, unit
 from tests.tolerances import close
-from wotd_mlx.codes.packed import Int8Rows
+from wotd_mlx.codes.packed import AdditiveRows, Books, Int8Rows
 from wotd_mlx.io.safetensors import write_parts
 from wotd_mlx.known import KnownWords
 from wotd_mlx.schemas import MissingError, SemanticID, WotdError
@@ -45,6 +45,51 @@ def test_what_is_written_is_read_back(tmp_path_factory, words, seed, width):
     close(found.vectors, made.vectors, "ids")
     close(found.senses, made.senses, "ids")
     assert found.write(file, {"codes": "c"}) == digest
+
+
+def additive(n: int, seed: int, books: Books) -> AdditiveRows:
+    return AdditiveRows(np.random.default_rng(seed).integers(0, 256, (n, 3)).astype(np.uint8), books)
+
+
+def some_books(width: int = 16) -> Books:
+    rng = np.random.default_rng(5)
+    directions = np.linalg.qr(rng.normal(size=(width, width)))[0][:6].astype(np.float16)
+    return Books(rng.integers(-127, 128, (4, 256, 6)).astype(np.int8), np.float32([1e-2, 5e-3, 2e-3, 1e-3]), directions)
+
+
+def test_a_small_table_is_a_fraction_and_reads_back(tmp_path):
+    words = tuple(f"word{n:05}" for n in range(3000))
+    books = some_books()
+    large = small_table(0, 16, words)
+    small = small_table(
+        0, 16, words, word_rows=additive(3000, 1, books), sense_rows=additive(len(large.owner), 2, books)
+    )
+    large.write(tmp_path / "large")
+    digest = small.write(tmp_path / "small", small=True)
+    found = KnownWords.read(tmp_path / "small", HINT)
+    assert (tmp_path / "small").stat().st_size < 0.5 * (tmp_path / "large").stat().st_size
+    for name in ("words", "levels"):
+        assert getattr(found, name) == getattr(small, name)
+    for name in ("ids", "labels", "guesses", "owner", "meet", "difficulty", "families", "vectors", "senses"):
+        assert np.array_equal(getattr(found, name), getattr(small, name)), name
+    assert found.write(tmp_path / "again", small=True) == digest
+
+
+def test_a_vector_is_the_sum_of_its_codes():
+    books = some_books()
+    packed = additive(50, 1, books)
+    sums = np.stack([sum(books.codes[m, c] * books.scales[m] for m, c in enumerate(row)) for row in packed.codes])
+    whole = sums @ books.back.astype(np.float32)
+    query = unit(np.random.default_rng(3).normal(size=16))
+    assert packed.shape == (50, 16)
+    close(packed.rows(np.array([7, 3])), unit(whole[[7, 3]]), "forms")
+    close(packed.cosines(query), whole @ query, "forms")
+    with pytest.raises(WotdError, match=r"rows of codes \(50, 5\) don't fit 4 codebooks"):
+        AdditiveRows(np.zeros((50, 5), np.uint8), books)
+    with pytest.raises(WotdError, match="aren't finite"):
+        Books(books.codes, books.scales * np.nan, books.back)
+    with pytest.raises(WotdError, match="don't fit codes of width 6"):
+        Books(books.codes, books.scales, books.back[:5])
 
 
 def test_a_word_is_found_however_it_was_typed():

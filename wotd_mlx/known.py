@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings
-from wotd_mlx.codes.packed import Int8Rows, Packed
+from wotd_mlx.codes.packed import AdditiveRows, Books, Int8Rows, Packed
 from wotd_mlx.io.json import parse_json
 from wotd_mlx.io.records import checked
 from wotd_mlx.io.safetensors import Parts, write_parts
@@ -31,6 +31,7 @@ KNOWN, PREDICTED = "known", "predicted"
 """Where an answer is from: evidence, or what is stored of a word; or a model."""
 
 _VERSION = "1"
+_DEFLATED = ("words", "ids", "labels", "guesses", "probability", "senses_of_word", "meet", "difficulty", "family_back")
 _LARGEST = 255
 """What a probability of 1 is stored as."""
 _MANY_SENSES = 65535
@@ -241,11 +242,12 @@ class KnownWords:
             out.append(Near(row, float(scores[row])))
         return out
 
-    def write(self, path: Path, made_from: Mapping[str, str] | None = None) -> str:
+    def write(self, path: Path, made_from: Mapping[str, str] | None = None, small: bool = False) -> str:
         """Write the table, whole or not at all; returns its digest.
 
         Args:
             made_from: digests of what it was made from, which :meth:`read` can ask for.
+            small: deflate what isn't a vector.
 
         Raises:
             WotdError: a word that isn't in its normal form, or more than 65,535 senses of one.
@@ -273,13 +275,13 @@ class KnownWords:
             "senses_of_word": counts.astype(np.uint16),
             "meet": self.meet.astype(np.uint8),
             "difficulty": self.difficulty,
-            "vectors": _bytes(self.word_rows),
-            "senses": _bytes(self.sense_rows),
+            **_vectors(self.word_rows, self.sense_rows),
             **({} if self.centre is None else {"centre": self.centre.astype(np.float32)}),
             # In an alphabetical table most are a few rows up.
             "family_back": _smallest(np.arange(len(self.words)) - self.families),
         }
-        return write_parts(path, arrays, {**(made_from or {}), "known": _VERSION})
+        deflated = _DEFLATED if small else ()
+        return write_parts(path, arrays, {**(made_from or {}), "known": _VERSION}, deflated)
 
     @classmethod
     def read(cls, path: Path, hint: str, made_from: Mapping[str, str] | None = None) -> KnownWords:
@@ -315,14 +317,20 @@ class _About:
 
 
 class _Stored:
-    """Vectors of a file, as :class:`Packed`: read, and checked, with the first question."""
+    """Vectors of a file, as :class:`Packed`: read, and checked, with the first question.
 
-    def __init__(self, parts: Parts, name: str, shape: tuple[int, int]):
-        self.parts, self.name, self.shape = parts, name, shape
+    They are bytes a number, or, where the file has codebooks, bytes a codebook.
+    """
+
+    def __init__(self, parts: Parts, name: str, shape: tuple[int, int], books: Callable[[], Books | None]):
+        self.parts, self.name, self.shape, self.books = parts, name, shape, books
 
     @cached_property
-    def held(self) -> Int8Rows:
-        return Int8Rows(self.parts.array(self.name, ["int8"], self.shape))
+    def held(self) -> Int8Rows | AdditiveRows:
+        n, d = self.shape
+        if (books := self.books()) is None:
+            return Int8Rows(self.parts.array(self.name, ["int8"], [n, d]))
+        return AdditiveRows(self.parts.array(self.name, ["uint8"], [n, None]), books)
 
     def rows(self, numbers: NDArray[np.int64]) -> Embeddings:
         return self.held.rows(numbers)
@@ -331,9 +339,25 @@ class _Stored:
         return self.held.cosines(query)
 
 
+def _books(parts: Parts) -> Books | None:
+    if not parts.shape("books"):
+        return None
+    codes = parts.array("books", ["int8"], [None, None, None])
+    scales, back = (parts.array("scales", ["float32"], [None]), parts.array("directions", ["float16"], [None, None]))
+    return Books(codes, scales, back)
+
+
+def _vectors(words: Packed, senses: Packed) -> dict[str, NDArray[Any]]:
+    """Both kinds of vectors as they are stored."""
+    words, senses = (held.held if isinstance(held, _Stored) else held for held in (words, senses))
+    if isinstance(words, AdditiveRows) and isinstance(senses, AdditiveRows):
+        books = words.books
+        parts: dict[str, NDArray[Any]] = {"books": books.codes, "scales": books.scales, "directions": books.back}
+        return {"vectors": words.codes, "senses": senses.codes, **parts}
+    return {"vectors": _bytes(words), "senses": _bytes(senses)}
+
+
 def _bytes(packed: Packed) -> NDArray[np.int8]:
-    if isinstance(packed, _Stored):
-        return packed.held.codes
     return packed.codes if isinstance(packed, Int8Rows) else Int8Rows.of(packed.rows(np.arange(packed.shape[0]))).codes
 
 
@@ -350,9 +374,10 @@ def _read(parts: Parts) -> Iterator[Any]:
     yield parts.array("guesses", ["int8"], [n, a])
     yield parts.array("probability", ["uint8"], [n, a]) / np.float32(_LARGEST)
     owner = np.repeat(np.arange(n, dtype=np.int32), parts.array("senses_of_word", ["uint16"], [n]))
-    d = (parts.shape("vectors") or (0,))[-1]
-    yield _Stored(parts, "vectors", (n, d))
-    yield _Stored(parts, "senses", (len(owner), d))
+    d = (parts.shape("directions") or parts.shape("vectors") or (0,))[-1]
+    books = cache(lambda: _books(parts))
+    yield _Stored(parts, "vectors", (n, d), books)
+    yield _Stored(parts, "senses", (len(owner), d), books)
     yield owner
     yield parts.array("meet", ["uint8"], [n]) > 0
     yield parts.array("difficulty", ["int8"], [n])

@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from wotd_mlx.io.safetensors import check_arrays, check_finite, digest_of, read_arrays, read_metadata, write_arrays
+from wotd_mlx.io.safetensors import (
+    Parts,
+    check_arrays,
+    check_finite,
+    digest_of,
+    read_arrays,
+    read_metadata,
+    write_arrays,
+    write_parts,
+)
 from wotd_mlx.schemas import MissingError, WotdError
 
 TYPES = [mx.bool_, mx.uint8, mx.int8, mx.int16, mx.uint32, mx.int32, mx.int64, mx.float16, mx.bfloat16, mx.float32]
@@ -148,3 +157,25 @@ def test_arrays_are_held_to_a_models(tmp_path):
     for bad in (float("inf"), -float("inf"), float("nan")):
         with pytest.raises(WotdError, match="large holds numbers"):
             check_finite({"large": mx.array([1.0, bad, -bad])}, tmp_path, "")
+
+
+def test_deflated_arrays_read_back_and_every_damage_of_theirs_is_told(tmp_path):
+    file, array = tmp_path / "a", np.arange(3000, dtype=np.uint16).reshape(30, 100) % 7
+    write_parts(file, {"a": array, "b": np.ones(3, np.float32)}, deflated=["a"])
+    parts = Parts(file, "")
+    assert (parts.array("a", ["uint16"], [30, None]) == array).all()
+    assert parts.array("a", ["uint16"], [30, None]).dtype == np.uint16
+    assert parts.shape("a") == (30, 100)
+    assert file.stat().st_size < 1500
+    with pytest.raises(WotdError, match=r"a is uint16 \(30, 100\), expected int8 \(30, any\)"):
+        parts.array("a", ["int8"], [30, None])
+    texts = parts.metadata
+    for form in ('{"dtype": "uint16", "shape": [30, 99]}', '{"dtype": "uint16", "shape": [99999999, 99999]}',
+                 '{"dtype": "object", "shape": [1]}', '{"dtype": "uint8", "shape": [-1]}'):  # fmt: skip
+        write_arrays(file, read_arrays(file, "").arrays, texts | {"deflated": '{"a": ' + form + "}"})
+        with pytest.raises(WotdError, match="a was changed or damaged"):
+            Parts(file, "").array("a", ["uint16", "uint8"], [None] * 2)
+    for text in ("[]", "{", '{"a": 3}', '{"a": {"dtype": "uint8"}}'):
+        write_arrays(file, read_arrays(file, "").arrays, texts | {"deflated": text})
+        with pytest.raises(WotdError, match="its deflated arrays"):
+            Parts(file, "")

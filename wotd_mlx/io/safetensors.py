@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.io.files import open_file, write_atomically
-from wotd_mlx.io.records import line_of
+from wotd_mlx.io.json import parse_json
+from wotd_mlx.io.records import checked, line_of
 from wotd_mlx.schemas import WotdError
 
 if TYPE_CHECKING:
@@ -28,6 +31,10 @@ DIGEST = "digest"
 """The metadata's key of the arrays' own digest."""
 _EACH = "digests"
 """The metadata's key of the digests of single arrays, as JSON."""
+_DEFLATED = "deflated"
+"""The metadata's key of the types and shapes of arrays that are stored deflated, as JSON."""
+_MOST = 1 << 26
+"""Bytes that a deflated array may have: a few bytes of file could stand for any number."""
 
 _TYPES = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "BF16", "F32")
 
@@ -129,16 +136,18 @@ class Parts:
     def __init__(self, path: Path, hint: str, made_from: Mapping[str, str] | None = None):
         self.path, self.hint = path, hint
         self.metadata = read_metadata(path, hint, made_from)
-        try:
-            found = json.loads(self.metadata[_EACH])
-            self.digests = {str(name): str(digest) for name, digest in found.items()}
-        except (KeyError, ValueError, AttributeError, RecursionError) as error:
-            raise WotdError(f"{path} has no digests of its arrays, as this program writes them; {hint}") from error
+        where = f"{path}: its digests"
+        self.digests = checked(dict[str, str], parse_json(self.metadata.get(_EACH, "").encode(), where), where)
+        where, text = f"{path}: its deflated arrays", self.metadata.get(_DEFLATED, "{}")
+        self._deflated = checked(dict[str, _Form], parse_json(text.encode(), where), where)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """What an array's extents are, without reading it; none of them where the file lacks it."""
         with _opened(self.path, self.hint) as file:
-            return tuple(file.get_slice(name).get_shape()) if name in file.keys() else ()  # noqa: SIM118  no mapping
+            if name not in file.keys():  # noqa: SIM118  no mapping
+                return ()
+            form = self._deflated.get(name)
+            return form.shape if form else tuple(file.get_slice(name).get_shape())
 
     def array(self, name: str, dtypes: Sequence[str], shape: Sequence[int | None]) -> NDArray[Any]:
         """One array.
@@ -157,19 +166,64 @@ class Parts:
             if kind.get_dtype() not in _TYPES or kind.get_dtype() == "BF16":  # which NumPy lacks
                 raise WotdError(f"{self.path}: {name} is stored as {kind.get_dtype()}; {self.hint}")
             found: NDArray[Any] = file.get_tensor(name)
+        damaged = self.digests.get(name) != _part_digest(name, found)
+        if form := self._deflated.get(name):
+            inflated = None if damaged else _inflated(found.tobytes(), form)
+            damaged = inflated is None
+            found = np.zeros(0) if inflated is None else inflated
+        if damaged:
+            raise WotdError(f"{self.path}: {name} was changed or damaged after it was written; {self.hint}")
         fits = len(found.shape) == len(shape) and all(k in (None, n) for n, k in zip(found.shape, shape, strict=True))
         if found.dtype.name not in dtypes or not fits:
             wanted = f"{' or '.join(dtypes)} ({', '.join('any' if k is None else str(k) for k in shape)})"
             raise WotdError(f"{self.path}: {name} is {found.dtype.name} {found.shape}, expected {wanted}; {self.hint}")
-        if self.digests.get(name) != _part_digest(name, found):
-            raise WotdError(f"{self.path}: {name} was changed or damaged after it was written; {self.hint}")
         return found
 
 
-def write_parts(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None) -> str:
-    """:func:`write_arrays`, and a digest of each array beside them, so that :class:`Parts` can read them singly."""
-    digests = {name: _part_digest(name, array) for name, array in sorted(arrays.items())}
-    return write_arrays(path, arrays, {**(metadata or {}), _EACH: json.dumps(digests)})
+@dataclass(frozen=True)
+class _Form:
+    """What a deflated array is."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _inflated(raw: bytes, form: _Form) -> NDArray[Any] | None:
+    """The array of a form; None where the bytes are none of it."""
+    if form.dtype not in ("uint8", "int8", "uint16", "uint32", "int32") or min(form.shape, default=0) < 0:
+        return None
+    dtype = np.dtype(form.dtype)
+    size = math.prod(form.shape) * dtype.itemsize
+    if size > _MOST:
+        return None
+    try:
+        stream = zlib.decompressobj()
+        data = stream.decompress(raw, size + 1)
+    except zlib.error:
+        return None
+    return np.frombuffer(data, dtype).reshape(form.shape) if stream.eof and len(data) == size else None
+
+
+def write_parts(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, str] | None = None,
+    deflated: Collection[str] = (),
+) -> str:
+    """:func:`write_arrays`, and a digest of each array beside them, so that :class:`Parts` can read them singly.
+
+    Args:
+        deflated: arrays of integers that are stored smaller, and take a moment longer to read.
+    """
+    forms = {name: {"dtype": arrays[name].dtype.name, "shape": arrays[name].shape} for name in deflated}
+    held = {name: _deflate(array) if name in forms else array for name, array in arrays.items()}
+    digests = {name: _part_digest(name, array) for name, array in sorted(held.items())}
+    texts = {**(metadata or {}), _EACH: json.dumps(digests)}
+    return write_arrays(path, held, texts | ({_DEFLATED: json.dumps(forms, sort_keys=True)} if forms else {}))
+
+
+def _deflate(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.frombuffer(zlib.compress(np.ascontiguousarray(array).tobytes(), 9), np.uint8)
 
 
 def _part_digest(name: str, array: NDArray[Any]) -> str:
