@@ -20,6 +20,7 @@ from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named, r
 from wotd_mlx.known import FILE, KNOWN, PREDICTED, UNKNOWN, KnownWords
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
+from wotd_mlx.words.difficulty import HARD, difficulty
 from wotd_mlx.words.normal import normal
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 OWN, NEAREST = "own", "nearest"
 """Why a word comes for an ID."""
-_COMMON = 3.0
-"""A word that most readers know has as many uses (log10 a billion words)."""
 _AT_ONCE = 256
 """Vectors whose cosines with all words are held at once."""
 
@@ -332,7 +331,7 @@ class SemanticEncoder:
     def names(self) -> list[CodeName]:
         """A name and example words for every code of every coordinate, from all words of the run."""
         known = self.known
-        common = known.difficulty <= np.median(known.difficulty)
+        common = known.difficulty < HARD
         return name_codes(
             self.levels, known.attributes, self.readings, known.words, common, known.vectors, known.ids.astype(np.int64)
         )
@@ -379,7 +378,6 @@ class SemanticEncoder:
             says = table[[number[a] for number in ids]]
             guessed = (labels[:, a] == UNKNOWN) & says.any(axis=1)
             guesses[guessed, a], probability[guessed, a] = says.argmax(axis=1)[guessed], says.max(axis=1)[guessed]
-        rare = [zipf is not None and zipf < _COMMON for zipf in (words[row].zipf for row in first)]
         return KnownWords(
             words=tuple(row_of),
             ids=np.array(ids, np.int32),
@@ -390,7 +388,7 @@ class SemanticEncoder:
             sense_rows=PlainRows(np.zeros((0, self.dims), np.float32)),
             owner=np.zeros(0, np.int32),
             meet=np.ones(len(first), bool),
-            difficulty=np.array(rare, np.int8),
+            difficulty=np.array([difficulty(words[row]) for row in first], np.int8),
             attributes=self.config.attributes,
             levels=self.levels,
             embedding=self.config.embedding,

@@ -59,7 +59,7 @@ class KnownWords:
         owner: (S,) int32, the row of the word that has the sense, ascending; a word's senses stand in the order of the
             dictionary's glosses for it.
         meet: (N,) bool, whether the word is worth meeting.
-        difficulty: (N,) int8, its class of difficulty.
+        difficulty: (N,) int8, its class, see :mod:`wotd_mlx.words.difficulty`.
         attributes: what the first A coordinates mean.
         levels: (Q,) codes of each coordinate.
         embedding: the id of the model that made the vectors.
