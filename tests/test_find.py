@@ -76,6 +76,23 @@ def test_the_gloss_is_that_of_the_sense_that_lies_nearest():
     assert gloss_of(KNOWN, 2, other, 1) == "joyful, 0"
 
 
+def test_a_form_gives_way_to_the_word_itself():
+    """joy and joys mean the same, joyful something else; all three are one family."""
+
+    class Same(Glosses):
+        def glosses(self, word, most=5):
+            return (word.removesuffix("s"),)[:most]
+
+    near = {**dict.fromkeys(WORDS, 0.0), "joys": 0.9, "joy": 0.5}
+    words = unit(np.stack([np.full(16, 1 - near[word]) + near[word] * np.eye(16)[0] * 20 for word in WORDS]))
+    known = small_table(word_rows=Int8Rows.of(words), sense_rows=Int8Rows.of(words[small_table().owner]), centre=None)
+    query = unit(np.eye(16)[0])
+    assert find(known, lambda texts: query[None], "glad", 1)[0].word == "joys"
+    found = find(known, lambda texts: query[None], "glad", 1, dictionary=Same())[0]
+    assert (found.word, found.gloss) == ("joy", "joy")
+    close(found.cosine, known.vectors[0] @ query, "forms")
+
+
 def test_the_descriptions_own_words_are_no_answers():
     found = find(KNOWN, embed, "Joyful, the moon", 8)
     assert not {"moon"} & {f.word for f in found}

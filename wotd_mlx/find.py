@@ -86,13 +86,25 @@ def find(
             best += known.best(np.where(rows, scores.words, -np.inf), n - len(best), exclude=taken)
             taken += [near.row for near in best]
     out = []
-    for near in best:
+    for near in (_base(known, near, sure | likely, scores.words, dictionary) for near in best):
         labels, _ = known.labels_of(near.row)
         senses = known.senses_of(near.row)
         sense = int(scores.senses[senses.start : senses.stop].argmax()) if len(senses) else 0
         gloss = gloss_of(known, near.row, dictionary, sense)
         out.append(Found(known.words[near.row], near.cosine, gloss, labels, source_of(known, near.row, values)))
     return out
+
+
+def _base(
+    known: KnownWords, near: Near, allowed: NDArray[np.bool_], scores: Embeddings, dictionary: Dictionary | None
+) -> Near:
+    """The shortest word of a family that means the same, by the same glosses: *sweet* in place of *sweetest*."""
+    relatives = [row for row in known.relatives(near.row) if allowed[row]]
+    if dictionary is None or not relatives or not (glosses := dictionary.glosses(known.words[near.row])):
+        return near
+    same = [row for row in relatives if dictionary.glosses(known.words[row]) == glosses]
+    row = min([near.row, *same], key=lambda row: (len(known.words[row]), row))
+    return Near(row, float(scores[row]))
 
 
 def _described(known: KnownWords, embed: Embed, description: str) -> _Scores:
