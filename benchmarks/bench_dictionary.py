@@ -39,7 +39,8 @@ def shares(words: Iterable[str], found: Dictionary) -> dict[str, float]:
         "entry": lambda word: entries[word] is not None,
         "part of speech": lambda word: bool((e := entries[word]) and e.senses[0].pos),
         "example": lambda word: bool((e := entries[word]) and any(sense.examples for sense in e.senses)),
-        "ipa": lambda word: bool((e := entries[word]) and e.ipa),
+        "ipa": lambda word: bool((e := entries[word]) and e.ipa and not e.ipa_predicted),
+        "ipa, predicted": lambda word: bool((e := entries[word]) and e.ipa_predicted),
         "etymology": lambda word: found.etymology(word) is not None,
     }
     return {name: round(sum(map(tell, words)) / len(words), 4) for name, tell in tells.items()}

@@ -178,7 +178,7 @@ def dictionary() -> str:
     """The share of words with a gloss and the rest."""
     found = results("dictionary")
     sets = {"built-in words": "builtin", "lexicon": "lexicon", "lexicon, without WordNet's own files": "plain"}
-    names = ("gloss", "part of speech", "example", "ipa", "etymology")
+    names = ("gloss", "part of speech", "example", "ipa", "ipa, predicted", "etymology")
     rows = [(said, *(f"{found[key][name]:.1%}" for name in names)) for said, key in sets.items()]
     return (
         table(("", *names), rows)

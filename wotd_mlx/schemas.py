@@ -53,7 +53,8 @@ class Word:
     """A word, its labels (attribute name → value; an absent key is an unlabelled attribute) and where from.
 
     ``evidence`` holds what each label rests on: counts, z-scores, ratios. ``zipf`` is log10 of uses per
-    billion words; ``cefr`` runs from A1 to C2.
+    billion words; ``cefr`` runs from A1 to C2. ``worth`` tells whether the word is one to meet as a word of the day;
+    None where nobody judged.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Word:
     cefr: str | None = None
     zipf: float | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    worth: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.words import choose, labels, screen
 from wotd_mlx.words.assign import NEUTRAL_COUNT_MIN, NEUTRAL_DELTA_MAX
 from wotd_mlx.words.builtin import BUILTIN, LEXICON, load_builtin, load_lexicon
+from wotd_mlx.words.dictionary import load_dictionary
 from wotd_mlx.words.evidence import WORKS_MIN
-from wotd_mlx.words.families import family
+from wotd_mlx.words.families import MERGED, stem
+from wotd_mlx.words.forms import IRREGULAR
 
 VALUES = {attribute.name: set(attribute.values) for attribute in DEFAULT_ATTRIBUTES}
 WORDS = load_builtin().words
@@ -28,9 +30,9 @@ def test_twelve_corpora_of_a_hundred():
     assert {len(words) for words in groups.values()} == {100}
 
 
-def test_one_form_a_family():
+def test_one_form_a_stem():
     assert len({word.text for word in WORDS}) == 1200
-    twice = [key for key, n in Counter(family(word.text) for word in WORDS).items() if n > 1]
+    twice = [key for key, n in Counter(stem(word.text) for word in WORDS).items() if n > 1]
     assert twice == []
 
 
@@ -40,10 +42,46 @@ def test_a_word_stands_under_one_of_its_own_labels():
 
 def test_lexicon_is_large_and_apart():
     texts = [word.text for word in load_lexicon()]
-    assert len(texts) >= 30_000
+    assert 50_000 <= len(texts) <= 60_000
     assert len(set(texts)) == len(texts)
     assert not {word.text for word in WORDS} & set(texts)
     assert LEXICON.stat().st_size < 2 * 2**20
+
+
+def test_the_lexicon_has_loved_words():
+    loved = {
+        "gossamer", "susurrus", "halcyon", "mellifluous", "petrichor", "apricity", "komorebi", "epiphany", "liminal",
+        *choose.LOVED,
+    }  # fmt: skip
+    assert loved <= {word.text for word in ALL}
+
+
+WORTH = """gossamer susurrus halcyon mellifluous petrichor solitude serendipity ephemeral melancholy reverie zephyr
+tempest ineffable quixotic penumbra labyrinth lugubrious diaphanous languor evanescent elixir ethereal dulcet cacophony
+opulent talisman nightingale willow panacea moonlight gloaming bucolic crepuscular harbinger wanderlust lilt kindred"""
+NOT_WORTH = """the unhappily happiness dreams rebuild haystack kilometre seventeen microbe carbonate pancreas
+loveliness breathlessly neighborhood unclear polypeptide tibia dinar euphorbia"""
+
+
+def test_words_worth_meeting():
+    worth = {word.text: word.worth for word in ALL}
+    assert [text for text in WORTH.split() if not worth.get(text)] == []
+    assert [text for text in NOT_WORTH.split() if worth.get(text)] == []
+    assert 20_000 < sum(map(bool, worth.values())) < 26_000
+    assert None not in worth.values()
+
+
+def test_what_is_worth_meeting_is_explained_and_inoffensive():
+    found = load_dictionary()
+    bad = re.compile(
+        r"\((offensive|vulgar|obscene|disparaging|ethnic slur)|ethnic slur|offensive (term|name) for", re.I
+    )
+    for word in ALL:
+        if word.worth:
+            glosses = found.glosses(word.text, most=99)
+            assert glosses, word.text
+            assert not any(map(bad.search, glosses)), word.text
+            assert word.zipf <= screen.ZIPF_MAX
 
 
 def test_lexicon_has_thousands_of_labels():
@@ -131,19 +169,22 @@ def test_loads_without_mlx_and_without_what_built_it():
 def test_rebuilding_gives_the_same_bytes(tmp_path):
     literature = os.environ.get("WOTD_LITERATURE")
     wordlist = os.environ.get("WOTD_WORDLIST", "/usr/share/dict/scowl")
-    if not literature or not Path(wordlist).exists():
-        pytest.skip("needs WOTD_LITERATURE (folder of works) and WOTD_WORDLIST or /usr/share/dict/scowl")
+    wordnet = os.environ.get("WOTD_WORDNET", "/usr/share/wordnet")
+    if not literature or not Path(wordlist).exists() or not Path(wordnet).exists():
+        pytest.skip("needs WOTD_LITERATURE (folder of works), and SCOWL and WordNet, or WOTD_WORDLIST and WOTD_WORDNET")
     argv = [
         "scripts/build_words.py",
         "--literature",
         literature,
         "--wordlist",
         wordlist,
+        "--wordnet",
+        wordnet,
         "--out",
         str(tmp_path),
     ]
     subprocess.run([sys.executable, *argv], cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    for path in (BUILTIN, LEXICON):
+    for path in (BUILTIN, LEXICON, MERGED, IRREGULAR):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
@@ -151,3 +192,4 @@ def test_docs_show_the_first_ten_of_each_corpus_and_the_counts():
     page = (ROOT / "docs" / "explanation" / "words.md").read_text(encoding="utf-8")
     assert choose.corpora_table(load_builtin()) in page
     assert choose.counts_table(load_builtin()) in page
+    assert choose.families_table(load_builtin()) in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.schemas import Corpus, Word, WotdError
 from wotd_mlx.words import screen
 from wotd_mlx.words.assign import TODAY, TODAY_TIMES, Finding, Judge, Judged, as_word
-from wotd_mlx.words.families import family
+from wotd_mlx.words.families import family, stem
 from wotd_mlx.words.screen import WordList
 
 PER_CORPUS = 100
@@ -21,7 +21,18 @@ RARE_ZIPF_MAX = 3.75
 ALL_LABELS_BONUS = 0.75
 COMPLEX_COUNT_MIN = 5
 FORM_TIMES = 3.0  # a neutral form is used at most this many times more, or less, than today
-LEXICON_SIZE = 31_500
+LEXICON_SIZE = 31_500  # today's commonest words
+EXPLAINED_ZIPF_MIN = 1.0  # a lemma that a dictionary explains enters down to this frequency: wordfreq's own floor
+# Loved words that dictionaries explain, and that lists or frequencies would keep out; those of glosses.jsonl join them.
+LOVED = (
+    "absquatulate", "aposiopesis", "aurora", "bombinate", "cachinnate", "cantillation", "coruscate", "crapulence",
+    "crepitate", "cromulent", "deipnosophist", "epiphany", "estivation", "fantods", "fulgurant", "galumph",
+    "gegenschein", "gloam", "gloriole", "hebetude", "heliotropism", "hiemal", "hobbledehoy", "inosculation",
+    "lipogram", "lucubrate", "lucubration", "mumpsimus", "omphaloskepsis", "paracosm", "parhelion", "peregrinate",
+    "perfervid", "rodomontade", "stridulate", "susurration", "susurrus", "syllepsis", "taradiddle", "tarantism",
+    "thalassic", "tintinnabulation", "ubiety", "umbrageous", "velleity", "wamble", "xanthous",
+)  # fmt: skip
+LITERARY = frozenset(("beautiful", "classical", "romantic", "shakespearean", "victorian"))
 UNDATED = ("neutral", "simple", "plain", "beautiful", "complex")
 CORPORA = tuple(value for attribute in DEFAULT_ATTRIBUTES for value in attribute.values)
 
@@ -117,7 +128,7 @@ def source_of(value: str, judged: Judged) -> str:
 
 
 def draft(found: Iterable[Candidate]) -> tuple[Word, ...]:
-    """Fill the corpora in turn, each taking its best word whose family is still free.
+    """Fill the corpora in turn, each taking its best word whose stem is still free.
 
     Raises:
         WotdError: a corpus can't be filled.
@@ -137,9 +148,9 @@ def draft(found: Iterable[Candidate]) -> tuple[Word, ...]:
                 effect, text, judged = queue.pop()
                 source = source_of(value, judged)
                 full = source != "wordfreq" and sources[value][source] >= PER_SOURCE_MAX
-                if family(text) in taken or (full and source != "cefrpy"):
+                if stem(text) in taken or (full and source != "cefrpy"):
                     continue
-                taken.add(family(text))
+                taken.add(stem(text))
                 sources[value][source] += 1
                 word = as_word(text, judged, value, source)
                 chosen[value].append(replace(word, evidence={**word.evidence, "score": round(effect, 3)}))
@@ -164,17 +175,29 @@ def own_finding(judge: Judge, form: str, finding: Finding | None) -> Finding | N
     return finding if uses * TODAY_TIMES <= today else None
 
 
-def lexicon(judge: Judge, words: WordList, builtin: Iterable[Word], size: int = LEXICON_SIZE) -> tuple[Word, ...]:
-    """Return today's commonest words, and the rarer ones that the works label, without the built-in ones."""
+def lexicon(
+    judge: Judge,
+    words: WordList,
+    builtin: Iterable[Word],
+    explained: Container[str] = (),
+    loved: Collection[str] = (),
+    size: int = LEXICON_SIZE,
+) -> tuple[Word, ...]:
+    """Return today's commonest words, and of the rarer ones those that the works label, lemmas that are explained, and
+    loved words; without the built-in ones.
+
+    Args:
+        explained: words that a dictionary has.
+        loved: words that enter whatever lists and frequencies say.
+    """
     from wordfreq import top_n_list
 
     mine = {word.text for word in builtin}
-    ranked = sorted(
-        (text for text in top_n_list("en", 10**6) if text not in mine and may_enter(judge, words, text)),
-        key=lambda text: (-screen.zipf(text), text),
-    )
+    entering = [text for text in top_n_list("en", 10**6) if text not in mine and may_enter(judge, words, text)]
+    loved = [text for text in loved if text not in mine]
+    commonest = set(sorted(entering, key=_by_frequency)[:size])
     kept = []
-    for n, text in enumerate(ranked):
+    for text in sorted({*entering, *loved}, key=_by_frequency):
         base = base_of(judge, words, text)
         judged = judge.judge(base, text)
         if base != text:
@@ -182,9 +205,14 @@ def lexicon(judge: Judge, words: WordList, builtin: Iterable[Word], size: int = 
                 style=own_finding(judge, text, judged.style), era=own_finding(judge, text, judged.era)
             )
         labelled = judged.style is not None or judged.era is not None
-        if n < size or (base == text and labelled):
+        told = text in explained and screen.zipf(text) >= EXPLAINED_ZIPF_MIN
+        if text in commonest or text in loved or (base == text and (labelled or told)):
             kept.append(as_word(text, judged))
     return tuple(kept)
+
+
+def _by_frequency(text: str) -> tuple[float, str]:
+    return -screen.zipf(text), text
 
 
 def _counts(words: Iterable[Word]) -> Counter[str]:
@@ -198,10 +226,22 @@ def counts_table(corpus: Corpus) -> str:
     lines += [f"| {a.name} | {v} | {ours[v]} | {theirs[v]} |" for a in DEFAULT_ATTRIBUTES for v in a.values]
     every = len(DEFAULT_ATTRIBUTES)
     full = [sum(len(w.labels) == every for w in table) for table in (corpus.words, corpus.lexicon)]
+    worth = [sum(bool(w.worth) for w in table) for table in (corpus.words, corpus.lexicon)]
     lines += [
+        f"| worth meeting | | {worth[0]} | {worth[1]} |",
         f"| all {every} | | {full[0]} | {full[1]} |",
         f"| words | | {len(corpus.words)} | {len(corpus.lexicon)} |",
     ]
+    return "\n".join(lines)
+
+
+def families_table(corpus: Corpus) -> str:
+    """Return how many families the words have, beside how many stems, as a Markdown table."""
+    ours, every = [w.text for w in corpus.words], [w.text for w in (*corpus.words, *corpus.lexicon)]
+    lines = ["| | words | Porter2 stems | families |", "| --- | ---: | ---: | ---: |"]
+    for name, texts in (("built-in", ours), ("built-in and lexicon", every)):
+        stems, families = {stem(text) for text in texts}, {family(text) for text in texts}
+        lines.append(f"| {name} | {len(texts)} | {len(stems)} | {len(families)} |")
     return "\n".join(lines)
 
 

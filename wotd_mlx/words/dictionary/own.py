@@ -118,6 +118,10 @@ class Own:
         """As the file tells."""
         return self._known(word).ipa
 
+    def likely_ipa(self, word: str) -> str | None:
+        """The file is asked for what it tells, no more."""
+        return None
+
     def etymology(self, word: str) -> str | None:
         """As the file tells."""
         return self._known(word).etymology

@@ -55,8 +55,9 @@ def find_wordnet() -> Path | None:
 
 
 class Synset(NamedTuple):
-    """A line of a data file."""
+    """A line of a data file; ``topic`` is the number of the lexicographers' file, such as 5 for animals."""
 
+    topic: int
     words: tuple[str, ...]
     pointers: tuple[tuple[str, int, str, int, int], ...]  # symbol, offset, part, source word, target word
     gloss: str
@@ -102,12 +103,10 @@ class WordNet:
         found: list[tuple[int, Sense]] = []
         for part in PARTS:
             counts = self._counts(lemma, part)
-            for number, offset in enumerate(self._offsets(lemma, part), 1):
-                synset = self._synset(part, offset)
-                lowered = [other.lower() for other in synset.words]
-                place = lowered.index(word) + 1 if word in lowered else 0
+            for number, synset in enumerate(self.synsets(word, part), 1):
+                place = _place(word, synset)
                 opposite = tuple(
-                    self._word(kind, at, target)
+                    self.word(kind, at, target)
                     for symbol, at, kind, source, target in synset.pointers
                     if symbol == "!" and source == place
                 )
@@ -115,6 +114,17 @@ class WordNet:
                 sense = Sense(synset.gloss, SHOWN[part], others, opposite, synset.examples, self.name)
                 found.append((counts.get(number, 0), sense))
         return tuple(sense for _, sense in sorted(found, key=lambda item: -item[0]))
+
+    def synsets(self, word: str, part: str) -> tuple[Synset, ...]:
+        """The synsets of a word as one part of speech (n, v, a or r), the commonest first.
+
+        Raises:
+            WotdError: a file is damaged there.
+        """
+        found = tuple(self._synset(part, offset) for offset in self._offsets(word.replace(" ", "_"), part))
+        if any(not _place(word, synset) for synset in found):
+            raise WotdError(f"{self.folder / f'index.{PARTS[part]}'}: {word!r} points to a synset without it; {HINT}")
+        return found
 
     def synonyms(self, word: str) -> tuple[str, ...]:
         """Words of all its sets of synonyms."""
@@ -126,6 +136,10 @@ class WordNet:
 
     def ipa(self, word: str) -> str | None:
         """WordNet has no pronunciations."""
+        return None
+
+    def likely_ipa(self, word: str) -> str | None:
+        """Nor does it guess them."""
         return None
 
     def words(self) -> Iterator[str]:
@@ -182,7 +196,12 @@ class WordNet:
         except (ValueError, IndexError) as error:  # a UnicodeDecodeError is a ValueError
             raise self._damaged(path, offset) from error
 
-    def _word(self, part: str, offset: int, number: int) -> str:
+    def word(self, part: str, offset: int, number: int) -> str:
+        """What a pointer aims at: a word by its number in the synset at an offset.
+
+        Raises:
+            WotdError: a file is damaged there.
+        """
         words = self._synset(part, offset).words
         if not 1 <= number <= len(words):
             raise self._damaged(self.folder / f"data.{PARTS[part]}", offset)
@@ -199,6 +218,11 @@ class WordNet:
 
 def _key(word: str) -> bytes:
     return (word + " ").encode(errors="replace")
+
+
+def _place(word: str, synset: Synset) -> int:
+    """The number of a word in its synset, from 1; 0 where it isn't in it."""
+    return next((n for n, other in enumerate(synset.words, 1) if other.lower() == word), 0)
 
 
 def _parsed(line: str, offset: int) -> Synset:
@@ -218,7 +242,7 @@ def _parsed(line: str, offset: int) -> Synset:
         pointers.append((symbol, int(at), part, int(link[:2], 16), int(link[2:], 16)))
     if len(words) != size or not words:
         raise ValueError("too few words")
-    return Synset(words, tuple(pointers), *_texts(gloss))
+    return Synset(int(cells[1]), words, tuple(pointers), *_texts(gloss))
 
 
 def _word(cell: str) -> str:
