@@ -21,7 +21,7 @@ from wotd_mlx.known import FILE, KnownWords
 from wotd_mlx.run_folder import HINT, RunFolder
 from wotd_mlx.vocabulary import SHIPPED
 
-BOOKS, WIDTH, SENSES = 12, 128, 5
+BOOKS, WIDTH, SENSES = 12, 128, 3
 """Codebooks, the directions that they lie in, and senses of a word that are kept, the first of the dictionary."""
 MOST = 3_000_000
 """Bytes that the table may have."""
@@ -80,9 +80,10 @@ def main() -> None:
     parser.add_argument("--run", default="runs/default", help="a finished run (default: runs/default)")
     parser.add_argument("--out", type=Path, default=SHIPPED, help=f"the table (default: {SHIPPED.name} in the package)")
     parser.add_argument("--books", type=int, default=BOOKS, help=f"bytes a vector (default: {BOOKS})")
+    parser.add_argument("--senses", type=int, default=SENSES, help=f"of a word, at most (default: {SENSES})")
     args = parser.parse_args()
     known = KnownWords.read(RunFolder(args.run).path / FILE, HINT)
-    made = small_table(known, args.books)
+    made = small_table(known, args.books, senses=args.senses)
     made.write(args.out, small=True)
     row = [known.words.index(word) for word in made.words[:: len(made) // 1000]]
     near = (made.word_rows.rows(np.arange(len(made))[:: len(made) // 1000]) * known.vectors[row]).sum(axis=1).mean()
