@@ -387,7 +387,7 @@ class SemanticEncoder:
             word_rows=PlainRows(unit(vectors[first])),
             sense_rows=PlainRows(np.zeros((0, self.dims), np.float32)),
             owner=np.zeros(0, np.int32),
-            meet=np.ones(len(first), bool),
+            meet=np.array([words[row].worth is not False for row in first]),
             difficulty=np.array([difficulty(words[row]) for row in first], np.int8),
             attributes=self.config.attributes,
             levels=self.levels,

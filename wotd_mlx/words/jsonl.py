@@ -36,6 +36,10 @@ class _Row:
         if empty := [name for name, value in (self.labels or {}).items() if not value]:
             raise WotdError(f"the label {empty[0]!r} is empty; leave it out")
 
+    def as_word(self) -> Word:
+        labels, corpus, source, cefr = self.labels or {}, self.corpus or "", self.source or "", self.cefr or None
+        return Word(normal(self.word), labels, corpus, source, cefr, self.zipf, self.evidence or {}, self.worth)
+
 
 def read_jsonl(path: str | Path) -> Corpus:
     """Read a corpus named after its file. Words are kept in their normal form; one that comes again, however it is
@@ -50,9 +54,8 @@ def read_jsonl(path: str | Path) -> Corpus:
     rows = 0
     for _, row in read_json_lines(path, _Row, HINT):
         rows += 1
-        labels, corpus, source, cefr = row.labels or {}, row.corpus or "", row.source or "", row.cefr or None
-        text = normal(row.word)
-        words.setdefault(text, Word(text, labels, corpus, source, cefr, row.zipf, row.evidence or {}, row.worth))
+        word = row.as_word()
+        words.setdefault(word.text, word)
     if not words:
         raise WotdError(f'{path} holds no words; write one JSON object a line, such as {{"word": "felicity"}}')
     if rows > len(words):
@@ -73,9 +76,7 @@ def find_word(path: str | Path, text: str) -> Word | None:
         return None
     where = f"{path}: {text!r}"
     end = data.find(b"\n", start)
-    row = checked(_Row, parse_json(data[start : None if end < 0 else end], where), where)
-    labels, corpus, source, cefr = row.labels or {}, row.corpus or "", row.source or "", row.cefr or None
-    return Word(normal(row.word), labels, corpus, source, cefr, row.zipf, row.evidence or {})
+    return checked(_Row, parse_json(data[start : None if end < 0 else end], where), where).as_word()
 
 
 def write_jsonl(path: str | Path, words: Iterable[Word]) -> None:
