@@ -47,6 +47,7 @@ def page() -> str:
         "The main job without its language stage": main_job(),
         "Labels read off one coordinate, balanced accuracy on held-out words": labels(),
         "The student, text → ID without the embedding model": student(),
+        "The encoder tuned on the dictionary": tuned_encoder(),
         "Commands from the shell, seconds": shell(),
         "Exports of the default": export(),
         "What the dictionary knows of the words": dictionary(),
@@ -141,6 +142,28 @@ def student() -> str:
     return (
         table(("", "student", "both stages", "speed"), rows)
         + f"\n\n{found['bytes'] / 1e6:.1f} MB; it gives {agreed} of held-out words their coordinates' code."
+    )
+
+
+def tuned_encoder() -> str:
+    """Beside the plain one: families that it never saw, and people's judgements."""
+    found = results("tuned_encoder")
+    both = [found["plain"], found["tuned"]]
+    sets = ("simlex-999", "simverb-3500", "ws-353-all", "mturk-771", "rg-65")
+    rows = []
+    for task, said in (("gloss_to_word", "gloss → word"), ("word_to_synonym", "word → synonym")):
+        for key, figure in (("first", "first"), ("ten", "among ten"), ("mrr", "mean reciprocal rank")):
+            rows.append((f"{said}, {figure}", *(share(of["held_out"][f"{task}_{key}"]) for of in both)))
+    for name in sets:
+        rows.append((f"Spearman, {name}", *(share(of["similarity"][name]) for of in both)))
+    mean = (share(sum(of["similarity"][name] for name in sets) / len(sets)) for of in both)
+    rows.append(("… mean of the five", *mean))
+    rows.append(("Spearman, sentences of the STS benchmark, dev", *(share(of["sentences"]) for of in both)))
+    words, training = found["plain"]["held_out"]["words"], found["training"]
+    return (
+        table(("", "plain", "tuned"), rows)
+        + f"\n\nThe first six among {words:,.0f} words of families that training had no word and no gloss of. "
+        f"{training['bytes'] / 1e6:.2f} MB, {training['seconds'] / 60:.0f} minutes of training."
     )
 
 

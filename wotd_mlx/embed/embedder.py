@@ -15,8 +15,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from wotd_mlx.arrays import Embeddings
-from wotd_mlx.embed.bert import Group, load_bert
+from wotd_mlx.embed.bert import Group
 from wotd_mlx.embed.cache import EmbeddingCache
+from wotd_mlx.embed.delta import load_encoder, version_of
 from wotd_mlx.embed.models import DEFAULT_MODEL, MODELS, find_model, resolve
 from wotd_mlx.kernels.choice import cpu_path, lanes
 from wotd_mlx.kernels.threads import one_blas_thread
@@ -99,16 +100,17 @@ class BertEmbedder:
         folder = resolve(model, download=download)
         self.id, self.dims, self.cache = model.id, model.dims, cache
         self.tokens = tokens or (_CPU_TOKENS if cpu_path() else _GPU_TOKENS)
-        cfg, self.bert = load_bert(folder, model.pooling)
+        cfg, self.bert = load_encoder(model, folder)
         if cfg.hidden_size != model.dims:
             raise WotdError(f"{folder} is {cfg.hidden_size} wide; {model.id} should be {model.dims}")
         self.max_tokens = min(model.max_tokens, cfg.max_position_embeddings)
         self.tokenizer = _load_tokenizer(folder, self.max_tokens)
         # A GPU wants few shapes: lengths are padded up to a multiple of this. A CPU wants no padding at all.
         self.multiple = 1 if cpu_path() else 8
-        # A published model never changes under its id; a folder's contents may.
+        # A published model never changes under its id; a delta may with a version of this package, and a folder's
+        # contents at any time.
         changed = (folder / "model.safetensors").stat().st_mtime_ns
-        self._key = model.id if model.id in MODELS else f"{folder.resolve()}@{changed}"
+        self._key = version_of(model) if model.id in MODELS else f"{folder.resolve()}@{changed}"
         self._local = threading.local()
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> Embeddings:

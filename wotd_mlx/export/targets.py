@@ -13,7 +13,8 @@ from tokenizers import Tokenizer
 
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.config.export import MIN_LENGTH
-from wotd_mlx.embed.bert import Bert, load_bert
+from wotd_mlx.embed.bert import Bert
+from wotd_mlx.embed.delta import load_encoder
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
@@ -119,7 +120,7 @@ def _encoder(coder: SemanticEncoder, _: int) -> Target:
 def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
     texts, _ = _sample(coder)
     model = find_model(coder.config.embedding)
-    config, bert = load_bert(resolve(model), model.pooling)
+    config, bert = load_encoder(model, resolve(model))
     if length > (limit := config.max_position_embeddings):
         told = f"length {length} is not possible; {model.id} takes {MIN_LENGTH} to {limit} tokens: try 16, 64 or 128"
         raise WotdError(told)
