@@ -126,7 +126,7 @@ def test_the_status_is_plain_and_downloads_nothing(monkeypatch):
     assert json.loads(json.dumps(found)) == found
     assert found["mlx"]
     assert found["kind"] in ("cpu", "metal", "cuda")
-    assert found["embedding"].endswith("all-MiniLM-L6-v2")
+    assert found["embedding"].endswith("all-MiniLM-L6-v2-dictionary")
     assert any("Open English WordNet 2024" in line and "CC BY 4.0" in line for line in found["dictionary"])
 
 

@@ -15,7 +15,7 @@ from tests.conftest import write_checkpoint
 from wotd_mlx.embed import models
 from wotd_mlx.embed.bert import Bert, BertConfig, load_bert
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.models import DEFAULT_MODEL, MODEL_DIMENSIONS, find_model, resolve
+from wotd_mlx.embed.models import DEFAULT_MODEL, MINILM, MODEL_DIMENSIONS, find_model, resolve
 from wotd_mlx.schemas import WotdError
 
 
@@ -31,7 +31,8 @@ def test_every_model_has_a_width():
 
 
 def test_a_short_form_is_enough():
-    assert find_model("all-MiniLM-L6-v2").id == DEFAULT_MODEL
+    assert find_model("all-MiniLM-L6-v2").id == MINILM.id
+    assert find_model("all-MiniLM-L6-v2-dictionary").id == DEFAULT_MODEL
 
 
 def test_an_unknown_id_names_the_known_ones():

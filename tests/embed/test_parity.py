@@ -12,7 +12,7 @@ import pytest
 from tests.tolerances import close
 from wotd_mlx.embed.bert import load_bert
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
+from wotd_mlx.embed.models import MINILM, resolve
 from wotd_mlx.kernels.choice import taking
 from wotd_mlx.schemas import WotdError
 
@@ -36,7 +36,7 @@ ODD = [
 @pytest.fixture(scope="module")
 def folder():
     try:
-        return resolve(find_model(DEFAULT_MODEL), download=False)
+        return resolve(MINILM, download=False)
     except WotdError as error:
         pytest.skip(str(error))
 
@@ -80,7 +80,7 @@ def test_minilm_matches_sentence_transformers(theirs):
     tokens = [len(ids) for ids in theirs.tokenizer(texts, truncation=False)["input_ids"]]
     assert min(tokens) == 2
     assert max(tokens) > 256
-    got, want = BertEmbedder().embed(texts), theirs.encode(texts, batch_size=64)
+    got, want = BertEmbedder(MINILM.id).embed(texts), theirs.encode(texts, batch_size=64)
     close(got, want, "embedding")
     assert 1 - np.einsum("nd,nd->n", got, want, dtype=float).min() <= 1e-5
 
@@ -88,7 +88,7 @@ def test_minilm_matches_sentence_transformers(theirs):
 def test_tokens_match_sentence_transformers(theirs):
     texts = texts_of_all_lengths(300)
     want = theirs.tokenizer(texts, truncation=True, max_length=theirs.max_seq_length)["input_ids"]
-    assert [e.ids for e in BertEmbedder().tokenizer.encode_batch(texts)] == want
+    assert [e.ids for e in BertEmbedder(MINILM.id).tokenizer.encode_batch(texts)] == want
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])

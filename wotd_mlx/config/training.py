@@ -43,7 +43,7 @@ class TrainingConfig:
 
     corpus: str = "builtin"
     lexicon: bool = True
-    embedding: str = "sentence-transformers/all-MiniLM-L6-v2"
+    embedding: str = "wotd-mlx/all-MiniLM-L6-v2-dictionary"
     codes: CodesConfig = field(default_factory=CodesConfig)
     attributes: tuple[Attribute, ...] = DEFAULT_ATTRIBUTES
     seed: Seed = 0

@@ -56,7 +56,7 @@ MODELS = {
     )
 }
 MODEL_DIMENSIONS = {model.id: model.dims for model in MODELS.values()}
-DEFAULT_MODEL = MINILM.id
+DEFAULT_MODEL = DICTIONARY.id
 
 
 def find_model(embedding: str) -> EmbeddingModel:
