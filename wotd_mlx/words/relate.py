@@ -28,9 +28,14 @@ def merged_stems(
             parent[key] = key = parent[parent[key]]
         return key
 
+    words = list(words)
+    vocabulary = frozenset(words)
     best: dict[str, tuple[float, str]] = {}  # stem -> the commonest word with it
 
     def join(word: str, base: str) -> None:
+        # To Porter2 *overlying* is a form of *over*: a stem that is another word's own speaks for that one.
+        if stem(word) != word and stem(word) in vocabulary:
+            return
         for text in (word, base):
             best[stem(text)] = min(best.get(stem(text), (0.0, text)), (-screen.zipf(text), text))
         parent[root(stem(word))] = root(stem(base))
