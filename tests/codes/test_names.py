@@ -58,6 +58,14 @@ def test_every_code_has_a_name_of_its_own_made_from_its_words(coded):
     assert rows[4].name.startswith("red: ")
 
 
+def test_names_are_the_same_however_many_codes_a_coordinate_has(coded, monkeypatch):
+    model, x, ids = coded
+    words, common = [f"w{n}" for n in range(len(x))], np.ones(len(x))
+    few = named(model, words, common, x, ids, ATTRIBUTES)
+    monkeypatch.setattr("wotd_mlx.codes.names._FEW", 0)
+    assert named(model, words, common, x, ids, ATTRIBUTES) == few
+
+
 def test_a_code_that_no_word_has_says_so(coded):
     model, x, ids = coded
     kept = np.flatnonzero(ids[:, 3] != 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -33,6 +34,8 @@ def command(run: str, coordinate: str | None, plot: Path | None, with_gloss: boo
       wotd-mlx codes --run runs/rvq --coordinate era
       wotd-mlx codes --plot pictures
     """
+    # For products as short as these, further threads of NumPy's BLAS do nothing but wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from wotd_mlx.encoder import SemanticEncoder
     from wotd_mlx.schemas import WotdError
     from wotd_mlx.vocabulary import Vocabulary

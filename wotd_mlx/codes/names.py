@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from wotd_mlx.codes.autoencoder import Autoencoder
 
 
+_FEW = 64
+"""Codes of a coordinate that are few against the dimensions of a vector."""
+
+
 class CodeName(NamedTuple):
     """One code: its coordinate's name, its number, its name, words that show it, and how many words bear it."""
 
@@ -56,16 +60,31 @@ def name_codes(
     for q, coordinate in enumerate(coordinate_names(levels, attributes)):
         order = np.argsort(ids[:, q], kind="stable")
         parts = np.split(order, np.searchsorted(ids[order, q], np.arange(1, levels[q])))
+        along = _along(x, ids[:, q], parts, mean)
         for code, members in enumerate(parts):
             shown = members[common[members]] if common[members].sum() >= examples else members
-            if len(shown):
-                away = x[members].mean(axis=0) - mean
-                shown = shown[np.argsort(-(x[shown] @ away), kind="stable")]
+            shown = shown[np.argsort(-along[shown], kind="stable")]
             texts = tuple(words[row] for row in shown[:examples])
             value = readings[q][code] if q < len(attributes) else ""
             name = ": ".join(part for part in (value, "·".join(texts[:2]) or "no word yet") if part)
             rows.append(CodeName(coordinate, code, name, texts, len(members)))
     return rows
+
+
+def _along(x: Embeddings, codes: Indices, parts: Sequence[Indices], mean: Embeddings) -> Embeddings:
+    """How far each of x (N, D) lies in the direction in which the words with its code depart from the mean; ``parts``
+    are the rows with each code."""
+    if len(parts) <= _FEW:  # products of all rows with all codes copy none of them
+        hot = (codes[:, None] == np.arange(len(parts))).astype(np.float32)
+        away = hot.T @ x / np.maximum(hot.sum(axis=0), 1)[:, None] - mean
+        found: Embeddings = np.take_along_axis(x @ away.T, codes[:, None], axis=1)[:, 0]
+        return found
+    out = np.zeros(len(x), np.float32)
+    for members in parts:
+        if len(members):
+            mine = x[members]
+            out[members] = mine @ (mine.mean(axis=0) - mean)
+    return out
 
 
 def moves(
