@@ -16,6 +16,7 @@ from tests.fuzz.jsonl import changed
 from tests.fuzz.mutate import damaged
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.io.safetensors import read_arrays, write_arrays
+from wotd_mlx.known import FILE
 from wotd_mlx.pipeline import train_wotd_pipeline
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import WotdError
@@ -34,7 +35,8 @@ def _whole() -> RunFolder:
 def make(rng: random.Random) -> dict[str, bytes]:
     """One file of a run, damaged; no content stands for a file that is gone."""
     run = _whole()
-    file = rng.choice([run.config, run.corpus, run.vectors, run.model, run.semantic_ids, run.metrics])
+    files = [run.config, run.corpus, run.vectors, run.model, run.semantic_ids, run.metrics]
+    file = rng.choice([*files, *run.path.glob(FILE)])
     name, content = str(file.relative_to(run.path)), file.read_bytes()
     if rng.random() < 0.05:
         return {name: b""}
