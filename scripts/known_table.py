@@ -25,7 +25,7 @@ BOOKS, WIDTH, SENSES = 12, 128, 3
 """Codebooks, the directions that they lie in, and senses of a word that are kept, the first of the dictionary."""
 MOST = 3_000_000
 """Bytes that the table may have."""
-_FITTED, _BEAM = 25_000, 8
+_FITTED, _BEAM = 25_000, 4
 
 
 def small_table(known: KnownWords, books: int = BOOKS, width: int = WIDTH, senses: int = SENSES) -> KnownWords:
