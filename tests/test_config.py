@@ -33,7 +33,7 @@ def test_a_config_survives_json():
         ({"codes": {"levels": [8, 1, 8]}}, "codes.levels[1] is 1, expected int >= 2"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
         ({"codes": {"epochs": 0}}, "codes.epochs is 0, expected int >= 1"),
-        ({"codes": {"label_share": -1}}, "codes.label_share is -1, expected float >= 0"),
+        ({"codes": {"neighbour_weight": -1}}, "codes.neighbour_weight is -1, expected float >= 0"),
         ({"codes": {"levels": [8, 8, 8]}}, "3 attributes leave no coordinate free"),
         ({"codes": {"levels": [8, 3, 8, 8]}}, "attribute complexity has 4 values, its coordinate 3 codes"),
         ({"codes": {"levels": [64] * 5}}, "make 30.0 bits; a dictionary takes 24 at most, detail the rest"),
@@ -51,7 +51,8 @@ def test_a_whole_number_does_for_a_float():
 
 
 def test_default_levels_and_gradient_belong_to_the_kind():
-    assert CodesConfig("hvq").levels == CodesConfig("fsq").levels == (8, 8, 8, 5)
+    assert CodesConfig("hvq").levels == (8, 8, 8, 2048)
+    assert CodesConfig("fsq").levels == (8, 8, 8, 5)
     assert CodesConfig("rvq").levels == (32, 32, 32, 32)
     assert [CodesConfig(kind).gradient for kind in KINDS] == ["straight-through", "soft", "straight-through"]
     assert CodesConfig("rvq", gradient="soft").gradient == "soft"

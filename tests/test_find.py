@@ -17,7 +17,6 @@ from wotd_mlx import SemanticEncoder, WotdError, vocabulary
 from wotd_mlx.cli import main
 from wotd_mlx.codes.packed import Int8Rows
 from wotd_mlx.find import find, gloss_of, having, sense_vectors, short, source_of
-from wotd_mlx.io.safetensors import DIGEST
 from wotd_mlx.known import FILE, KnownWords
 from wotd_mlx.vocabulary import Vocabulary
 from wotd_mlx.words.families import family
@@ -121,8 +120,8 @@ def test_words_with_a_label_by_evidence_come_first_then_likely_ones():
     sure, likely = having(known, {"style": "romantic", "era": "victorian"})
     assert np.flatnonzero(sure).tolist() == [2, 5]
     assert not likely.any()
-    assert source_of(known, 4, {}) == "predicted"
-    assert source_of(known, 2, {}) == "known"
+    assert source_of(known, 4, {"style": "romantic"}) == "predicted"
+    assert source_of(known, 2, {"style": "romantic"}) == source_of(known, 4, {}) == "known"
 
 
 def test_only_words_of_a_class_of_difficulty():
@@ -175,7 +174,7 @@ def stored(finished, tmp_path_factory):
     fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
     fields |= {"word_rows": Int8Rows.of(known.vectors), "owner": owner, "glosses": "none"}
     made = KnownWords(**fields | {"sense_rows": Int8Rows.of(unit(known.vectors[owner] + 0.05 * noise))})
-    made.write(folder / FILE, {"codes": coder.run.model_metadata()[DIGEST]})
+    made.write(folder / FILE, coder.run.known_made_from())
     return folder
 
 

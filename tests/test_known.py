@@ -114,7 +114,9 @@ def test_what_evidence_and_guess_say_of_a_word():
     probability[1] = 1, 0.75
     known = small_table(labels=labels, guesses=guesses, probability=probability)
     assert known.evidence_of(1) == {"style": "romantic"}
-    assert known.labels_of(1) == ({"style": "romantic", "era": "contemporary"}, {"style": 1.0, "era": 0.75})
+    assert known.labels_of(1) == ({"style": "romantic", "era": None}, {"style": 1.0, "era": None})
+    assert known.guess_of(1) == {"era": ("contemporary", 0.75)}
+    assert known.guess_of(0) == {}
     assert known.evidence_of(0) == {}
     assert known.labels_of(0) == ({"style": None, "era": None}, {"style": None, "era": None})
     assert known.readings == (("", "romantic", *[""] * 6), ("", "", ""))

@@ -147,7 +147,7 @@ def test_ctrl_c_as_this_is_imported_is_one_line(name, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where nothing is kept, so that a compiler runs
     if name == "subprocess" and sys.platform != "linux":
         pytest.skip("no compiler runs here")
-    arguments = ["status"] if name == "wotd_mlx.status" else ["decode", "--run", "no/such", "1,2,3,4"]
+    arguments = ["status"] if name == "wotd_mlx.status" else ["train", "--corpus", "no/such", "--out", str(tmp_path)]
     assert program(AT_IMPORT.format(number=None, name=name), *arguments) == (1, "", INTERRUPTED)
 
 

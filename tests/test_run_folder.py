@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import small_config
-from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
+from wotd_mlx import SemanticEncoder, TrainingConfig, WotdError, train_wotd_pipeline
 from wotd_mlx.io.safetensors import read_arrays, read_metadata, write_arrays
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError
@@ -93,7 +93,7 @@ def test_vectors_that_are_no_unit_vectors_of_the_words_are_refused(run, change, 
 )
 def test_words_that_were_changed_are_told_and_never_trained_on(run, change, checkpoint):
     lines(run.corpus, change)
-    with pytest.raises(WotdError, match=r"embeddings.safetensors doesn't belong to the words here: it was made from"):
+    with pytest.raises(WotdError, match=r"known.safetensors doesn't belong to the words here: it was made from"):
         SemanticEncoder.load(run.path).nearest(np.ones((1, 32), np.float32))
     with pytest.raises(WotdError, match=r"embeddings.safetensors doesn't belong to the words here: .*; restore"):
         train_wotd_pipeline(small_config(checkpoint), run.path)
@@ -117,7 +117,7 @@ def test_codes_of_other_settings_vectors_or_ids_are_refused(run, checkpoint):
     first, second = list(words["words"])[:2]
     words["words"][first], words["words"][second] = words["words"][second], words["words"][first]
     run.semantic_ids.write_text(json.dumps(words))
-    with pytest.raises(WotdError, match=r"semantic_ids.json was changed after"):
+    with pytest.raises(WotdError, match=r"known.safetensors doesn't belong to the IDs here"):
         SemanticEncoder.load(run.path).encode(["forsooth"])
 
 
@@ -171,9 +171,11 @@ def test_a_file_of_another_writer_is_told(run):
 def test_ids_of_another_form_are_named_with_their_word(run, change, message):
     run.semantic_ids.write_text(json.dumps(change(json.loads(run.semantic_ids.read_text()))))
     with pytest.raises(WotdError) as caught:
-        SemanticEncoder.load(run.path).encode(["forsooth"])
+        run.read_ids(TrainingConfig().codes.levels)
     assert message in str(caught.value)
     assert "semantic_ids.json" in str(caught.value)
+    with pytest.raises(WotdError, match=r"known.safetensors doesn't belong to the IDs here"):
+        SemanticEncoder.load(run.path).encode(["forsooth"])
 
 
 @pytest.mark.parametrize(

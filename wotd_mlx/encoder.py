@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wotd_mlx.arrays import Embeddings
+from wotd_mlx.arrays import Embeddings, Indices, Vectors
 from wotd_mlx.codes.interpolate import monotone, slerp
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.names import CodeName, name_codes
-from wotd_mlx.codes.packed import PlainRows
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import ENCODERS
 from wotd_mlx.io.safetensors import DIGEST, check_arrays, check_finite, named, read_metadata
-from wotd_mlx.known import FILE, KNOWN, PREDICTED, UNKNOWN, KnownWords
+from wotd_mlx.known import KNOWN, LIKELY, PREDICTED, UNKNOWN, KnownWords, told_of
 from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
-from wotd_mlx.words.difficulty import HARD, difficulty
+from wotd_mlx.words.difficulty import HARD
 from wotd_mlx.words.normal import normal
+from wotd_mlx.words.spelling import Spelling
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wotd_mlx.codes.autoencoder import Autoencoder
     from wotd_mlx.codes.student import Student
     from wotd_mlx.embed.embedder import Embedder
+    from wotd_mlx.embed.meaning import Meaning
     from wotd_mlx.find import Found
     from wotd_mlx.words.dictionary import Dictionary
 
@@ -162,19 +163,9 @@ class SemanticEncoder:
         return mx.compile(self.model.encode) if self.config.codes.compile else self.model.encode
 
     @cached_property
-    def _tables(self) -> list[Embeddings]:
-        return [np.asarray(table) for table in self.model.tables]
-
-    @cached_property
     def known(self) -> KnownWords:
-        """All words that the run knows; made anew each time for a run that was trained before runs stored them."""
-        if not self._stores_known:
-            return self._known_anew()
-        return KnownWords.read(self.run.path / FILE, HINT, {"codes": self.run.model_metadata().get(DIGEST, "")})
-
-    @cached_property
-    def _stores_known(self) -> bool:
-        return (self.run.path / FILE).exists()
+        """All words that the run knows."""
+        return KnownWords.read(self.run.there(self.run.known), HINT, self.run.known_made_from())
 
     @cached_property
     def embedder(self) -> Embedder:
@@ -190,9 +181,31 @@ class SemanticEncoder:
             )
         return embedder
 
+    @cached_property
+    def meaning(self) -> Meaning | None:
+        """What makes a vector of a text's embedding; None where the run has no glosses, and embeddings are vectors."""
+        return self.run.read_meaning(self.dims)
+
     def embed(self, texts: Sequence[str]) -> Embeddings:
-        """texts (N,) -> their embeddings (N, D), unit length."""
-        return self.embedder.embed(texts)
+        """texts (N,) -> their vectors (N, D), unit length: a known word's own, any other text's by the models."""
+        rows = [self.known.row(text) for text in texts]
+        new = [text for text, row in zip(texts, rows, strict=True) if row is None]
+        out = np.empty((len(texts), self.dims), np.float32)
+        if new:
+            out[[row is None for row in rows]] = self._embed_unknown(new)
+        out[[row is not None for row in rows]] = self.known.word_rows.rows(
+            np.array([row for row in rows if row is not None], np.int64)
+        )
+        return out
+
+    def _embed_unknown(self, texts: Sequence[str]) -> Embeddings:
+        """texts (N,) -> vectors (N, D) as of texts that no dictionary has, in the space of the run's words."""
+        embeddings = self.embedder.embed([normal(text) for text in texts])
+        if self.meaning is None or not len(embeddings):
+            return embeddings
+        import mlx.core as mx
+
+        return np.asarray(self.meaning(mx.array(embeddings)))
 
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
         """texts (N,) -> N semantic IDs: a known word's own, however it is typed, a prediction for any other text."""
@@ -223,21 +236,47 @@ class SemanticEncoder:
 
     def predict(self, texts: Sequence[str]) -> list[Reading]:
         """texts (N,) -> what the models make of each, known or not."""
+        if not texts:
+            return []
         if self.student is not None:
-            ids = [SemanticID(row) for row in self.student.encode(texts).tolist()]
-            details: Sequence[list[int] | None] = [None] * len(ids)
-        else:
-            vectors = self.embed(texts)
-            ids = self.encode_vectors(vectors)
-            details = self._details(vectors, ids) if self.config.codes.detail else [None] * len(ids)
-        found = zip(texts, ids, self.truncated(texts), details, strict=True)
-        return [Reading(text, i, *self._guessed(i), PREDICTED, cut, detail) for text, i, cut, detail in found]
+            ids = [SemanticID(row) for row in self.student.encode([normal(text) for text in texts]).tolist()]
+            unsure = dict.fromkeys(attribute.name for attribute in self.config.attributes)
+            told = zip(texts, ids, self.labels(ids), strict=True)
+            return [Reading(text, i, labels, unsure, PREDICTED, False, None) for text, i, labels in told]
+        vectors = self._embed_unknown(texts)
+        guesses, probability = self._guess(texts, vectors)
+        ids = self._ids_reading_as(vectors, np.where(probability > LIKELY, guesses, UNKNOWN))
+        details = self._details(vectors, ids) if self.config.codes.detail else [None] * len(ids)
+        found = zip(texts, ids, guesses, probability, self.truncated(texts), details, strict=True)
+        return [
+            Reading(text, i, *told_of(self.config.attributes, guess, p), PREDICTED, cut, detail)
+            for text, i, guess, p, cut, detail in found
+        ]
 
-    def _guessed(self, number: SemanticID) -> tuple[dict[str, str | None], dict[str, float | None]]:
-        read = self._read(number)
-        names = [attribute.name for attribute in self.config.attributes]
-        probability = {name: read[name][1] if name in read else None for name in names}
-        return {name: read[name][0] if (probability[name] or 0) > 0.5 else None for name in names}, probability
+    def _guess(self, texts: Sequence[str], vectors: Embeddings) -> tuple[Indices, Vectors]:
+        """texts (N,) with vectors (N, D) -> the likeliest value of each attribute (N, A) and its probability (N, A);
+        nothing of what isn't spelt as words are."""
+        import mlx.core as mx
+
+        from wotd_mlx.codes.reader import likeliest
+
+        guesses, probability = likeliest(self.model.posteriors(mx.array(vectors)))
+        strange = [not self._spelling.is_word(text) for text in texts]
+        guesses[strange], probability[strange] = UNKNOWN, 0
+        return guesses, probability
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.known.words)
+
+    def _ids_reading_as(self, vectors: Embeddings, values: Indices) -> list[SemanticID]:
+        """vectors (N, D) -> IDs that read as values (N, A), UNKNOWN for none, where codes are laid out by them."""
+        import mlx.core as mx
+
+        self._check_vectors(vectors)
+        none = np.array([len(attribute.values) for attribute in self.config.attributes], np.int64)
+        wanted = mx.array(np.where(values == UNKNOWN, none, values), mx.int32)
+        return [SemanticID(row) for row in np.asarray(self.model.encode(mx.array(vectors), wanted)).tolist()]
 
     def _details(self, vectors: Embeddings, ids: Sequence[SemanticID]) -> list[list[int]]:
         import mlx.core as mx
@@ -312,21 +351,7 @@ class SemanticEncoder:
     @cached_property
     def readings(self) -> tuple[tuple[str, ...], ...]:
         """For each attribute, the value that each code of its coordinate reads as; "" where nothing is known of it."""
-        if self._stores_known:
-            return self.known.readings
-        return tuple(
-            tuple(attribute.values[value] if table.any() else "" for value in table.argmax(axis=1))
-            for attribute, table in zip(self.config.attributes, self._tables, strict=False)
-        )
-
-    def _read(self, numbers: Sequence[int]) -> dict[str, tuple[str, float]]:
-        number = SemanticID(numbers).checked(self.levels)
-        out = {}
-        for attribute, table, code in zip(self.config.attributes, self._tables, number, strict=False):
-            if table.any():
-                value = int(table[code].argmax())
-                out[attribute.name] = (attribute.values[value], float(table[code, value]))
-        return out
+        return self.known.readings
 
     def names(self) -> list[CodeName]:
         """A name and example words for every code of every coordinate, from all words of the run."""
@@ -360,41 +385,6 @@ class SemanticEncoder:
                 found = known.best(row, n, distinct=distinct)
                 out.append([Neighbour(known.words[near.row], near.cosine) for near in found])
         return out
-
-    def _known_anew(self) -> KnownWords:
-        from wotd_mlx.codes.labels import label_matrix
-
-        words, vectors = self.words
-        row_of: dict[str, int] = {}
-        for row, word in enumerate(words):
-            if text := normal(word.text):
-                row_of.setdefault(text, row)
-        first = list(row_of.values())
-        found, own = self.encode_vectors(vectors[first]), self.own_ids
-        ids = [own.get(words[row].text, number) for row, number in zip(first, found, strict=True)]
-        labels = label_matrix([words[row] for row in first], self.config.attributes).astype(np.int8)
-        guesses, probability = labels.copy(), (labels != UNKNOWN).astype(np.float32)
-        for a, table in enumerate(self._tables):
-            says = table[[number[a] for number in ids]]
-            guessed = (labels[:, a] == UNKNOWN) & says.any(axis=1)
-            guesses[guessed, a], probability[guessed, a] = says.argmax(axis=1)[guessed], says.max(axis=1)[guessed]
-        return KnownWords(
-            words=tuple(row_of),
-            ids=np.array(ids, np.int32),
-            labels=labels,
-            guesses=guesses,
-            probability=probability,
-            word_rows=PlainRows(unit(vectors[first])),
-            sense_rows=PlainRows(np.zeros((0, self.dims), np.float32)),
-            owner=np.zeros(0, np.int32),
-            meet=np.array([words[row].worth is not False for row in first]),
-            difficulty=np.array([difficulty(words[row]) for row in first], np.int8),
-            attributes=self.config.attributes,
-            levels=self.levels,
-            embedding=self.config.embedding,
-            glosses="",
-            source=self.config.corpus,
-        )
 
     def around(self, number: Sequence[int], n: int = 5) -> list[Neighbour]:
         """The word that an ID is the own of, then the nearest to it, one a family; where no known word has the ID, the

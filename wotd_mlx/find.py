@@ -87,7 +87,8 @@ def find(
             taken += [near.row for near in best]
     out = []
     for near in (_base(known, near, sure | likely, scores.words, dictionary) for near in best):
-        labels, _ = known.labels_of(near.row)
+        guessed = {name: value for name, (value, _) in known.guess_of(near.row).items() if name in values}
+        labels = known.labels_of(near.row)[0] | guessed
         senses = known.senses_of(near.row)
         sense = int(scores.senses[senses.start : senses.stop].argmax()) if len(senses) else 0
         gloss = gloss_of(known, near.row, dictionary, sense)

@@ -24,6 +24,9 @@ from wotd_mlx.words.normal import normal
 UNKNOWN = -1
 """In place of the number of an attribute's value: there is no evidence, or nothing can be said."""
 
+LIKELY = 0.5
+"""A value is told where it is likelier than not."""
+
 FILE = "known.safetensors"
 """Its name in a run folder, and among the words that the package ships."""
 
@@ -190,16 +193,16 @@ class KnownWords:
         return {a.name: a.values[n] for a, n in zip(self.attributes, self.labels[row], strict=True) if n != UNKNOWN}
 
     def labels_of(self, row: int) -> tuple[dict[str, str | None], dict[str, float | None]]:
-        """Of each attribute the value that a row has by evidence or more likely than not, else None; and how likely
-        the likeliest value is."""
-        labels: dict[str, str | None] = {}
-        probability: dict[str, float | None] = {}
-        for a, guess, p in zip(
-            self.attributes, self.likeliest[row].tolist(), self.probability[row].tolist(), strict=True
-        ):
-            labels[a.name] = a.values[guess] if guess != UNKNOWN and p > 0.5 else None
-            probability[a.name] = None if guess == UNKNOWN else p
-        return labels, probability
+        """Of each attribute the value that evidence gives a row, else None, as its ID reads; and 1 for such a value.
+
+        What is likely beside that is a guess, see :meth:`guess_of`.
+        """
+        return told_of(self.attributes, self.labels[row], np.ones(len(self.attributes)))
+
+    def guess_of(self, row: int) -> dict[str, tuple[str, float]]:
+        """Where there is no evidence of a row, the likeliest value of an attribute and its probability."""
+        said = zip(self.attributes, self.labels[row], self.guesses[row], self.probability[row].tolist(), strict=True)
+        return {a.name: (a.values[guess], p) for a, label, guess, p in said if label == UNKNOWN != guess}
 
     @cached_property
     def likeliest(self) -> NDArray[np.int8]:
@@ -303,6 +306,16 @@ class KnownWords:
         except ValueError as error:  # of ours, or a text that isn't UTF-8
             told = str(error) if str(path) in str(error) else f"{path}: {error}; {hint}"
             raise WotdError(told) from error
+
+
+def told_of(
+    attributes: Sequence[Attribute], values: NDArray[np.integer], probability: NDArray[np.floating]
+) -> tuple[dict[str, str | None], dict[str, float | None]]:
+    """For each attribute the number of its likeliest value (A,), UNKNOWN for none, and that value's probability (A,) ->
+    the values that are likelier than not, else None, and the probabilities."""
+    said = list(zip(attributes, values.tolist(), probability.tolist(), strict=True))
+    labels = {a.name: a.values[value] if value != UNKNOWN and p > LIKELY else None for a, value, p in said}
+    return labels, {a.name: None if value == UNKNOWN else p for a, value, p in said}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.distil import StudentTask, agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.labels import label_matrix, read_labels_off_codes
 from wotd_mlx.codes.levels import USUAL, Trial, choose_levels, proposals
-from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.packed import Int8Rows
+from wotd_mlx.codes.reader import likeliest
+from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics, known_metrics
 from wotd_mlx.codes.split import Split, split_by_family
 from wotd_mlx.codes.student import Student, fitting
 from wotd_mlx.codes.train import fit, history_rows, training_steps, warn_of_collapse
@@ -32,17 +35,22 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
+from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder, load_model
+from wotd_mlx.find import sense_vectors
 from wotd_mlx.io.lock import locked
 from wotd_mlx.io.safetensors import DIGEST, named, read_metadata
+from wotd_mlx.known import KnownWords
 from wotd_mlx.language.word_index import WordIndex
 from wotd_mlx.progress import progress
-from wotd_mlx.run_folder import HINT, RunFolder, settings_digest
+from wotd_mlx.run_folder import HINT, Glosses, RunFolder, settings_digest
 from wotd_mlx.schemas import Corpus, RunInfo, SemanticID, Word, WotdError
 from wotd_mlx.training.checkpoint import Checkpoint
 from wotd_mlx.words import load_corpus
 from wotd_mlx.words.builtin import load_lexicon
+from wotd_mlx.words.dictionary import Dictionary, load_dictionary
+from wotd_mlx.words.difficulty import difficulty
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
 
 log = logging.getLogger("wotd_mlx")
@@ -89,8 +97,8 @@ class WOTDTrainer:
             run = self.run
             stages = {
                 "words": (self._words, [run.corpus]),
-                "embed": (self._embed, [run.vectors]),
-                "codes": (self._codes, [run.model, run.history, run.semantic_ids]),
+                "embed": (self._embed, [run.vectors, run.glosses]),
+                "codes": (self._codes, [run.model, run.history, run.semantic_ids, run.known]),
             }
             if self.config.student:
                 stages["student"] = (self._student, [run.student])
@@ -109,7 +117,12 @@ class WOTDTrainer:
         if not self.run.metrics.exists():
             versions = {name: importlib.metadata.version(name) for name in ("wotd-mlx", "mlx", "numpy")}
             versions["python"] = platform.python_version()
-            self.run.write_json(self.run.config, {**asdict(self.config), "dims": dims, "versions": versions})
+            told = {
+                "dims": dims,
+                "versions": versions,
+                "dictionary": self._dictionary.digest if self._dictionary is not None else "",
+            }
+            self.run.write_json(self.run.config, {**asdict(self.config), **told})
             return
         begun, _ = self.run.read_config()
         if self.config.codes.bits and not self.config.codes.levels:  # chosen then, to be kept now
@@ -156,6 +169,11 @@ class WOTDTrainer:
             rows += [replace(word, corpus=LEXICON) for word in load_lexicon() if word.text not in own]
         write_jsonl(self.run.corpus, rows)
 
+    @cached_property
+    def _dictionary(self) -> Dictionary | None:
+        """What tells words' meanings; None where they aren't wanted."""
+        return load_dictionary() if self.config.meaning.glosses else None
+
     def _corpus(self, words: tuple[Word, ...]) -> Corpus:
         own = tuple(word for word in words if word.corpus != LEXICON)
         return Corpus(self.config.corpus, own, tuple(word for word in words if word.corpus == LEXICON))
@@ -167,16 +185,44 @@ class WOTDTrainer:
     def _embed(self) -> None:
         corpus = self._corpus(read_jsonl(self.run.corpus).words)
         texts = [word.text for word in (*corpus.words, *corpus.lexicon)]
+        settings = self.config.meaning
+        told = [
+            self._dictionary.sense_texts(text, settings.senses) if self._dictionary is not None else ()
+            for text in texts
+        ]
+        owner = np.repeat(np.arange(len(texts)), [len(senses) for senses in told])
+        phrases = [sense for senses in told for sense in senses]
         embedder = self._embedder()
-        with progress("embed", len(texts)) as advance:
+        with progress("embed", len(texts) + len(phrases)) as advance:
 
             def watched(n: int) -> None:
                 advance(n)
                 backend.check_memory(self.config.memory_limit)
 
-            vectors = embedder.embed(texts, watched)
-        self.run.write_arrays(self.run.vectors, {"vectors": vectors}, {"words": self.run.file_digest(self.run.corpus)})
-        self.metrics["corpus"] = corpus_metrics(corpus, vectors[: len(corpus.words)])
+            bare, senses = np.split(embedder.embed([*texts, *phrases], watched), [len(texts)])
+        made_from = {"words": self.run.file_digest(self.run.corpus)}
+        vectors = bare
+        means, counts = gloss_means(senses, owner, len(texts))
+        train = split_by_family(texts, self.config).train
+        taught = train[counts[train] > 0]
+        if 0 < len(taught) < embedder.dims:
+            log.info(
+                "%d training words have glosses, too few to learn meaning from: a vector is an embedding", len(taught)
+            )
+        if len(taught) >= embedder.dims:
+            meaning = Meaning(embedder.dims, settings.guessed_share)
+            meaning.fit(bare[taught], means[taught], settings.ridge)
+            vectors = np.asarray(meaning(mx.array(bare)))
+            weights = gloss_weights(embedder.pieces(texts), settings)
+            known = np.flatnonzero(counts)
+            vectors[known] = meaning.known(bare[known], means[known], weights[known])
+            self.run.write_arrays(self.run.meaning, named(meaning.parameters()), made_from)
+        self.run.write_glosses(Glosses(bare, Int8Rows.of(senses), owner.astype(np.int32)), made_from)
+        self.run.write_arrays(self.run.vectors, {"vectors": vectors}, made_from)
+        self.metrics["corpus"] = {
+            **corpus_metrics(corpus, vectors[: len(corpus.words)]),
+            "glossed": float(np.mean([bool(senses) for senses in told])),
+        }
 
     def _codes(self) -> None:
         words, x = self.run.read_words()
@@ -200,10 +246,15 @@ class WOTDTrainer:
                 log.debug("epoch %s", epoch)
                 backend.check_memory(config.memory_limit)
         warn_of_collapse(history, config.codes.levels)
+        # Figures come from words that the codes don't know; then these enter too, so that every word owns an ID.
         ids = np.asarray(model.encode(mx.array(x)))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
+        figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
+        ids = model.know(x, labels, config.seed)
+        read_labels_off_codes(model, ids, labels)
         n = len(corpus.words)
         unique = make_unique(model, x[:n], ids[:n])
+        ids[:n] = unique.ids
         own = {word.text: SemanticID(row) for word, row in zip(corpus.words, unique.ids.tolist(), strict=True)}
         groups = corpus_ids(corpus.groups, own, model, config.attributes)
         # A student of other codes would answer with their IDs, and so would a language model.
@@ -217,8 +268,10 @@ class WOTDTrainer:
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         made_from["IDs"] = self.run.file_digest(self.run.semantic_ids)
         self.run.write_arrays(self.run.model, named(model.parameters()), made_from)
+        self._write_known(words, x, ids, labels, model)
         self.metrics["codes"] = {
-            **codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes),
+            **figures,
+            **known_metrics(model, x, ids, labels, n),
             **(
                 {"levels_tried": [{**trial._asdict(), "levels": list(trial.levels)} for trial in trials]}
                 if trials
@@ -227,6 +280,37 @@ class WOTDTrainer:
             "corpus_collisions": {"found": unique.before, "left": unique.after, "distance_added": unique.cost},
         }
         checkpoint.remove()
+
+    def _write_known(
+        self, words: tuple[Word, ...], x: Embeddings, ids: Indices, labels: Indices, model: Autoencoder
+    ) -> None:
+        """The table that answers for known words: x (N, D), ids (N, Q), labels (N, A)."""
+        glosses = self.run.read_glosses()
+        meaning, senses, centre = self.run.read_meaning(x.shape[1]), glosses.senses, None
+        if meaning is not None:
+            told = senses.rows(np.arange(senses.shape[0]))
+            senses = Int8Rows.of(sense_vectors(meaning.centred(told), meaning.own_part(glosses.bare)[glosses.owner]))
+            centre = np.asarray(meaning.gloss)
+        guesses, probability = likeliest(model.posteriors(mx.array(x)))
+        sure = labels >= 0
+        KnownWords(
+            words=tuple(word.text for word in words),
+            ids=ids.astype(np.int32),
+            labels=labels.astype(np.int8),
+            guesses=np.where(sure, -1, guesses).astype(np.int8),
+            probability=np.where(sure, 1, probability).astype(np.float32),
+            word_rows=Int8Rows.of(x),
+            sense_rows=senses,
+            owner=glosses.owner,
+            meet=np.array([word.worth is not False for word in words]),
+            difficulty=np.array([difficulty(word) for word in words], np.int8),
+            attributes=self.config.attributes,
+            levels=model.quantizer.levels,
+            embedding=self.config.embedding,
+            glosses=self.run.read_json(self.run.config).get("dictionary", ""),
+            source=self.config.corpus,
+            centre=centre,
+        ).write(self.run.known, self.run.known_made_from())
 
     def _levels(self, x: Embeddings, labels: Indices, split: Split) -> list[Trial]:
         """Where only bits are given, choose the levels, and write them among the settings."""

@@ -6,21 +6,26 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings
+from wotd_mlx.codes.packed import Int8Rows
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.io import json, safetensors
 from wotd_mlx.io.files import read_bytes
 from wotd_mlx.io.records import checked, shown
 from wotd_mlx.io.safetensors import digest_of
+from wotd_mlx.known import FILE as KNOWN
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.jsonl import read_jsonl
 
 if TYPE_CHECKING:
     import mlx.core as mx
+
+    from wotd_mlx.embed.meaning import Meaning
 
 HINT = "train again into another folder"
 _RESTORE = f"restore what was changed, or {HINT}"
@@ -29,6 +34,15 @@ _NOT_LENGTH_1 = 1e-3
 """By how much a vector's length may differ from 1."""
 _OTHERS = ("cache", "memory_limit", "student", "language")
 """Settings that change nothing in the codes."""
+
+
+class Glosses(NamedTuple):
+    """What vectors of N words are made of: their own embeddings (N, D), those of their S senses' glosses, and the row
+    of the word that each sense is of (S,), ascending."""
+
+    bare: Embeddings
+    senses: Int8Rows
+    owner: NDArray[np.int32]
 
 
 class RunFolder:
@@ -44,6 +58,9 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.corpus = self.path / "corpus.jsonl"
         self.vectors = self.path / "embeddings.safetensors"
+        self.meaning = self.path / "meaning.safetensors"
+        self.glosses = self.path / "glosses.safetensors"
+        self.known = self.path / KNOWN
         self.model = self.path / "codes" / "model.safetensors"
         self.student = self.path / "codes" / "student.safetensors"
         self.codes_checkpoint = self.path / "codes" / "checkpoint.safetensors"
@@ -86,6 +103,7 @@ class RunFolder:
         """The settings that made the run, and its embedding's width D."""
         raw = self.read_json(self.config)
         raw.pop("versions", None)
+        raw.pop("dictionary", None)
         dims = raw.pop("dims", None)
         if type(dims) is not int or not 0 < dims < 2**20:
             raise WotdError(f"{self.config}: dims is {shown(dims)}, expected the embedding's width; {HINT}")
@@ -108,6 +126,39 @@ class RunFolder:
         if len(wrong := np.flatnonzero(np.abs(lengths - 1) > _NOT_LENGTH_1)):
             raise WotdError(f"{self.vectors}: row {wrong[0]} has length {lengths[wrong[0]]:.3g}, expected 1; {HINT}")
         return words, vectors
+
+    def read_meaning(self, dims: int) -> Meaning | None:
+        """How texts get their vectors; None where the run has no glosses, and so an embedding alone.
+
+        Raises:
+            WotdError: it is damaged, or of other words.
+        """
+        from wotd_mlx.embed.meaning import Meaning
+
+        if not self.meaning.exists():
+            return None
+        meaning = Meaning(dims)
+        arrays = self.read_arrays(self.meaning, {"words": self.file_digest(self.corpus)})
+        safetensors.check_arrays(arrays, safetensors.named(meaning.parameters()), self.meaning, HINT)
+        meaning.update(arrays)
+        return meaning
+
+    def read_glosses(self) -> Glosses:
+        """What the vectors of the run's words were made of."""
+        parts = safetensors.Parts(self.glosses, HINT, {"words": self.file_digest(self.corpus)})
+        bare = parts.array("bare", ["float16"], [None, None]).astype(np.float32)
+        senses = Int8Rows(parts.array("senses", ["int8"], [None, bare.shape[1]]))
+        owner = parts.array("owner", ["int32"], [senses.shape[0]])
+        return Glosses(bare, senses, owner)
+
+    def write_glosses(self, made: Glosses, made_from: Mapping[str, str]) -> None:
+        """The inverse of :meth:`read_glosses`; embeddings are kept to half precision."""
+        parts: dict[str, NDArray[Any]] = {
+            "bare": made.bare.astype(np.float16),
+            "senses": made.senses.codes,
+            "owner": made.owner,
+        }
+        safetensors.write_parts(self.glosses, parts, made_from)
 
     def read_ids(self, levels: tuple[int, ...]) -> dict[str, SemanticID]:
         """The IDs of the words of the run's corpora.
@@ -154,6 +205,14 @@ class RunFolder:
         """The digests in the codes' file."""
         self.there(self.model)
         return safetensors.read_metadata(self.model, HINT)
+
+    def known_made_from(self) -> dict[str, str]:
+        """Digests of what the table of known words is made from: codes, words, and the IDs of the corpora."""
+        return {
+            "codes": self.model_metadata().get(safetensors.DIGEST, ""),
+            "words": self.file_digest(self.corpus),
+            "IDs": self.file_digest(self.semantic_ids),
+        }
 
     def file_digest(self, path: Path) -> str:
         """What tells a file of this run from another of that name."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wotd_mlx.encoder import NEAREST, Neighbour
+from wotd_mlx.known import LIKELY
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.normal import normal
 
@@ -27,7 +28,8 @@ class Shown:
     Args:
         word: its normal form.
         id: None where nothing knows or predicts it.
-        labels, probability: as in :class:`wotd_mlx.encoder.Reading`.
+        labels, probability: as in :class:`wotd_mlx.encoder.Reading`; and what is likelier than not of a known word that
+            evidence says nothing of.
         source: ``known`` or ``predicted``; empty where neither.
         evidence: for each label that rests on evidence the figures, and ``because``, the same in words.
         senses: its meanings, the commonest first.
@@ -94,6 +96,7 @@ def show(words: Vocabulary, text: str) -> Shown:
     else:
         told = words.read([word])[0]
     neighbours: tuple[Neighbour, ...] = ()
+    guessed = known.guess_of(row) if row is not None else {}
     if row is not None:
         vector = known.word_rows.rows(np.array([row]))[0]
         near = known.nearest(vector, NEIGHBOURS, exclude=[row])
@@ -104,8 +107,8 @@ def show(words: Vocabulary, text: str) -> Shown:
     return Shown(
         word=word,
         id=told.id if told else None,
-        labels=told.labels if told else {},
-        probability=told.probability if told else {},
+        labels={**(told.labels if told else {}), **{name: value for name, (value, p) in guessed.items() if p > LIKELY}},
+        probability={**(told.probability if told else {}), **{name: p for name, (_, p) in guessed.items()}},
         source=told.source if told else "",
         evidence=_evidence(words, row),
         senses=entry.senses if entry else (),

@@ -78,7 +78,7 @@ def test_each_kind_has_the_width_and_levels_that_are_asked_for():
     assert build_quantizer(CodesConfig("rvq", (4, 3), ema=0.7), 9).ema == 0.7
     for latent, width in ((0, 9), (5, 5), (50, 9)):
         hvq = build_quantizer(CodesConfig("hvq", (4, 3), latent=latent), 9, ATTRIBUTES)
-        assert (hvq.levels, hvq.width, hvq.reader.sizes) == ((4, 3), width, (2, 3))
+        assert (hvq.levels, hvq.width, hvq.sizes) == ((4, 3), width, (2, 3))
 
 
 @pytest.mark.parametrize("kind", ["fsq", "rvq"])

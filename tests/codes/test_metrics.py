@@ -117,3 +117,34 @@ def test_usage_counts_codes_and_perplexity_their_entropy():
 
 def test_unit_vectors_and_zeros():
     close(metrics.unit(np.array([[3, 4], [0, 0]])), [[0.6, 0.8], [0, 0]], "sum_order")
+
+
+def test_bins_and_calibration_error_are_what_a_loop_over_the_words_finds():
+    rng = np.random.default_rng(3)
+    sure = np.concatenate([rng.uniform(0.25, 1, 200), [0.3, 0.5, 1.0]])
+    right = rng.random(203) < sure**2
+    rows = metrics.reliability(sure, right)
+    assert sum(row.words for row in rows) == 203
+    error = 0.0
+    for b in range(10):
+        inside = [n for n in range(203) if (b / 10 <= sure[n] < (b + 1) / 10) or (b == 9 and sure[n] == 1)]
+        if inside:
+            row = rows.pop(0)
+            assert row.words == len(inside)
+            close(row.probability, np.mean(sure[inside]), "sum_order")
+            close(row.right, np.mean(right[inside]), "sum_order")
+            error += len(inside) / 203 * abs(np.mean(sure[inside]) - np.mean(right[inside]))
+    assert not rows
+    close(metrics.expected_calibration_error(metrics.reliability(sure, right)), error, "sum_order")
+    assert np.isnan(metrics.expected_calibration_error([]))
+
+
+def test_own_first_counts_words_that_are_nearest_to_what_stands_for_them():
+    x = metrics.unit(X)
+    decoded = 3 * x
+    decoded[:30] = x[1:31]  # the next word's
+    close(metrics.own_first(x, decoded, np.arange(120)), 90 / 120, "exact")
+    close(metrics.own_first(x, decoded[20:40], np.arange(20, 40)), 10 / 20, "exact")
+    # Two words of one vector are one to whoever has vectors alone.
+    x[1] = x[0]
+    close(metrics.own_first(x, x, np.arange(120)), 1.0, "exact")

@@ -19,15 +19,16 @@ from wotd_mlx.config import CodesConfig
 
 @pytest.fixture(scope="module")
 def coded():
-    model, x, labels = trained((4, 6, 4, 8), label_share=0.97)
-    ids = np.array(model.encode(mx.array(x)))
+    model, x, labels = trained((4, 6, 4, 8))
+    ids = model.know(x, labels, 0)
     read_labels_off_codes(model, ids, labels)
     return model, x, ids
 
 
 def named(model, words, common, x, ids, attributes, **options):
     tables = [np.array(table) for table in model.tables]
-    readings = [[a.values[v] for v in table.argmax(axis=1)] for a, table in zip(attributes, tables, strict=False)]
+    pairs = list(zip(attributes, tables, strict=False))
+    readings = [[a.values[row.argmax()] if row.any() else "" for row in table] for a, table in pairs]
     return name_codes(model.quantizer.levels, attributes, readings, words, np.array(common, bool), x, ids, **options)
 
 
@@ -58,12 +59,14 @@ def test_every_code_has_a_name_of_its_own_made_from_its_words(coded):
     assert rows[4].name.startswith("red: ")
 
 
-def test_names_are_the_same_however_many_codes_a_coordinate_has(coded, monkeypatch):
-    model, x, ids = coded
-    words, common = [f"w{n}" for n in range(len(x))], np.ones(len(x))
-    few = named(model, words, common, x, ids, ATTRIBUTES)
-    monkeypatch.setattr("wotd_mlx.codes.names._FEW", 0)
-    assert named(model, words, common, x, ids, ATTRIBUTES) == few
+def test_a_coordinate_of_thousands_of_codes_is_an_address_without_names():
+    model, x, labels = trained((4, 6, 2048))
+    ids = model.know(x, labels, 0)
+    read_labels_off_codes(model, ids, labels)
+    rows = named(model, [f"w{n}" for n in range(len(x))], np.ones(len(x)), x, ids, ATTRIBUTES)
+    assert [(r.coordinate, r.code) for r in rows] == [("size", k) for k in range(4)] + [("hue", k) for k in range(6)]
+    assert rows[3].name.startswith("none: ")
+    assert moves(model, [lambda v: v[:, :2]], ids, 8)[2].tolist() == [0]
 
 
 def test_a_code_that_no_word_has_says_so(coded):

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from tests.codes.small import normal
+from tests.codes.test_hvq import trained
 from tests.codes.test_train import ATTRIBUTES, split_rows, toy
 from tests.tolerances import close
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
-from wotd_mlx.codes.labels import balanced_weights
+from wotd_mlx.codes.labels import balanced_weights, read_labels_off_codes
 from wotd_mlx.codes.probe import linear_probe
-from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics
+from wotd_mlx.codes.report import calibration, codes_metrics, corpus_ids, corpus_metrics, known_metrics
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
 
@@ -128,3 +129,44 @@ def test_a_corpus_has_the_codes_that_speak_for_its_labels_else_those_of_most_wor
     found = corpus_ids(groups, {word: SemanticID(number) for word, number in ids.items()}, model, ATTRIBUTES)
     # Size from its label; hue and the free one are ties, of which the smallest code counts.
     assert found == {"mine": SemanticID((2, 0, 1)), "plain": SemanticID((1, 0, 1)), "odd": SemanticID((0, 1, 3))}
+
+
+def test_calibration_is_that_of_the_likeliest_value_of_words_whose_value_is_known():
+    model, x, labels = trained((4, 6, 4, 64))
+    labels = np.concatenate([labels, np.full((len(x), 1), -1)], axis=1)[900:]
+    found = calibration(model, x[900:], labels[:, :2], ATTRIBUTES)
+    for a, part in enumerate(map(np.array, model.posteriors(mx.array(x[900:])))):
+        known = [n for n in range(300) if labels[n, a] >= 0]
+        sure, right = part[known].max(axis=1), part[known].argmax(axis=1) == labels[known, a]
+        mine = found[ATTRIBUTES[a].name]
+        close(mine["told"], (sure > 0.5).mean(), "sum_order")
+        close(mine["right"], right[sure > 0.5].mean(), "sum_order")
+        assert sum(row["words"] for row in mine["bins"]) == len(known)
+        close(mine["ece"], metrics.expected_calibration_error(metrics.reliability(sure, right)), "exact")
+    nothing = calibration(model, x[:5], np.full((5, 2), -1), ATTRIBUTES)
+    assert nothing["size"] == {"ece": None, "told": None, "right": None, "bins": []}
+
+
+def test_known_words_read_back_all_their_labels_or_are_counted():
+    model, x, labels = trained((4, 6, 4, 64))
+    ids = model.know(x, labels, 0)
+    read_labels_off_codes(model, ids, labels)
+    assert known_metrics(model, x, ids, labels, 100) | {"labels_read_back_by_vector": 0} == {
+        "labels_read_back": 1.0,
+        "labels_read_back_own": 1.0,
+        "labels_read_back_by_vector": 0,
+        "own_word_first": 1.0,
+    }
+    some = np.flatnonzero((labels >= 0).any(axis=1))
+    # The IDs of four labelled words are another's, whose labels differ; one of the four is the corpus's own.
+    own = int((some < 100).sum())
+    wrong = [some[0], *some[-3:]]
+    other = [
+        next(n for n in some[own:-3] if (labels[n] != labels[row]).all() and (labels[n] >= 0).all()) for row in wrong
+    ]
+    ids[wrong] = ids[other]
+    found = known_metrics(model, x, ids, labels, 100)
+    close(found["labels_read_back"], 1 - 4 / len(some), "sum_order")
+    close(found["labels_read_back_own"], 1 - 1 / own, "sum_order")
+    assert found["own_word_first"] == 1 - 4 / len(x)
+    assert known_metrics(model, x[:9], ids[:9], np.full((9, 2), -1), 4)["labels_read_back"] is None

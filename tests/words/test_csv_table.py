@@ -93,7 +93,7 @@ def test_a_csv_trains_its_own_attributes(tmp_path, checkpoint):
     named = CliRunner().invoke(main, ["codes", "--run", str(tmp_path / "run"), "--json", "--coordinate", "length"])
     rows = [json.loads(line) for line in named.stdout.splitlines()]
     assert [row["code"] for row in rows] == [0, 1, 2, 3]
-    assert {row["name"].partition(":")[0] for row in rows} <= {"short", "long"}
+    assert {row["name"].partition(":")[0] for row in rows} <= {"short", "long", "none"}
     bad = CliRunner().invoke(main, ["codes", "--run", str(tmp_path / "run"), "--coordinate", "style"])
     assert bad.exit_code == 1
     assert "no coordinate 'style'; its coordinates are length, initial, variation" in bad.stderr

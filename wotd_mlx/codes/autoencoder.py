@@ -13,6 +13,7 @@ from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.detail import Detail, detail_levels
 from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.hvq import HVQ
+from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
 from wotd_mlx.schemas import Attribute, Codes, WotdError
@@ -25,7 +26,7 @@ def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute]
     if cfg.kind == "rvq":
         return RVQ(cfg.levels, cfg.latent, cfg.ema, cfg.gradient)
     sizes = [len(a.values) for a in attributes]
-    return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.label_share, cfg.neighbour_weight)
+    return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.neighbour_weight)
 
 
 def build_detail(cfg: CodesConfig, dims: int) -> Detail | None:
@@ -101,6 +102,8 @@ class Autoencoder(nn.Module):
         ]
         # Frozen as a whole: it is fitted once all else is trained.
         self.detail = build_detail(cfg, dims)
+        # What the whole vector says of each attribute.
+        self.reader = Reader(dims, [len(a.values) for a in attributes])
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
@@ -108,11 +111,32 @@ class Autoencoder(nn.Module):
 
     def latents(self, x: mx.array) -> mx.array:
         """x (B, D) -> z (B, W)."""
-        return self.encoder((x - self.mean) / self.scale)
+        return self.encoder(self.standard(x))
 
-    def encode(self, x: mx.array) -> mx.array:
-        """x (B, D) -> ids (B, Q) int32."""
-        return self.quantizer(self.latents(x)).ids
+    def standard(self, x: mx.array) -> mx.array:
+        """x (B, D) -> the same with mean 0 and a variance of 1 a dimension, over the training words."""
+        return (x - self.mean) / self.scale
+
+    def encode(self, x: mx.array, values: mx.array | None = None) -> mx.array:
+        """x (B, D) -> ids (B, Q) int32.
+
+        Where codes are laid out by values, an ID reads as ``values`` (B, A), V_a for none; without them, as what the
+        vector says of each attribute.
+        """
+        if not len(x):
+            return mx.zeros((0, len(self.quantizer.levels)), mx.int32)
+        z = self.latents(x)
+        if not self.quantizer.laid_out:
+            return self.quantizer(z).ids
+        return self.quantizer(z, self.reader(self.standard(x)) if values is None else values).ids
+
+    def know(self, x: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """Make known the words with x (N, D) and labels (N, A), −1 where there is no evidence: their IDs (N, Q)."""
+        return self.quantizer.known_ids(np.asarray(self.latents(mx.array(x))), labels, seed)
+
+    def posteriors(self, x: mx.array) -> list[mx.array]:
+        """x (B, D) -> for each attribute the calibrated probabilities of its values (B, V); see :class:`Reader`."""
+        return self.reader.posteriors(self.standard(x))
 
     def candidates(self, x: mx.array, ids: mx.array) -> mx.array:
         """x (B, D) with ids (B, Q) -> other IDs that may stand for x, (B, C, Q)."""

@@ -47,19 +47,25 @@ class Quantizer(nn.Module, ABC):
         return math.log2(math.prod(self.levels))
 
     @abstractmethod
-    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
-        """z (B, W) -> its codes, and what each coordinate q alone carries, (B, W_q), differentiable in z."""
+    def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
+        """z (B, W) -> its codes, and what each coordinate q alone carries, (B, W_q), differentiable in z; ``values`` as
+        in :meth:`codes_to_ids`."""
 
-    def __call__(self, z: mx.array) -> Codes:
-        return self.forward_levels(z)[0]
+    def __call__(self, z: mx.array, values: mx.array | None = None) -> Codes:
+        return self.forward_levels(z, values)[0]
 
     @abstractmethod
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         """ids (B, Q) -> quantized (B, W)."""
 
     @abstractmethod
-    def codes_to_ids(self, vectors: mx.array) -> mx.array:
-        """vectors (B, W) -> ids (B, Q) int32 of the code that the quantiser gives them."""
+    def codes_to_ids(self, vectors: mx.array, values: mx.array | None = None, *, exact: bool = False) -> mx.array:
+        """vectors (B, W) -> ids (B, Q) int32 of the code that the quantiser gives them.
+
+        Args:
+            values: (B, A), V_a for none: where codes are :attr:`laid_out`, the nearest that claims no other.
+            exact: it reads as all of these values.
+        """
 
     def candidates(self, z: mx.array, ids: mx.array) -> mx.array:
         """Other IDs (B, C, Q) that may stand for z (B, W) with ids (B, Q): here each with one number changed."""
@@ -87,6 +93,23 @@ class Quantizer(nn.Module, ABC):
         """What each principal component is multiplied with at the start, from the components' variances (W,)."""
         # Squeezed scalars start at unit variance; codebooks compare distances, so variances stay.
         return 1 / np.sqrt(np.maximum(variances, 1e-12)) if self.scalar else np.ones(len(variances))
+
+    def known_ids(self, z: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+        """The IDs (N, Q) of all known words, with latents z (N, W) and labels (N, A), −1 where there is no evidence.
+
+        Where codes are laid out by labels, each of these words becomes one of the codes, and its ID says its labels.
+        """
+        return np.asarray(self(mx.array(z)).ids, np.int64)
+
+    @property
+    def laid_out(self) -> bool:
+        """Whether the codes of a coordinate are laid out by its attribute's values, so that an ID can be asked for."""
+        return bool(self.code_values())
+
+    def code_values(self) -> list[NDArray[np.int64]]:
+        """For each attribute a, the value (K,) that each code of its coordinate reads as, V_a for none; empty where
+        codes are not laid out by values."""
+        return []
 
     def resize(self, shapes: dict[str, tuple[int, ...]]) -> None:
         """Make room for parameters of these shapes, where training chose them."""

@@ -47,7 +47,7 @@ class FSQ(Quantizer):
         """z (B, Q) -> the same, bounded so that rounding gives exactly ``levels[q]`` values."""
         return mx.tanh(z + self._shift) * self._half - self._offset
 
-    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
         bounded = self.bound(z)
         steps = mx.round(bounded)
         quantized = self._estimate(bounded / self._unit, steps / self._unit)
@@ -66,6 +66,6 @@ class FSQ(Quantizer):
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return (ids.astype(mx.float32) - self._unit) / self._unit
 
-    def codes_to_ids(self, quantized: mx.array) -> mx.array:
+    def codes_to_ids(self, quantized: mx.array, values: mx.array | None = None, *, exact: bool = False) -> mx.array:
         """The exact inverse of :meth:`ids_to_codes`: quantized on the grid (B, Q) -> ids (B, Q)."""
         return mx.round((quantized + 1) * self._unit).astype(mx.int32)

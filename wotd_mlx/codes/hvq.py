@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -14,9 +13,7 @@ from numpy.typing import NDArray
 from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.gradient import straight_through
-from wotd_mlx.codes.grid import allocate, lay_out, match, nearest_filled
-from wotd_mlx.codes.metrics import balanced_accuracy
-from wotd_mlx.codes.reader import Reader
+from wotd_mlx.codes.grid import allocate, lay_out, nearest_filled
 from wotd_mlx.codes.search import smallest
 from wotd_mlx.schemas import Codes
 
@@ -28,43 +25,48 @@ CANDIDATES = 8
 # Neighbours that an entry leans to, at most: a last coordinate of 2,048 codes would make a graph of gigabytes, and what
 # lies behind the first few dozens is no neighbour any more.
 MAX_CHILDREN = 32
-# Steps towards settled means and label weights.
-ROUNDS = 12
-# From so many labelled words on, the share that a coordinate keeps is measured as well as expected.
-ENOUGH = 100
+# What an attribute that reads otherwise costs an entry, in squared lengths of the longest: more than any distance, so
+# that those that agree come first, and little enough that the nearest of others are still told apart.
+APART = 16.0
+# λ, in mean squared lengths of entries: what it is worth that an entry has a value that was predicted.
+WORTH = 0.1
 # Rows searched at once: scores of 26,000 entries for 256 rows take 27 MB.
 ROWS = 256
 
 
 @dataclass(frozen=True)
 class _Entries:
-    """The dictionary while it is being made: latents (N, W), values (N, A), and the scores that order them."""
+    """The dictionary while it is being made: latents (M, W) and values (M, A); and the entry of each word that is one
+    itself (N,), −1 for those that share."""
 
     atoms: Vectors
     values: Indices
-    scores: NDArray[np.float64]
+    owned: Indices
 
 
 class HVQ(Quantizer):
     r"""A dictionary laid out on the grid of IDs: all numbers but the last name a cell, the last an entry and a child.
 
-    An entry is a training word's own latents, or, where IDs are fewer than words, the mean of some words'. Its children
-    lean towards one of its neighbours each, so that the last bits are spent where words are:
+    An entry is a word's own latents, or, where the words of its labels are more than their IDs, the mean of some. It
+    lies in a cell whose numbers read as the labels that evidence gives the word; what has no evidence reads as *none*,
+    a value beside the attribute's own. Its children lean towards one of its neighbours each, so that the last bits are
+    spent where words are:
 
     .. math:: c_{i,0} = \alpha_0 a_i, \qquad c_{i,j} = \alpha a_i + \beta a_{n(i,j)}
 
     with :math:`n(i, j)` the j-th nearest entry to entry i. The code of z is
 
-    .. math:: \arg\min_{i,j} \lVert z - c_{i,j} \rVert^2 - \sum_a \lambda_a s_a(v_{i,a} \mid z)
+    .. math:: \arg\min_{i,j} \lVert z - c_{i,j} \rVert^2 - \lambda\,|\{a: v_{i,a} = v_a(z)\}|
+        \quad\text{over entries with}\quad v_{i,a} \in \{v_a(z), \text{none}\}
 
-    where :math:`s_a` is what it adds to the accuracy of attribute a to read z as the value :math:`v_{i,a}` whose
-    run of codes entry i lies in. The search is exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`.
+    where v(z) are the values that z is said to have. So an ID claims no more than was predicted; for a word with
+    evidence none is no way out, and all labels stand in its ID. Without values all entries are searched. The search is
+    exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`.
 
     Args:
         levels: codes of each coordinate; the first A are read as attributes, the last is free.
         width: W of the latents.
-        sizes: how many values each of the A attributes has.
-        label_share: what share of the reader's accuracy each attribute's coordinate shall keep; the λ_a are found so.
+        sizes: how many values V each of the A attributes has; value V is none of them.
         neighbour_weight: κ. Latents are scaled by :math:`(1 + \kappa\,\sigma_w^2 / \bar\sigma^2)^{1/2}`: an error
             along a direction in which words differ much turns more of their cosines.
     Shape:
@@ -75,29 +77,23 @@ class HVQ(Quantizer):
     """
 
     learns = False
-    # What `fit` counts off after the reader's steps.
-    STAGES = 3
+    # What `enter` counts off.
+    STAGES = 2
 
-    def __init__(
-        self,
-        levels: Sequence[int],
-        width: int,
-        sizes: Sequence[int] = (),
-        label_share: float = 0.9,
-        neighbour_weight: float = 0.35,
-    ):
+    def __init__(self, levels: Sequence[int], width: int, sizes: Sequence[int] = (), neighbour_weight: float = 0.35):
         super().__init__()
         self.levels, self.width = tuple(levels), width
-        self._label_share, self._neighbour_weight = label_share, neighbour_weight
-        self.reader = Reader(width, sizes)
-        self.pull = mx.zeros((len(sizes),))
+        self._neighbour_weight = neighbour_weight
+        self.sizes = tuple(sizes)
+        # Codes that each value of each attribute owns, those of none last.
+        self.shares = mx.zeros((sum(size + 1 for size in self.sizes),), mx.int32)
         self.home = mx.zeros((math.prod(self.levels[:-1]),), mx.int32)
         self._allocate(1, 0)
         self.freeze(recurse=False)
 
     def _allocate(self, entries: int, neighbours: int) -> None:
         self.atoms = mx.zeros((entries, self.width), mx.float16)
-        self.readings = mx.zeros((entries, len(self.reader.sizes)), mx.int32)
+        self.readings = mx.zeros((entries, len(self.sizes)), mx.int32)
         self.grid = mx.zeros((entries, len(self.levels) - 1), mx.int32)
         self.place = mx.zeros((entries, 2), mx.int32)  # number in its cell, entries in its cell
         self.graph = mx.zeros((entries, neighbours), mx.int32)
@@ -111,6 +107,10 @@ class HVQ(Quantizer):
         mean = max(float(variances.mean()), 1e-12)
         return np.asarray(np.sqrt(1 + self._neighbour_weight * np.maximum(variances, 0) / mean))
 
+    def code_values(self) -> list[Indices]:
+        ends = np.cumsum([size + 1 for size in self.sizes])[:-1]
+        return [np.repeat(np.arange(len(share)), share) for share in np.split(np.asarray(self.shares), ends)]
+
     # --- use ---
 
     def prepare(self) -> None:
@@ -119,36 +119,48 @@ class HVQ(Quantizer):
         alone, own, other = MIX
         squared = (atoms * atoms).sum(axis=-1)
         near = squared[self.graph] if self.graph.size else self.closeness
-        hots = [mx.arange(v) == self.readings[:, a : a + 1] for a, v in enumerate(self.reader.sizes)]
-        empty = mx.zeros((len(atoms), 0))
         children = (self.levels[-1] - self.place[:, 0] + self.place[:, 1] - 1) // self.place[:, 1]
         self._ready = {
             "atoms": atoms,
             "squared": squared,
             "alone": alone * alone * squared,
             "pairs": own * own * squared[:, None] + other * other * near + 2 * own * other * self.closeness,
-            "hots": mx.concatenate([empty, *(h.astype(mx.float32) for h in hots)], axis=-1),
+            "hots": self._hots(self.readings),
+            "apart": APART * squared.max(),
+            "worth": WORTH * squared.mean() / (APART * squared.max()),
             "children": mx.minimum(children, self.graph.shape[1] + 1),
         }
         mx.eval(self._ready)
 
-    def costs(self, z: mx.array, *, others: bool = False) -> tuple[mx.array, mx.array]:
-        """z (B, W) -> the candidates' entries (B, M), and what each child costs above the best that can be thought of,
-        (B, M, children): ‖z − c‖² − ‖z‖² − Σ λ label_gain; infinite where an entry has no such child.
+    def _hots(self, values: mx.array) -> mx.array:
+        """values (B, A) -> (B, sum of V + 1): 1 at each attribute's value."""
+        hots = [mx.arange(size + 1) == values[:, a : a + 1] for a, size in enumerate(self.sizes)]
+        return mx.concatenate([mx.zeros((len(values), 0)), *(h.astype(mx.float32) for h in hots)], axis=-1)
 
-        With ``others``, no word stands for itself: entries that equal z are passed over.
+    def costs(
+        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, others: bool = False
+    ) -> tuple[mx.array, mx.array]:
+        """z (B, W) with values (B, A) -> the candidates' entries (B, M), and what each child costs, (B, M, children):
+        ‖z − c‖² − ‖z‖², and more than any distance for each attribute that it reads otherwise; infinite where an entry
+        has no such child.
+
+        Args:
+            exact: an entry that reads as none reads otherwise too, where that isn't what is wanted.
+            others: no word stands for itself: entries that equal z are passed over.
         """
         ready, (alone, own, other) = self._ready, MIX
         along = z @ ready["atoms"].T
         score = ready["alone"] - 2 * alone * along
-        if self.reader.sizes:
-            label_gain = mx.concatenate([s * self.pull[a] for a, s in enumerate(self.reader.label_gain(z))], axis=-1)
-            reading = label_gain @ ready["hots"].T
-            score = score - reading
+        if values is not None:
+            wanted = self._hots(values)
+            if not exact:
+                wanted = mx.maximum(wanted * (1 + ready["worth"]), self._hots(mx.array([self.sizes])))
+            apart = ready["apart"] * (len(self.sizes) - wanted @ ready["hots"].T)
+            score = score + apart
         if others:
             own_length = (z * z).sum(axis=-1, keepdims=True)
-            apart = own_length - 2 * along + ready["squared"]
-            score = mx.where(apart < 1e-4 * own_length, mx.inf, score)
+            distance = own_length - 2 * along + ready["squared"]
+            score = mx.where(distance < 1e-4 * own_length, mx.inf, score)
         best = smallest(score, CANDIDATES)
         cost = mx.take_along_axis(score, best, axis=1)[..., None]
         if self.graph.size:
@@ -156,8 +168,8 @@ class HVQ(Quantizer):
             flat = near.reshape(len(z), -1)
             pairs = ready["pairs"][best] - 2 * own * mx.take_along_axis(along, best, axis=1)[..., None]
             pairs = pairs - 2 * other * mx.take_along_axis(along, flat, axis=1).reshape(near.shape)
-            if self.reader.sizes:
-                pairs = pairs - mx.take_along_axis(reading, best, axis=1)[..., None]
+            if values is not None:
+                pairs = pairs + mx.take_along_axis(apart, best, axis=1)[..., None]
             cost = mx.concatenate([cost, pairs], axis=-1)
         there = mx.arange(cost.shape[-1]) < ready["children"][best][..., None]
         return best, mx.where(there, cost, mx.inf)
@@ -168,25 +180,29 @@ class HVQ(Quantizer):
         left: Vectors = z - np.concatenate(found)
         return left
 
-    def _choice(self, z: mx.array, *, others: bool = False) -> tuple[mx.array, mx.array]:
+    def _choice(
+        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, others: bool = False
+    ) -> tuple[mx.array, mx.array]:
         """z (B, W) -> its entry (B,) and which of its children (B,)."""
-        best, cost = self.costs(z, others=others)
+        best, cost = self.costs(z, values, exact=exact, others=others)
         chosen = mx.argmin(cost.reshape(len(z), -1), axis=-1).astype(mx.int32)
         entry = mx.take_along_axis(best, (chosen // cost.shape[-1])[:, None], axis=1)[:, 0]
         return entry, chosen % cost.shape[-1]
 
-    def codes_to_ids(self, vectors: mx.array) -> mx.array:
+    def codes_to_ids(self, vectors: mx.array, values: mx.array | None = None, *, exact: bool = False) -> mx.array:
         if not len(vectors):
             return mx.zeros((0, len(self.levels)), mx.int32)
         if len(vectors) > ROWS:
-            parts = [self.codes_to_ids(vectors[n : n + ROWS]) for n in range(0, len(vectors), ROWS)]
+            rows = [slice(n, n + ROWS) for n in range(0, len(vectors), ROWS)]
+            parts = [self.codes_to_ids(vectors[r], None if values is None else values[r], exact=exact) for r in rows]
             mx.eval(parts)
             return mx.concatenate(parts)
-        return self.ids(*self._choice(vectors))
+        return self.ids(*self._choice(vectors, values, exact=exact))
 
     def candidates(self, z: mx.array, ids: mx.array) -> mx.array:
-        """The children of the entries nearest to z (B, W): IDs (B, C, Q)."""
-        best, cost = self.costs(z)
+        """The children of the entries nearest to z (B, W) that read as ids (B, Q) do: IDs (B, C, Q)."""
+        values = [mx.array(table, mx.int32)[ids[:, a]] for a, table in enumerate(self.code_values())]
+        best, cost = self.costs(z, mx.stack(values, axis=1) if values else None, exact=True)
         shape = cost.shape
         # An entry without the j-th child stands there alone once more.
         child = mx.where(mx.isinf(cost), 0, mx.arange(shape[-1]))
@@ -215,99 +231,74 @@ class HVQ(Quantizer):
         leaning = own * atoms[entry] + other * atoms[self.graph[entry, mx.maximum(child - 1, 0)]]
         return mx.where((child == 0)[:, None], alone * atoms[entry], leaning)
 
-    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
-        ids = mx.stop_gradient(self.codes_to_ids(z))
+    def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
+        ids = mx.stop_gradient(self.codes_to_ids(z, values))
         quantized = self.ids_to_codes(ids)
         return Codes(straight_through(z, quantized), ids, mx.array(0.0)), []
 
     # --- training ---
 
-    def fit(
-        self,
-        z: Vectors,
-        labels: Indices,
-        weights: Vectors,
-        valid: tuple[Vectors, Indices],
-        seed: int,
-        progress: Callable[[int], None] = lambda n: None,
-        *,
-        fuse: bool = True,
-    ) -> None:
-        """Make the dictionary from latents z (N, W) with labels (N, A) and balancing weights (N, A).
+    def enter(
+        self, z: Vectors, labels: Indices, seed: int, progress: Callable[[int], None] = lambda n: None
+    ) -> Indices:
+        """Make the dictionary of latents z (N, W) with labels (N, A), −1 where evidence gives none.
 
-        The λ_a fit ``valid``, latents and labels of words that the dictionary doesn't hold.
+        Returns:
+            the ID of each (N, Q): its own entry's, or, where its kind has more words than IDs, the nearest that reads
+            as its labels.
         """
-        self.reader.fit(z, labels, weights, seed, progress, fuse=fuse)
-        self.pull = mx.full((len(self.reader.sizes),), 0.2 * float((z * z).sum(axis=1).mean()))
-        entries, shares = self._choose(z, valid, seed)
-        progress(1)
-        self._store(entries, lay_out(self.levels, entries.values, entries.scores, shares))
+        sizes = np.array(self.sizes, np.int64)
+        values = np.where(labels < 0, sizes, labels)
+        shares = [self._deal(values[:, a], a) for a in range(len(sizes))]
+        self.shares = mx.array(np.concatenate([np.zeros(0, np.int64), *shares]), mx.int32)
+        entries = self._entries(z, values, shares, seed)
+        # Principal components come first among the latents; those of the whole order the codes of each value.
+        scores = entries.atoms[:, np.minimum(np.arange(len(self.levels)), z.shape[1] - 1)]
+        place = self._store(entries, scores[:, -1], lay_out(self.levels, entries.values, scores, shares))
         progress(1)
         self._link()
         self.prepare()
         progress(1)
+        own, shared = np.flatnonzero(entries.owned >= 0), np.flatnonzero(entries.owned < 0)
+        ids = np.empty((len(z), len(self.levels)), np.int64)
+        alone = mx.array(place[entries.owned[own]], mx.int32)
+        ids[own] = np.asarray(self.ids(alone, mx.zeros_like(alone)))
+        wanted = mx.array(values[shared], mx.int32)
+        ids[shared] = np.asarray(self.codes_to_ids(mx.array(z[shared]), wanted, exact=True))
+        return ids
 
-    def _choose(self, z: Vectors, valid: tuple[Vectors, Indices], seed: int) -> tuple[_Entries, list[Indices | None]]:
-        """The words themselves, or, with more words than IDs, as many means of them; each with the values to read."""
-        parts = [np.asarray(part) for part in self.reader(mx.array(z))]
-        labelled = [bool(part.any()) for part in parts]
-        wanted = [np.bincount(part.argmax(axis=1), minlength=part.shape[1]) for part in parts]
-        shares = [allocate(count, self.levels[a]) if labelled[a] else None for a, count in enumerate(wanted)]
-        scores = np.empty((len(z), len(self.levels)))
-        for q in range(scores.shape[1]):
-            if q < len(parts) and labelled[q]:
-                scores[:, q] = parts[q] @ np.arange(parts[q].shape[1])
-            else:  # principal components come first among the latents
-                scores[:, q] = z[:, min(q - sum(labelled[:q]), z.shape[1] - 1)]
-        label_gain = np.concatenate(
-            [np.zeros((len(z), 0)), *map(np.asarray, self.reader.label_gain(mx.array(z)))], axis=1
-        )
-        room = math.prod(self.levels)
-        member = _nearest_means(z, room, seed) if len(z) > room else np.arange(len(z))
-        atoms, scores, label_gain = (_means(part, member) for part in (z, scores, label_gain))
-        values = match(label_gain * np.bincount(member)[:, None], self.reader.sizes, shares, self.levels)
-        self._try(atoms, values)
-        for _ in range(ROUNDS):
-            if len(z) > room:
-                atoms = _means(z, self._nearest(z), atoms)
-            self._pull(*valid)
-            self._try(atoms, values)
-        return _Entries(atoms, values, scores), shares
+    def known_ids(self, z: Vectors, labels: Indices, seed: int) -> Indices:
+        return self.enter(z, labels, seed)
 
-    def _try(self, atoms: Vectors, values: Indices) -> None:
-        """Search these entries as they are, without children."""
-        self._allocate(len(atoms), 0)
-        self.atoms, self.readings = mx.array(atoms, mx.float16), mx.array(values, mx.int32)
-        self.place = mx.concatenate([mx.zeros((len(atoms), 1)), mx.ones((len(atoms), 1))], axis=1).astype(mx.int32)
-        self.prepare()
+    def _deal(self, values: Indices, a: int) -> Indices:
+        """Codes of attribute a's coordinate to its values by how many words have each; none keeps one always."""
+        counts = np.bincount(values, minlength=self.sizes[a] + 1)
+        counts[-1] = max(counts[-1], 1)
+        return allocate(counts, self.levels[a])
 
-    def _nearest(self, z: Vectors) -> Indices:
-        """z (N, W) -> the entry of each (N,)."""
-        found = [np.asarray(self._choice(mx.array(z[n : n + ROWS]))[0]) for n in range(0, len(z), ROWS)]
-        return np.concatenate(found).astype(np.int64)
+    def _entries(self, z: Vectors, values: Indices, shares: Sequence[Indices], seed: int) -> _Entries:
+        """The words themselves, or, where a kind has more words than IDs, as many means of them as it has IDs."""
+        kinds, member = np.unique(values, axis=0, return_inverse=True)
+        atoms, of, made = [], [], 0
+        owned = np.full(len(z), -1)
+        free = math.prod(self.levels[len(shares) :])
+        for number, kind in enumerate(kinds):
+            rows = np.flatnonzero(member.ravel() == number)
+            room = free * math.prod(int(share[value]) for share, value in zip(shares, kind, strict=True))
+            if len(rows) <= room:
+                owned[rows] = made + np.arange(len(rows))
+            atoms.append(z[rows] if len(rows) <= room else _means(z[rows], room, seed))
+            of.append(np.full(len(atoms[-1]), number))
+            made += len(atoms[-1])
+        return _Entries(np.concatenate(atoms), kinds[np.concatenate(of)], owned)
 
-    def _pull(self, valid: Vectors, labels: Indices) -> None:
-        """One step of the λ_a towards keeping the share of the reader's accuracy that is asked for."""
-        if not self.reader.sizes or not len(valid):
-            return
-        values = np.asarray(self.readings)[self._nearest(valid)]
-        kept = []
-        for a, part in enumerate(map(np.asarray, self.reader.label_gain(mx.array(valid)))):
-            gain = np.take_along_axis(part, values[:, a : a + 1], axis=1)
-            kept.append(float(gain.sum() / max(part.max(axis=1).sum(), 1e-12)))  # as the reader itself expects
-            known = labels[:, a] >= 0
-            if known.sum() >= ENOUGH:
-                told = balanced_accuracy(part.argmax(axis=1)[known], labels[known, a])
-                kept[-1] = min(kept[-1], balanced_accuracy(values[known, a], labels[known, a]) / max(told, 1e-12))
-        step = np.clip(8 * (self._label_share - np.array(kept)), -0.5, 0.5)
-        self.pull = self.pull * mx.array(np.exp(step), mx.float32)
-
-    def _store(self, entries: _Entries, grid: Indices) -> None:
-        """Keep the entries in the order of their cells, and within a cell of what its last number is to tell."""
+    def _store(self, entries: _Entries, score: Vectors, grid: Indices) -> Indices:
+        """Keep the entries in the order of their cells, and within a cell of what its last number is to tell; return
+        where each now is (M,)."""
         cell = (
             np.ravel_multi_index(tuple(grid.T), self.levels[:-1]) if len(self.levels) > 1 else grid[:, :0].sum(axis=1)
         )
-        order = np.lexsort((entries.scores[:, -1], cell))
+        order = np.lexsort((score, cell))
         cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
         count = np.repeat(counts, counts)
         number = np.arange(len(order)) - np.repeat(first, counts)
@@ -318,6 +309,7 @@ class HVQ(Quantizer):
         self.readings = mx.array(entries.values[order], mx.int32)
         self.grid, self.place = mx.array(grid[order], mx.int32), mx.array(np.stack([number, count], 1), mx.int32)
         self.home = mx.array(nearest_filled(home, self.levels[:-1] or (1,)), mx.int32)
+        return np.argsort(order)
 
     def _link(self) -> None:
         """The graph of nearest entries, as far as any entry has children."""
@@ -340,21 +332,13 @@ class HVQ(Quantizer):
         self.graph = mx.array(graph, mx.int32)
 
 
-def _nearest_means(z: Vectors, count: int, seed: int) -> Indices:
-    """k-means begun, for the rounds of :meth:`HVQ._choose` to go on with: which of ``count`` each of z (N, W) is in."""
+def _means(z: Vectors, count: int, seed: int) -> Vectors:
+    """At most ``count`` means of z (N, W), by k-means."""
     import faiss
 
-    means = faiss.Kmeans(z.shape[1], count, niter=4, seed=seed, min_points_per_centroid=1)
+    means = faiss.Kmeans(z.shape[1], count, niter=12, seed=seed, min_points_per_centroid=1)
     means.train(np.ascontiguousarray(z))
-    member = np.asarray(means.index.search(np.ascontiguousarray(z), 1)[1][:, 0], np.int64)
-    return np.unique(member, return_inverse=True)[1].ravel()  # equal vectors may leave some means without any
-
-
-def _means(x: NDArray[Any], member: Indices, default: NDArray[Any] | None = None) -> NDArray[Any]:
-    """Mean over the rows of x (N, C) with each member number; ``default`` (K, C) has the rows for those without any."""
-    count = int(member.max()) + 1 if default is None else len(default)
-    hits, order = np.bincount(member, minlength=count), np.argsort(member, kind="stable")
-    used = np.flatnonzero(hits)
-    out = np.zeros((count, x.shape[1]), x.dtype) if default is None else default.copy()
-    out[used] = np.add.reduceat(x[order], (np.cumsum(hits) - hits)[used]) / hits[used, None]
-    return out
+    _, nearest = means.index.search(np.ascontiguousarray(z), 1)
+    # Equal vectors may leave some means without any.
+    found: Vectors = np.asarray(means.centroids, np.float32)[np.unique(nearest)]
+    return found

@@ -50,16 +50,19 @@ def read_labels_off_codes(model: Autoencoder, ids: Indices, labels: Indices) -> 
     """Fill ``model.tables`` from ids (N, Q) and labels (N, A): what share each value has among the words with a code.
 
     Values count alike however many words bear them; a code without labelled words takes its nearest neighbour's row
-    along the coordinate.
+    along the coordinate. Codes that are laid out by values read as these alone, and those of none have no share.
     """
     weights = balanced_weights(labels)
+    laid_out = model.quantizer.code_values()
     tables = []
     for a, table in enumerate(model.tables):
         counts = np.zeros(table.shape)
         known = labels[:, a] >= 0
         np.add.at(counts, (ids[known, a], labels[known, a]), weights[known, a])
         filled = np.flatnonzero(counts.sum(axis=1))
-        if len(filled):
+        if laid_out:
+            counts = (laid_out[a][:, None] == np.arange(counts.shape[1])).astype(np.float64)
+        elif len(filled):
             nearest = filled[np.abs(np.arange(len(counts))[:, None] - filled).argmin(axis=1)]
             counts = counts[nearest] / counts[nearest].sum(axis=1, keepdims=True)
         tables.append(mx.array(counts, mx.float32))

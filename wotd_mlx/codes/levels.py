@@ -49,22 +49,23 @@ def proposals(bits: int, attributes: Sequence[Attribute]) -> dict[str, tuple[int
         alike: (max(2, math.floor(2 ** (bits / 4) + 1e-9)),) * 4,
     }
     found = {name: levels for name, levels in usual.items() if max(levels) <= MAX_CODES}
-    tied, most = len(attributes), max((len(a.values) for a in attributes), default=2)
+    # A coordinate has a code for none, too.
+    tied, most = len(attributes), max((len(a.values) for a in attributes), default=1)
     for k in (4, 8, 16, 32, 64) if tied else (2,):
         rest = bits - tied * math.log2(k)
         free = max(1, math.ceil(rest / math.log2(MAX_CODES) - 1e-9))
-        if k >= most and rest >= 1:
+        if k > most and rest >= 1:
             levels = (k,) * tied + (math.floor(2 ** (rest / free) + 1e-9),) * free
             found[f"{k} an attribute" if tied else "free"] = levels
     fits = {
         name: _fill(levels, bits)
         for name, levels in found.items()
-        if len(levels) > tied and all(len(a.values) <= k for a, k in zip(attributes, levels, strict=False))
+        if len(levels) > tied and all(len(a.values) < k for a, k in zip(attributes, levels, strict=False))
     }
     if not fits:
         raise WotdError(
             f"{bits} bits are too few for {tied} attributes with up to {most} values each and a free coordinate; "
-            f"give {math.ceil(tied * math.log2(most)) + 1} or more"
+            f"give {math.ceil(tied * math.log2(most + 1)) + 1} or more"
         )
     distinct: dict[tuple[int, ...], str] = {}
     for name, levels in fits.items():  # two names for the same levels are one trial, under the first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,3 +99,42 @@ def balanced_accuracy(predicted: Indices, labels: Indices) -> float:
     """Mean over the values that occur in labels (N,) of the share predicted right; nan where there are none."""
     values = np.unique(labels)
     return float(np.mean([(predicted[labels == v] == v).mean() for v in values])) if len(values) else float("nan")
+
+
+def own_first(x: Vectors, decoded: Vectors, rows: Indices) -> float:
+    """The share of some rows (M,) of x (N, D), of unit length, that are the nearest, in cosine, to their x̂ (M, D)."""
+    import faiss
+
+    index = faiss.IndexFlatIP(x.shape[1])
+    index.add(np.ascontiguousarray(x))
+    _, nearest = index.search(np.ascontiguousarray(unit(decoded)), 1)
+    # Equal rows are one and the same word to whoever has vectors alone.
+    return float((x[nearest[:, 0]] == x[rows]).all(axis=1).mean())
+
+
+class Bin(NamedTuple):
+    """Predictions of like probability: how many, their mean probability, the share that is right."""
+
+    words: int
+    probability: float
+    right: float
+
+
+def reliability(probability: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 10) -> list[Bin]:
+    """probability (N,) of what was predicted and whether it is right (N,) -> the bins of equal width that have any."""
+    number = np.minimum((probability * bins).astype(np.int64), bins - 1)
+    return [
+        Bin(int(inside.sum()), float(probability[inside].mean()), float(right[inside].mean()))
+        for b in range(bins)
+        if (inside := number == b).any()
+    ]
+
+
+def expected_calibration_error(bins: Sequence[Bin]) -> float:
+    r"""Mean over predictions of their bin's :math:`|\mathrm{right} - \mathrm{probability}|`; nan where there are none.
+
+    Reference:
+        Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602.
+    """
+    words = sum(b.words for b in bins)
+    return sum(b.words * abs(b.right - b.probability) for b in bins) / words if words else float("nan")

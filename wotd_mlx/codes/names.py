@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.config.codes import MAX_CODES
 from wotd_mlx.schemas import Attribute
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from wotd_mlx.codes.autoencoder import Autoencoder
 
 
-_FEW = 64
-"""Codes of a coordinate that are few against the dimensions of a vector."""
+NONE = "none"
+"""Of a code that reads as no value: nobody knows it of these words."""
 
 
 class CodeName(NamedTuple):
@@ -50,7 +51,8 @@ def name_codes(
     """A row for each code of each coordinate, from words with embeddings x (N, D) and ids (N, Q).
 
     A code's words are those of its members that lie furthest in the direction in which the members' mean departs from
-    all words' mean; the first two make its name, behind the value that the code reads as.
+    all words' mean; the first two make its name, behind the value that the code reads as. A coordinate of more than
+    ``MAX_CODES`` codes is an address, whose codes have no names.
 
     Args:
         readings: for each attribute, the value that each code of its coordinate reads as, or nothing.
@@ -58,33 +60,29 @@ def name_codes(
     """
     mean, rows = x.mean(axis=0), []
     for q, coordinate in enumerate(coordinate_names(levels, attributes)):
+        if levels[q] > MAX_CODES:
+            continue  # an address
         order = np.argsort(ids[:, q], kind="stable")
         parts = np.split(order, np.searchsorted(ids[order, q], np.arange(1, levels[q])))
-        along = _along(x, ids[:, q], parts, mean)
+        along = _along(x, ids[:, q], levels[q], mean)
         for code, members in enumerate(parts):
             shown = members[common[members]] if common[members].sum() >= examples else members
             shown = shown[np.argsort(-along[shown], kind="stable")]
             texts = tuple(words[row] for row in shown[:examples])
-            value = readings[q][code] if q < len(attributes) else ""
+            value = readings[q][code] or (NONE if any(readings[q]) else "") if q < len(attributes) else ""
             name = ": ".join(part for part in (value, "·".join(texts[:2]) or "no word yet") if part)
             rows.append(CodeName(coordinate, code, name, texts, len(members)))
     return rows
 
 
-def _along(x: Embeddings, codes: Indices, parts: Sequence[Indices], mean: Embeddings) -> Embeddings:
-    """How far each of x (N, D) lies in the direction in which the words with its code depart from the mean; ``parts``
-    are the rows with each code."""
-    if len(parts) <= _FEW:  # products of all rows with all codes copy none of them
-        hot = (codes[:, None] == np.arange(len(parts))).astype(np.float32)
-        away = hot.T @ x / np.maximum(hot.sum(axis=0), 1)[:, None] - mean
-        found: Embeddings = np.take_along_axis(x @ away.T, codes[:, None], axis=1)[:, 0]
-        return found
-    out = np.zeros(len(x), np.float32)
-    for members in parts:
-        if len(members):
-            mine = x[members]
-            out[members] = mine @ (mine.mean(axis=0) - mean)
-    return out
+def _along(x: Embeddings, codes: Indices, count: int, mean: Embeddings) -> Embeddings:
+    """How far each of x (N, D) lies in the direction in which the words with its code, of ``count``, depart from the
+    mean."""
+    # Products of all rows with all codes copy none of the rows.
+    hot = (codes[:, None] == np.arange(count)).astype(np.float32)
+    away = hot.T @ x / np.maximum(hot.sum(axis=0), 1)[:, None] - mean
+    found: Embeddings = np.take_along_axis(x @ away.T, codes[:, None], axis=1)[:, 0]
+    return found
 
 
 def moves(
@@ -92,18 +90,25 @@ def moves(
 ) -> NDArray[np.float64]:
     r"""What moving one coordinate changes: (Q, A) the share of attribute a's range that coordinate q runs through.
 
-    For each of the first ``words`` IDs, coordinate q runs through its K codes while the others stay. The decoded
-    vectors' expected value :math:`e_a = \sum_v v\,p_a(v)` is read by ``probes[a]``, which gives logits (B, V) for
-    vectors (B, D); the entry is the mean over words of the slope of :math:`e_a` over the codes, times
-    :math:`(K - 1)/(V - 1)`. The diagonal should be large, the rest near 0.
+    For each of the first ``words`` IDs, coordinate q runs through its K codes, but for those of none, while the others
+    stay. The decoded vectors' expected value :math:`e_a = \sum_v v\,p_a(v)` is read by ``probes[a]``, which gives
+    logits (B, V) for vectors (B, D); the entry is the mean over words of the slope of :math:`e_a` over the codes, times
+    :math:`(K - 1)/(V - 1)`. The diagonal should be large, the rest near 0. A coordinate of more than ``MAX_CODES``
+    codes is an address, along which nothing changes step by step: its entries are 0.
     """
     import mlx.core as mx
 
     levels, sample = model.quantizer.levels, ids[:words]
     out = np.zeros((len(levels), len(probes)))
-    for q, k in enumerate(levels):
+    for q in range(len(levels)):
+        table = np.asarray(model.tables[q]) if q < len(model.tables) else np.ones((levels[q], 1))
+        # Codes of none lie beyond the values, and are no step from one to the next.
+        codes = np.flatnonzero(table.any(axis=1)) if table.any() else np.arange(levels[q])
+        k = len(codes)
+        if not 1 < k <= MAX_CODES:
+            continue
         swept = np.repeat(sample, k, axis=0)
-        swept[:, q] = np.tile(np.arange(k), len(sample))
+        swept[:, q] = np.tile(codes, len(sample))
         decoded = model.decode(mx.array(swept, mx.int32))
         step = np.arange(k) - (k - 1) / 2
         for a, probe in enumerate(probes):

@@ -35,27 +35,6 @@ class Packed(Protocol):
 
 
 @dataclass(frozen=True)
-class PlainRows:
-    """Vectors (N, D) of unit length as they are."""
-
-    vectors: Embeddings
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """N and D."""
-        n, d = self.vectors.shape
-        return n, d
-
-    def rows(self, numbers: Indices) -> Embeddings:
-        """Row numbers (n,) -> their vectors (n, D)."""
-        return self.vectors[numbers]
-
-    def cosines(self, query: Embeddings) -> Embeddings:
-        """A query (D,) of unit length -> its cosine with every vector (N,)."""
-        return self.vectors @ query
-
-
-@dataclass(frozen=True)
 class Int8Rows:
     r"""A byte a number; a row's scale isn't stored, since its length is known to be 1.
 

@@ -1,4 +1,4 @@
-"""What a vector says of each attribute: a small classifier, trained on the labelled words."""
+"""What a vector says of each attribute: a small classifier, trained on the labelled words and calibrated on others."""
 
 from __future__ import annotations
 
@@ -7,23 +7,31 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 import numpy as np
 from mlx import nn
+from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.labels import label_loss
 from wotd_mlx.config.codes import ReaderConfig
+from wotd_mlx.known import LIKELY
 from wotd_mlx.training.rows import fit
+
+# Labelled words from which on an attribute's probabilities are calibrated.
+ENOUGH = 50
 
 
 class Reader(nn.Module):
-    r"""Posteriors of A attributes' values from latents z (B, W), through one hidden layer.
+    r"""Probabilities of A attributes' values from vectors z (B, W), through one hidden layer.
 
-    .. math:: p_a(v \mid z) \propto \exp\bigl(W_2\,\mathrm{relu}(W_1 z + b_1) + b_2\bigr)_{a,v}
+    .. math:: p_a(v \mid z) \propto \exp\bigl(s_a\,(W_2\,\mathrm{relu}(W_1 z + b_1) + b_2)_{a,v} + t_{a,v}\bigr)
 
-    They are balanced: trained with each value counted alike, however many words bear it.
+    Each value counts alike in training; s and t then make the probabilities those of words that the training hasn't
+    seen, where values are as frequent as they are (Guo et al. 2017, arXiv 1706.04599, vector scaling with one scale).
 
     Args:
         width: W.
-        sizes: how many values each attribute has.
+        sizes: how many values V each attribute has.
+    Shape:
+        z (B, W) -> the value (B, A) of each attribute that is likelier than not; V_a where none is.
     """
 
     def __init__(self, width: int, sizes: Sequence[int], cfg: ReaderConfig | None = None):
@@ -32,10 +40,11 @@ class Reader(nn.Module):
         self.sizes = tuple(sizes)
         self.up = nn.Linear(width, cfg.hidden)
         self.down = nn.Linear(cfg.hidden, sum(sizes))
-        # Share of each value among the labelled training words, zero for an attribute without any; and a mean weight.
+        # Share of each value among the labelled training words, zero for an attribute without any.
         self.prior = mx.zeros((sum(sizes),))
-        self.weight = mx.ones((len(sizes),))
-        self.freeze(recurse=False)
+        self.sharpness = mx.ones((len(sizes),))
+        self.offset = mx.zeros((sum(sizes),))
+        self.freeze()  # but for `fit`: it learns on its own
         self._dropout = (nn.Dropout(cfg.input_dropout), nn.Dropout(cfg.hidden_dropout))
 
     def logits(self, z: mx.array) -> list[mx.array]:
@@ -49,22 +58,29 @@ class Reader(nn.Module):
         ends = np.cumsum(self.sizes).tolist()
         return [rows[..., end - size : end] for end, size in zip(ends, self.sizes, strict=True)]
 
-    def __call__(self, z: mx.array) -> list[mx.array]:
-        """z (B, W) -> each attribute's balanced posterior (B, V); zeros where no training word is labelled with it."""
-        known = [prior.sum() > 0 for prior in self._split(self.prior)]
-        return [mx.softmax(part, axis=-1) * k for part, k in zip(self.logits(z), known, strict=True)]
+    def posteriors(self, z: mx.array) -> list[mx.array]:
+        """z (B, W) -> each attribute's probabilities (B, V); zeros where no training word is labelled with it."""
+        parts = zip(self.logits(z), self._split(self.prior), self._split(self.offset), strict=True)
+        return [
+            mx.softmax(self.sharpness[a] * logits + offset, axis=-1) * (prior.sum() > 0)
+            for a, (logits, prior, offset) in enumerate(parts)
+        ]
 
-    def label_gain(self, z: mx.array) -> list[mx.array]:
-        r"""z (B, W) -> for each attribute (B, V) what reading z as value v adds to the balanced accuracy.
+    def balanced(self, z: mx.array) -> list[mx.array]:
+        """z (B, W) -> what each attribute's probabilities (B, V) would be, were its values equally frequent."""
+        pairs = zip(self.posteriors(z), self._split(self.prior), strict=True)
+        odds = [part / mx.maximum(prior, 1e-6) for part, prior in pairs]
+        return [part / mx.maximum(part.sum(axis=-1, keepdims=True), 1e-12) for part in odds]
 
-        A word of a rare value weighs more there: :math:`p_v / (\sum_u p_u \pi_u)`, with π the shares among the words,
-        over the mean of that weight.
-        """
-        return [p * w / self.weight[a] for a, (p, w) in enumerate(self._weighted(z))]
-
-    def _weighted(self, z: mx.array) -> list[tuple[mx.array, mx.array]]:
-        pairs = zip(self(z), self._split(self.prior), strict=True)
-        return [(p, 1 / mx.maximum((p * prior).sum(axis=-1, keepdims=True), 1e-6)) for p, prior in pairs]
+    def __call__(self, z: mx.array) -> mx.array:
+        """z (B, W) -> the value (B, A) of each attribute that is likelier than not; V_a where none is."""
+        if not (len(self.sizes) and len(z)):
+            return mx.zeros((len(z), len(self.sizes)), mx.int32)
+        told = [
+            mx.where(part.max(axis=-1) > LIKELY, part.argmax(axis=-1), size)
+            for part, size in zip(self.posteriors(z), self.sizes, strict=True)
+        ]
+        return mx.stack(told, axis=1).astype(mx.int32)
 
     def fit(
         self, z: Vectors, labels: Indices, weights: Vectors, seed: int, progress: Callable[[int], None], *, fuse: bool
@@ -73,12 +89,53 @@ class Reader(nn.Module):
         rows = np.flatnonzero((labels >= 0).any(axis=1))
         if not len(rows):
             return
-        pairs = zip(labels.T, self.sizes, strict=True)
-        priors = [np.bincount(column[column >= 0], minlength=size) for column, size in pairs]
-        self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in priors]), mx.float32)
+        counts = [
+            np.bincount(column[column >= 0], minlength=size) for column, size in zip(labels.T, self.sizes, strict=True)
+        ]
+        self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in counts]), mx.float32)
+        # Until it is calibrated: as if training words were the measure.
+        self.offset = mx.log(mx.maximum(self.prior, 1e-6))
         known = (mx.array(array[rows]) for array in (z, np.maximum(labels, 0), weights))
+        self.up.unfreeze()
+        self.down.unfreeze()
         fit(self, self._loss, tuple(known), self._cfg, seed, progress, compiled=fuse)
-        self.weight = mx.stack([w.mean() for _, w in self._weighted(mx.array(z))])
+        self.freeze()
+
+    def calibrate(self, z: Vectors, labels: Indices) -> None:
+        """Set the scales and offsets by words with z (N, W) and labels (N, A) that :meth:`fit` hasn't seen."""
+        if not self.sizes:
+            return
+        sharpness, offsets = np.array(self.sharpness), [np.array(part) for part in self._split(self.offset)]
+        for a, logits in enumerate(map(np.asarray, self.logits(mx.array(z)))):
+            known = labels[:, a] >= 0
+            if known.sum() >= ENOUGH:
+                sharpness[a], offsets[a] = _scaling(logits[known], labels[known, a], offsets[a])
+        self.sharpness, self.offset = mx.array(sharpness), mx.array(np.concatenate(offsets), mx.float32)
 
     def _loss(self, z: mx.array, labels: mx.array, weights: mx.array) -> mx.array:
         return label_loss(self.logits(z), labels, weights)
+
+
+def likeliest(posteriors: Sequence[mx.array]) -> tuple[Indices, Vectors]:
+    """For each attribute probabilities (B, V) -> its likeliest value (B, A), −1 where nothing is said of it, and that
+    value's probability (B, A)."""
+    parts = [np.asarray(part) for part in posteriors]
+    best = [np.where(part.any(axis=1), part.argmax(axis=1), -1) for part in parts]
+    return np.array(best, np.int64).T, np.array([part.max(axis=1) for part in parts], np.float32).T
+
+
+def _scaling(logits: Vectors, labels: Indices, offset: Vectors) -> tuple[float, NDArray[np.float64]]:
+    """The scale s and the offsets t (V,) with which softmax(s · logits + t) tells labels (N,) best."""
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax, softmax
+
+    hot = np.eye(len(offset))[labels]
+
+    def surprise(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scaled = np.exp(point[0]) * logits + point[1:]
+        wrong = (softmax(scaled, axis=1) - hot) / len(hot)
+        slope = np.concatenate([[(wrong * logits).sum() * np.exp(point[0])], wrong.sum(axis=0)])
+        return float(-(hot * log_softmax(scaled, axis=1)).sum() / len(hot)), slope
+
+    found = minimize(surprise, np.concatenate([[0.0], offset]), jac=True, method="L-BFGS-B").x
+    return float(np.exp(found[0])), found[1:]

@@ -9,6 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
+from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes import metrics
@@ -17,7 +18,11 @@ from wotd_mlx.codes.labels import balanced_weights
 from wotd_mlx.codes.names import coordinate_names, moves
 from wotd_mlx.codes.probe import linear_probe
 from wotd_mlx.codes.split import Split
+from wotd_mlx.known import LIKELY
 from wotd_mlx.schemas import Attribute, Corpus, SemanticID, Word
+
+_SEARCHED = 4000
+"""Words whose vectors are searched for a figure that a sample tells."""
 
 
 def codes_metrics(
@@ -37,8 +42,7 @@ def codes_metrics(
     accuracy, told, probes = {}, {}, {}
     for a, attribute in enumerate(attributes):
         known = held[labels[held, a] >= 0]
-        table = np.asarray(model.tables[a])
-        accuracy[attribute.name] = metrics.balanced_accuracy(table.argmax(axis=1)[ids[known, a]], labels[known, a])
+        accuracy[attribute.name] = metrics.balanced_accuracy(_read(model, x, ids, a, known), labels[known, a])
         probe = _probe(x, labels[:, a], split.train, len(attribute.values))
         predicted = np.asarray(probe(mx.array(x[known]))).argmax(axis=1) if probe else labels[known, a][:0]
         told[attribute.name] = metrics.balanced_accuracy(predicted, labels[known, a]) if probe else float("nan")
@@ -58,6 +62,7 @@ def codes_metrics(
         "collision_rate": metrics.collision_rate(ids[held]),
         "label_accuracy": accuracy,
         "label_probe": told,
+        "calibration": calibration(model, x[held], labels[held], attributes),
         "moves": {
             coordinate: dict(zip(probes, row, strict=True))
             for coordinate, row in zip(coordinate_names(levels, attributes), changed.tolist(), strict=True)
@@ -72,6 +77,74 @@ def codes_metrics(
             "collision_rate": metrics.collision_rate(np.concatenate([ids[held], np.asarray(numbers)], axis=1)),
         }
     return {name: _nan_to_none(value) for name, value in found.items()}
+
+
+def _read(model: Autoencoder, x: Embeddings, ids: Indices, a: int, rows: Indices) -> Indices:
+    """The value of attribute a that is read off words: as the vector says, values counted alike, where codes are laid
+    out so that an ID says the same; else as the word's code does."""
+    if not model.quantizer.laid_out:
+        found: Indices = np.asarray(model.tables[a]).argmax(axis=1)[ids[rows, a]]
+        return found
+    odds = model.reader.balanced(model.standard(mx.array(x[rows])))[a]
+    found = np.asarray(odds).argmax(axis=1)
+    return np.asarray(found, np.int64)
+
+
+def calibration(
+    model: Autoencoder, x: Embeddings, labels: Indices, attributes: Sequence[Attribute]
+) -> dict[str, dict[str, Any]]:
+    """How far the probabilities of labels (N, A) that are read off x (N, D) may be believed.
+
+    For each attribute: ``ece``, the expected calibration error over ten bins of the likeliest value's probability (Guo
+    et al. 2017, arXiv 1706.04599); ``bins``, each bin's words, mean probability and share that is right; ``told``, the
+    share of words of which a value is told; ``right``, the share of those that is told rightly.
+    """
+    found = {}
+    for a, part in enumerate(map(np.asarray, model.posteriors(mx.array(x)))):
+        known = labels[:, a] >= 0
+        sure, right = part[known].max(axis=1), part[known].argmax(axis=1) == labels[known, a]
+        rows = metrics.reliability(sure, right)
+        told = sure > LIKELY
+        found[attributes[a].name] = {
+            "ece": metrics.expected_calibration_error(rows),
+            "told": float(told.mean()) if len(told) else float("nan"),
+            "right": float(right[told].mean()) if told.any() else float("nan"),
+            "bins": [row._asdict() for row in rows],
+        }
+    return {name: _nan_to_none(values) for name, values in found.items()}
+
+
+def known_metrics(model: Autoencoder, x: Embeddings, ids: Indices, labels: Indices, own: int) -> dict[str, Any]:
+    """What the IDs (N, Q) of known words with x (N, D) and labels (N, A) say.
+
+    ``labels_read_back`` is the share of labelled words whose ID reads as all of their labels, and of the first ``own``;
+    ``labels_read_back_by_vector`` the share, of some thousands, whose vectors are given such an ID without looking the
+    word up;
+    ``own_word_first`` the share, of some thousands, whose ID stands for a vector that no other word's is nearer to.
+    """
+    some = np.any(labels >= 0, axis=1)
+    right = _read_back(model, ids[some], labels[some])
+    few = np.flatnonzero(some)[:: max(1, np.count_nonzero(some) // _SEARCHED)]
+    encoded = _read_back(model, np.asarray(model.encode(mx.array(x[few]))), labels[few])
+    shown = np.arange(0, len(x), max(1, len(x) // _SEARCHED))
+    shares = {
+        "labels_read_back": right,
+        "labels_read_back_own": right[: np.count_nonzero(some[:own])],
+        "labels_read_back_by_vector": encoded,
+    }
+    return {
+        **{name: float(share.mean()) if len(share) else None for name, share in shares.items()},
+        "own_word_first": metrics.own_first(x, np.asarray(model.decode(mx.array(ids[shown], mx.int32))), shown),
+    }
+
+
+def _read_back(model: Autoencoder, ids: Indices, labels: Indices) -> NDArray[np.bool_]:
+    """ids (N, Q), labels (N, A) -> whether each ID reads as all of the labels that there are (N,)."""
+    right = np.ones(len(ids), bool)
+    for a, table in enumerate(map(np.asarray, model.tables)):
+        told = np.where(table.any(axis=1), table.argmax(axis=1), -1)[ids[:, a]]
+        right &= (labels[:, a] < 0) | (told == labels[:, a])
+    return right
 
 
 def quality(x: Embeddings, decoded: Embeddings, mean: Embeddings) -> dict[str, float]:

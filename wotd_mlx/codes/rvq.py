@@ -41,7 +41,7 @@ class RVQ(Quantizer):
         self.sums = [mx.array(book) for book in self.books]
         self.freeze(keys=["books", "counts", "sums"])
 
-    def forward_levels(self, z: mx.array) -> tuple[Codes, list[mx.array]]:
+    def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
         hard = self.estimator == "straight-through"
         residual, total = z, mx.zeros_like(z)
         ids: list[mx.array] = []
@@ -63,7 +63,7 @@ class RVQ(Quantizer):
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return mx.stack([book[ids[:, q]] for q, book in enumerate(self.books)]).sum(axis=0)
 
-    def codes_to_ids(self, quantized: mx.array) -> mx.array:
+    def codes_to_ids(self, quantized: mx.array, values: mx.array | None = None, *, exact: bool = False) -> mx.array:
         """Greedy search, level after level: quantized (B, W) -> ids (B, Q)."""
         return self.forward_levels(quantized)[0].ids
 

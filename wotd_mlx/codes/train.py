@@ -13,8 +13,8 @@ import numpy as np
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
 from wotd_mlx.codes.hvq import HVQ
-from wotd_mlx.codes.labels import balanced_weights, read_labels_off_codes
-from wotd_mlx.codes.metrics import balanced_accuracy, usage_and_perplexity
+from wotd_mlx.codes.labels import balanced_weights
+from wotd_mlx.codes.metrics import usage_and_perplexity
 from wotd_mlx.codes.split import Split
 from wotd_mlx.codes.task import CodesState, CodesTask, Epoch, variance
 from wotd_mlx.config import CodesConfig
@@ -31,9 +31,8 @@ def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
     """How many steps :func:`fit` will count off on so many training words with labels (N, A)."""
     detail = build_detail(cfg, 1)
     beyond = detail.fit_steps if detail else 0
-    if cfg.kind == "hvq":
-        return beyond + steps_in(ReaderConfig(), int((labels >= 0).any(axis=1).sum())) + HVQ.STAGES
-    return beyond + steps_in(cfg, rows)
+    beyond += steps_in(ReaderConfig(), int((labels >= 0).any(axis=1).sum()))
+    return beyond + (HVQ.STAGES if cfg.kind == "hvq" else steps_in(cfg, rows))
 
 
 def fit(
@@ -60,6 +59,7 @@ def fit(
         raise WotdError(f"vector {bad[0]} of {len(x)} is not finite ({len(bad)} such); check the embedding model")
     mx.random.seed(seed)
     model.start(x[split.train], seed)
+    _fit_reader(model, x, labels, split, cfg, seed, progress)
     if isinstance(model.quantizer, HVQ):
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
     else:
@@ -69,6 +69,21 @@ def fit(
         trainer.restore_best()
     model.eval()
     model.fit_detail(x[split.train], seed, progress)
+
+
+def _fit_reader(
+    model: Autoencoder,
+    x: Embeddings,
+    labels: Indices,
+    split: Split,
+    cfg: CodesConfig,
+    seed: int,
+    progress: Callable[[int], None],
+) -> None:
+    train, valid = (np.asarray(model.standard(mx.array(x[rows]))) for rows in (split.train, split.valid))
+    weights = balanced_weights(labels[split.train])
+    model.reader.fit(train, labels[split.train], weights, seed, progress, fuse=cfg.compile)
+    model.reader.calibrate(valid, labels[split.valid])
 
 
 def _fit_dictionary(
@@ -81,26 +96,15 @@ def _fit_dictionary(
     seed: int,
     progress: Callable[[int], None],
 ) -> Epoch:
-    rows = np.concatenate([split.train, split.valid])
-    train, valid = np.split(np.asarray(model.latents(mx.array(x[rows]))), [len(split.train)])
-    weights = balanced_weights(labels[split.train])
-    unseen = (valid, labels[split.valid])
-    quantizer.fit(train, labels[split.train], weights, unseen, seed, progress, fuse=cfg.compile)
-    ids = np.asarray(model.encode(mx.array(x[rows])))
+    train = np.asarray(model.latents(mx.array(x[split.train])))
+    own = quantizer.enter(train, labels[split.train], seed, progress)
+    ids = np.concatenate([own, np.asarray(model.encode(mx.array(x[split.valid])))])
     decoded = np.asarray(model.decode(mx.array(ids)))
-    errors = ((x[rows] - decoded) ** 2).sum(axis=1)
+    errors = ((x[np.concatenate([split.train, split.valid])] - decoded) ** 2).sum(axis=1)
     spread = variance(model, x[split.train])
     trained, seen = (float(part.mean()) / spread for part in np.split(errors, [len(split.train)]))
-    ids, others = np.split(ids, [len(split.train)])
-    read_labels_off_codes(model, ids, labels[split.train])
-    wrong = [
-        1 - balanced_accuracy(np.asarray(table).argmax(axis=1)[others[known, a]], labels[split.valid][known, a])
-        for a, table in enumerate(model.tables)
-        if (known := labels[split.valid][:, a] >= 0).any()
-    ]
-    lost = cfg.label_weight * sum(wrong)
-    usage, perplexity = usage_and_perplexity(ids, cfg.levels)
-    return Epoch(1, trained, seen + lost, seen, 0.0, usage, perplexity, 0)
+    usage, perplexity = usage_and_perplexity(own, cfg.levels)
+    return Epoch(1, trained, seen, seen, 0.0, usage, perplexity, 0)
 
 
 def history_rows(history: Sequence[Epoch]) -> list[dict[str, Any]]:

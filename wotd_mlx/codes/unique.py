@@ -37,6 +37,8 @@ def make_unique(model: Autoencoder, x: Embeddings, ids: Indices, budget: float =
     first; a word that holds an ID and an ID that is held are passed over. Words whose embeddings are equal
     (differently written, the same to the embedding) are told apart all the same. Who finds no free ID keeps its own.
     """
+    if not collision_rate(ids):
+        return Unique(ids, 0.0, 0.0, 0.0)
     levels = model.quantizer.levels
     each = model.candidates(mx.array(x[:1]), mx.array(ids[:1])).shape[1] + 1
     step = max(1, _AT_ONCE // (each * x.shape[1]))

@@ -24,7 +24,7 @@ class KindDefaults(NamedTuple):
 
 
 KINDS = {
-    "hvq": KindDefaults((8, 8, 8, 5), 0, "straight-through"),
+    "hvq": KindDefaults((8, 8, 8, 2048), 0, "straight-through"),
     "fsq": KindDefaults((8, 8, 8, 5), 0, "soft"),
     "rvq": KindDefaults((32, 32, 32, 32), 64, "straight-through"),
 }
@@ -51,8 +51,6 @@ class CodesConfig:
         bits: how many bits an ID shall have: chooses levels from the data, or checks those given; 0 for no such wish.
         latent: width W that RVQ and HVQ quantise (FSQ's is Q); 0 means the kind's default, HVQ's as wide as the
             embedding.
-        label_share: HVQ: what share of the accuracy with which the whole vector tells an attribute its coordinate shall
-            keep; less error the lower it is.
         neighbour_weight: HVQ: how much more an error counts in directions in which words differ much, which keeps
             neighbours at the price of error; 0 is plain error.
         detail: bits of a residual code beyond the ID, for when more of the vector must survive; 0 for none.
@@ -73,7 +71,6 @@ class CodesConfig:
     levels: tuple[Level, ...] = ()
     bits: Natural = 0
     latent: Natural = 0
-    label_share: Weight = 0.9
     neighbour_weight: Weight = 0.35
     detail: Natural = 0
     detail_whiten: Weight = 0.0

@@ -10,6 +10,7 @@ from msgspec import Meta
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
 from wotd_mlx.config.codes import MAX_BITS, CodesConfig
 from wotd_mlx.config.language import LanguageConfig
+from wotd_mlx.config.meaning import MeaningConfig
 from wotd_mlx.config.ranges import Part, Seed, check
 from wotd_mlx.schemas import Attribute, WotdError
 
@@ -32,6 +33,7 @@ class TrainingConfig:
         corpus: ``builtin``, a folder of texts with a manifest, or a JSONL file.
         lexicon: train and test the codes on the built-in lexicon too, not on the corpus alone.
         embedding: a registry id or a checkpoint folder.
+        meaning: what a dictionary's glosses add to an embedding.
         attributes: what the first coordinates mean; one coordinate each, in this order.
         held_out: share of word families kept from training, on which the metrics are measured.
         validation: share of word families that decides when to stop.
@@ -44,6 +46,7 @@ class TrainingConfig:
     corpus: str = "builtin"
     lexicon: bool = True
     embedding: str = "wotd-mlx/all-MiniLM-L6-v2-dictionary"
+    meaning: MeaningConfig = field(default_factory=MeaningConfig)
     codes: CodesConfig = field(default_factory=CodesConfig)
     attributes: tuple[Attribute, ...] = DEFAULT_ATTRIBUTES
     seed: Seed = 0
@@ -81,8 +84,8 @@ class TrainingConfig:
                 f"{len(levels)} attributes leave no coordinate free; give codes levels {levels} one coordinate more"
             )
         for attribute, codes in zip(self.attributes, levels, strict=False):
-            if len(attribute.values) > codes:
+            if len(attribute.values) >= codes:
                 raise WotdError(
                     f"attribute {attribute.name} has {len(attribute.values)} values, its coordinate {codes} codes; "
-                    "give it one code a value at least"
+                    "give it one code a value at least, and one for none"
                 )

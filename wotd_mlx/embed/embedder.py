@@ -138,6 +138,10 @@ class BertEmbedder:
                 self.cache.put(self._key, missing, fresh)
         return np.stack([known[text] for text in texts]) if texts else np.empty((0, self.dims), np.float32)
 
+    def pieces(self, texts: Sequence[str]) -> list[int]:
+        """texts (N,) -> how many word pieces each is to the model."""
+        return [len(ids) - 2 for ids in self._encode(texts)]  # less the marks around a text
+
     def truncated(self, texts: Sequence[str]) -> list[bool]:
         """texts (N,) -> whether each is longer than what is read of it: as many tokens as the model takes, and 32,768
         characters."""

@@ -9,6 +9,7 @@ from typing import Any
 from converters.coreml.executor import Package, Value
 from converters.coreml.neural_engine import Row
 from converters.coreml.verify import Report
+from wotd_mlx.codes.names import coordinate_names
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder
 
@@ -52,9 +53,10 @@ def _described(value: Value) -> dict[str, Any]:
 
 
 def _coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
-    """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words that show it."""
+    """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words with it; an
+    address has none."""
     names = coder.names()
-    order = list(dict.fromkeys(name.coordinate for name in names))
+    order = coordinate_names(coder.levels, coder.config.attributes)
     rows: dict[str, list[dict[str, Any]]] = {coordinate: [] for coordinate in order}
     for name in names:
         number = [0] * len(coder.levels)

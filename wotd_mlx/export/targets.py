@@ -16,6 +16,7 @@ from wotd_mlx.config.export import MIN_LENGTH
 from wotd_mlx.embed.bert import Bert
 from wotd_mlx.embed.delta import load_encoder
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
+from wotd_mlx.embed.meaning import Meaning
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.kernels.choice import taking
@@ -44,14 +45,16 @@ class VectorEncoder(nn.Module):
 class TextEncoder(nn.Module):
     """token_ids (1, L), mask (1, L) -> id (1, Q), vector (1, D) of unit length, detail (1, M) where there is one."""
 
-    def __init__(self, bert: Bert, codes: Autoencoder):
+    def __init__(self, bert: Bert, codes: Autoencoder, meaning: Meaning | None = None):
         super().__init__()
-        self.bert, self.encoder = bert, VectorEncoder(codes)
+        self.bert, self.encoder, self.meaning = bert, VectorEncoder(codes), meaning
 
     def __call__(self, token_ids: mx.array, mask: mx.array) -> dict[str, mx.array]:
         # A CPU's path is a dozen operations where the function itself is one, which Core ML has.
         with taking("gpu"):
             vector = self.bert(token_ids, mask.astype(mx.float32))
+        if self.meaning is not None:
+            vector = self.meaning(vector)
         return {**self.encoder(vector), "vector": vector}
 
 
@@ -124,8 +127,9 @@ def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
     if length > (limit := config.max_position_embeddings):
         told = f"length {length} is not possible; {model.id} takes {MIN_LENGTH} to {limit} tokens: try 16, 64 or 128"
         raise WotdError(told)
-    function = TextEncoder(bert, coder.model)
-    searches = ("encoder.codes.quantizer", "encoder.codes.detail")
+    function = TextEncoder(bert, coder.model, coder.meaning)
+    # A label is told or not at a probability of one half, and an ID hangs on that.
+    searches = ("encoder.codes.quantizer", "encoder.codes.reader", "encoder.codes.detail")
     return Target("text-encoder", "TextEncoder", function, searches, texts, tuple(tokens(coder, texts, length)))
 
 

@@ -98,9 +98,21 @@ class Dictionary:
         Raises:
             WotdError: a source's file is damaged or gone.
         """
+        return tuple(sense.gloss for sense in self._fixed_senses(word)[1][:most])
+
+    def sense_texts(self, word: str, most: int = 5) -> tuple[str, ...]:
+        """What stands for each of :meth:`glosses` where its meaning is computed: ``lemma: gloss``, the same for all
+        forms of a lemma.
+
+        Raises:
+            WotdError: a source's file is damaged or gone.
+        """
+        lemma, senses = self._fixed_senses(word)
+        return tuple(f"{lemma}: {sense.gloss}" for sense in senses[:most])
+
+    def _fixed_senses(self, word: str) -> tuple[str, tuple[Sense, ...]]:
         key = normal(word)
-        _, senses = _first(self._fixed, (key, *lemmas(key)))
-        return tuple(sense.gloss for sense in senses[:most])
+        return _first(self._fixed, (key, *lemmas(key)))
 
     def etymology(self, word: str) -> str | None:
         """Where a word comes from, such as ``Old Norse vindauga``; None where no source tells.

@@ -1,0 +1,89 @@
+"""A word's meaning: its own vector and its dictionary glosses' together, and a map for what no dictionary has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.config.meaning import MeaningConfig
+
+
+class Meaning(nn.Module):
+    r"""Vectors of known words and of texts that no dictionary has, in one space.
+
+    .. math::
+        v = \mathrm{unit}\bigl((1 - w)\,u + w\,\mathrm{unit}(g - \mu_g)\bigr), \qquad u = \mathrm{unit}(b - \mu_b)
+
+    with b a word's own embedding and g the mean of its glosses'. For a text without glosses :math:`M u` stands for
+    :math:`g - \mu_g`, M the ridge map that training words' own vectors and glosses teach, and w is ``share``. The same
+    function serves training and use; the text encoder that is exported holds it too.
+
+    Args:
+        dims: D.
+        share: w of a text without glosses.
+    Shape:
+        b (B, D) -> v (B, D) of unit length.
+    Reference:
+        Centring: Mu & Viswanath 2017, arXiv 1702.01417. Definitions as vectors: Hill et al. 2015, arXiv 1504.00548.
+    """
+
+    def __init__(self, dims: int, share: float = 0.5):
+        super().__init__()
+        self.own = mx.zeros((dims,))
+        self.gloss = mx.zeros((dims,))
+        self.map = mx.zeros((dims, dims))
+        self.share = mx.array(share)
+        self.freeze()
+
+    def __call__(self, b: mx.array) -> mx.array:
+        """Texts without glosses, by their embeddings."""
+        own = _unit(b - self.own)
+        return _unit((1 - self.share) * own + self.share * _unit(own @ self.map))
+
+    def own_part(self, b: Embeddings) -> Embeddings:
+        """Words' embeddings (B, D) -> u (B, D)."""
+        return np.asarray(_unit(mx.array(b) - self.own))
+
+    def centred(self, glosses: Embeddings) -> Embeddings:
+        """Glosses' embeddings (B, D), less what all of them share, of unit length."""
+        return np.asarray(_unit(mx.array(glosses) - self.gloss))
+
+    def known(self, b: Embeddings, glosses: Embeddings, weight: NDArray[np.float32]) -> Embeddings:
+        """Words by their embeddings b (B, D), their glosses' means (B, D), and the glosses' part of each (B,)."""
+        own, told = _unit(mx.array(b) - self.own), _unit(mx.array(glosses) - self.gloss)
+        part = mx.array(weight)[:, None]
+        return np.asarray(_unit((1 - part) * own + part * told))
+
+    def fit(self, b: Embeddings, glosses: Embeddings, ridge: float) -> None:
+        """Learn the means and the map from words' embeddings b (N, D) and their glosses' means (N, D)."""
+        self.own, self.gloss = mx.array(b.mean(axis=0)), mx.array(glosses.mean(axis=0))
+        own, told = (
+            np.asarray(_unit(mx.array(x) - mean), np.float64) for x, mean in ((b, self.own), (glosses, self.gloss))
+        )
+        penalty = ridge * np.eye(own.shape[1])
+        self.map = mx.array(np.linalg.solve(own.T @ own + penalty, own.T @ told), mx.float32)
+        mx.eval(self.parameters())
+
+
+def gloss_means(senses: Embeddings, owner: Indices, words: int) -> tuple[Embeddings, Indices]:
+    """Senses' vectors (S, D) and the word that each is of (S,) -> the means (N, D) of ``words`` words, zero where there
+    are none, and how many each has (N,)."""
+    counts = np.bincount(owner, minlength=words).astype(np.int64)
+    sums = np.zeros((words, senses.shape[1]), np.float32)
+    np.add.at(sums, owner, senses)
+    return sums / np.maximum(counts, 1).astype(np.float32)[:, None], counts
+
+
+def gloss_weights(pieces: Sequence[int], config: MeaningConfig) -> NDArray[np.float32]:
+    """How much of each word's vector is its glosses': more the more word pieces (N,) the model sees in it."""
+    far = np.clip((np.asarray(pieces) - 1) / max(config.rare_pieces - 1, 1), 0, 1)
+    return (config.share + (config.rare_share - config.share) * far).astype(np.float32)
+
+
+def _unit(x: mx.array) -> mx.array:
+    return x / mx.maximum(mx.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
