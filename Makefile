@@ -38,12 +38,16 @@ docs: $(VENV)/.parity  ## every page and table that is made from code and result
 	for script in layout reference op_table lvm_tables language_tables benchmark_page readme; do \
 		$(BIN)/python -m scripts.$$script || exit 1; done
 
+# Benchmarks that are told where their data is: DATA=sentences.tsv, MEANING="--similarity DIR --gcide FILE" and so on.
+GIVEN := benchmarks/bench_lvm_quality.py benchmarks/bench_meaning.py
+
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (three hours)
 	$(BIN)/wotd-mlx train --student
 	$(BIN)/wotd-mlx train --codes fsq --out runs/fsq --language none
 	$(BIN)/wotd-mlx train --levels 32,32,32,32 --out runs/20bits --language none
-	for file in $(filter-out benchmarks/bench_lvm_quality.py,$(wildcard benchmarks/bench_*.py)); do \
+	for file in $(filter-out $(GIVEN),$(wildcard benchmarks/bench_*.py)); do \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) || exit 1; done
+	$(BIN)/python -m benchmarks.bench_meaning $(MEANING)
 	@$(if $(DATA),$(BIN)/python -m benchmarks.bench_lvm_quality --data $(DATA),echo "bench_lvm_quality left out: give make bench DATA=sentences.tsv")
 
 clean:  ## remove the virtual environment

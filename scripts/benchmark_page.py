@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.timing import RESULTS
 from scripts.layout import first_sentence
+from scripts.meaning_tables import meaning
 from scripts.tables import ROOT, results, share, table
 
 FILE = ROOT / "docs" / "benchmarks.md"
@@ -53,6 +54,8 @@ def page() -> str:
         "What the dictionary knows of the words": dictionary(),
         "Generated inputs for every reader": robustness(),
     }
+    if (RESULTS / "meaning.json").exists():
+        parts["What IDs and vectors mean"] = meaning()
     if (RESULTS / "mutation.json").exists():
         parts["Mutants that the tests notice"] = mutation()
     return HEAD + "\n".join(f"## {title}\n\n{text}\n" for title, text in parts.items())
