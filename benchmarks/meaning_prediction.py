@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlx.core as mx
 import numpy as np
 
 from benchmarks.meaning_vectors import BARE, GLOSSED, MAPPED, Space
@@ -97,6 +96,8 @@ def prediction(space: Space) -> dict[str, Any]:
 
 def _reader(vectors: dict[str, Embeddings], labels: Indices, fold: Fold, attributes: tuple[Attribute, ...]) -> Any:
     """The product's classifier, trained and calibrated as in a run; and what brings vectors to its scale."""
+    import mlx.core as mx
+
     x = vectors[GLOSSED][fold.train]
     mean = x.mean(axis=0)
     scale = float(np.sqrt(((x - mean) ** 2).mean()))
@@ -112,6 +113,8 @@ def _reader(vectors: dict[str, Embeddings], labels: Indices, fold: Fold, attribu
 
 
 def _told(reader: Reader, z: Embeddings, labels: Indices) -> list[Told]:
+    import mlx.core as mx
+
     out = []
     for a, parts in enumerate(zip(reader.posteriors(mx.array(z)), reader.balanced(mx.array(z)), strict=True)):
         there = labels[:, a] >= 0
@@ -122,6 +125,8 @@ def _told(reader: Reader, z: Embeddings, labels: Indices) -> list[Told]:
 
 def _probed(x: Embeddings, labels: Indices, fold: Fold, attributes: tuple[Attribute, ...]) -> list[Indices]:
     """What a linear probe says of each attribute of the fold's words."""
+    import mlx.core as mx
+
     rows, out = np.concatenate([fold.train, fold.calibration]), []
     for a, attribute in enumerate(attributes):
         taught = rows[labels[rows, a] >= 0]

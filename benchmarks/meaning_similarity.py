@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 
 from benchmarks.meaning_vectors import RECIPES, Space
@@ -53,6 +52,8 @@ def similarity(space: Space, sets: dict[str, Pairs]) -> dict[str, Any]:
 def sentences(spaces: dict[str, Space], file: Path) -> dict[str, float]:
     """Spearman's ρ on pairs of sentences, ``score``, ``s1``, ``s2`` a line: embeddings as they are, and through the
     map that words go through which no dictionary has."""
+    import mlx.core as mx
+
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()[1:]]
     scores = np.array([float(score) for score, *_ in rows])
     out = {}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import mlx.core as mx
 import numpy as np
 
 from wotd_mlx import SemanticEncoder
@@ -90,6 +89,8 @@ class Space:
 
     def vectors(self, recipe: str, meaning: Meaning | None = None) -> Embeddings:
         """All words' vectors (N, D) by a recipe; a word without glosses goes through the map, as in a run."""
+        import mlx.core as mx
+
         meaning = meaning or self.meaning
         if recipe == BARE:
             return unit(self.bare)
