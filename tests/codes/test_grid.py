@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wotd_mlx.codes.grid import allocate, cut, lay_out, match, nearest_filled
+from wotd_mlx.codes.grid import allocate, cut, lay_out, nearest_filled
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8).filter(any), st.integers(8, 64))
@@ -38,8 +40,10 @@ def test_no_cell_holds_more_entries_than_its_last_number_can_tell_apart(levels):
     rng = np.random.default_rng(0)
     sizes = [3, 2][: len(levels) - 1]
     shares = [allocate(np.arange(1, v + 1) * 10, k) for v, k in zip(sizes, levels, strict=False)]
-    gains = rng.normal(size=(int(np.prod(levels)), sum(sizes)))
-    values = match(gains, sizes, shares, levels)
+    kinds = np.array(list(product(*map(range, sizes))), int)
+    # As many of each kind as its values own IDs.
+    owned = [int(np.prod([share[v] for share, v in zip(shares, kind, strict=True)])) for kind in kinds]
+    values = np.repeat(kinds, np.array(owned) * int(np.prod(levels[len(sizes) :])), axis=0)
     grid = lay_out(levels, values, rng.normal(size=(len(values), len(levels) - 1)), shares)
     assert grid.shape == (len(values), len(levels) - 1)
     assert (grid >= 0).all()
@@ -49,28 +53,6 @@ def test_no_cell_holds_more_entries_than_its_last_number_can_tell_apart(levels):
         first = np.cumsum(share) - share
         assert (grid[:, a] >= first[values[:, a]]).all()
         assert (grid[:, a] < (first + share)[values[:, a]]).all()
-
-
-def test_with_room_enough_every_entry_is_read_as_what_it_is_worth_most():
-    gains = np.random.default_rng(0).normal(size=(50, 5))
-    shares = [np.array([20, 20, 24]), np.array([32, 32])]
-    values = match(gains, [3, 2], shares, (64, 64, 64))
-    assert (values[:, 0] == gains[:, :3].argmax(axis=1)).all()
-    assert (values[:, 1] == gains[:, 3:].argmax(axis=1)).all()
-
-
-def test_where_room_is_short_those_give_way_that_lose_least():
-    # Six of eight like value 0, which has room for four; two of them hardly mind.
-    gains = np.array([[9, 0]] * 4 + [[1.1, 1]] * 2 + [[0, 9]] * 2, float)
-    values = match(gains, [2], [np.array([1, 1])], (2, 4))
-    assert values[:, 0].tolist() == [0] * 4 + [1] * 4
-
-
-def test_an_attribute_without_labels_is_cut_by_score_alone():
-    scores = np.random.default_rng(0).normal(size=(64, 2))
-    grid = lay_out((4, 4, 4), np.zeros((64, 1), np.int64), scores, [None])
-    assert (np.bincount(grid[:, 0]) == 16).all()
-    assert (grid[np.argsort(scores[:, 0]), 0] == np.repeat(np.arange(4), 16)).all()
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 99))
