@@ -247,7 +247,10 @@ class WOTDTrainer:
                 backend.check_memory(config.memory_limit)
         warn_of_collapse(history, config.codes.levels)
         # Figures come from words that the codes don't know; then these enter too, so that every word owns an ID.
-        ids = np.asarray(model.encode(mx.array(x)))
+        ids = np.zeros((len(x), len(config.codes.levels)), np.int64)
+        # A word that a dictionary holds is searched for longer than all figures of others take.
+        searched = split.test if model.quantizer.laid_out else np.arange(len(x))
+        ids[searched] = np.asarray(model.encode(mx.array(x[searched])))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
         figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
         ids = model.know(x, labels, config.seed)
@@ -271,6 +274,7 @@ class WOTDTrainer:
         self._write_known(words, x, ids, labels, model)
         self.metrics["codes"] = {
             **figures,
+            "usage_train": history[-1].usage,
             **known_metrics(model, x, ids, labels, n),
             **(
                 {"levels_tried": [{**trial._asdict(), "levels": list(trial.levels)} for trial in trials]}

@@ -64,7 +64,7 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **gi
     """Train words → embeddings → codes → language model into a run folder.
 
     A run that was interrupted goes on from its last whole stage, and the language model's training from where it was;
-    a finished one is shown again. The first three stages take a minute; `--language none` leaves it at that.
+    a finished one is shown again. The first three stages take minutes; `--language none` leaves it at that.
 
     \b
     Examples:

@@ -57,7 +57,6 @@ def codes_metrics(
         "words_held_out": len(held),
         **quality(x[held], decoded, np.asarray(model.mean)),
         "usage": usage,
-        "usage_train": metrics.usage_and_perplexity(ids[split.train], levels)[0],
         "perplexity": perplexity,
         "collision_rate": metrics.collision_rate(ids[held]),
         "label_accuracy": accuracy,
