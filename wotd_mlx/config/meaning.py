@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from wotd_mlx.config.ranges import Count, Positive, Share, check
+
+Part = Annotated[float, Meta(ge=0, le=2)]
+"""Of a vector that is made of two: above 1, some of the other is taken off."""
 
 
 @dataclass(frozen=True)
@@ -15,15 +21,16 @@ class MeaningConfig:
         glosses: a known word's vector is its own and its glosses' together; without, its own alone.
         senses: glosses of a word that count, the first of a dictionary.
         share: the glosses' part of a word that the model knows as one word piece.
-        rare_share: the same of a word of ``rare_pieces`` pieces or more: such a one it knows by its spelling.
+        rare_share: the same of a word of ``rare_pieces`` pieces or more, which the model knows by its spelling. Above 1,
+            spelling is taken off: a gloss is embedded behind its word's name, and words would lie by that.
         guessed_share: the part that a guess of its glosses has in a text that no dictionary has.
         ridge: penalty of the map from a word's own vector to that of its glosses, for texts that no dictionary has.
     """
 
     glosses: bool = True
     senses: Count = 5
-    share: Share = 0.7
-    rare_share: Share = 0.95
+    share: Part = 0.7
+    rare_share: Part = 1.7
     rare_pieces: Count = 3
     guessed_share: Share = 0.5
     ridge: Positive = 10.0
