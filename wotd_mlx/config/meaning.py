@@ -21,7 +21,7 @@ class MeaningConfig:
         glosses: a known word's vector is its own and its glosses' together; without, its own alone.
         senses: glosses of a word that count, the first of a dictionary.
         share: the glosses' part of a word that the model knows as one word piece.
-        rare_share: the same of a word of ``rare_pieces`` pieces or more, which the model knows by its spelling. Above 1,
+        rare_share: the same of a word of ``rare_pieces`` pieces or more, which the model knows by spelling. Above 1,
             spelling is taken off: a gloss is embedded behind its word's name, and words would lie by that.
         guessed_share: the part that a guess of its glosses has in a text that no dictionary has.
         ridge: penalty of the map from a word's own vector to that of its glosses, for texts that no dictionary has.
