@@ -25,7 +25,7 @@ COMMANDS = {
     "wotd-mlx decode {id} -n 3": 4,
     'wotd-mlx find "pleasing to the ear" -n 3': 3,
     "wotd-mlx interpolate melancholy mirth --steps 3": 3,
-    'wotd-mlx generate "[2,1,3,*]" -n 3 --method encoder': 3,
+    'wotd-mlx generate "[1,*,1,*]" -n 3 --method encoder': 3,
     "wotd-mlx export encoder --out build/app": 2,
 }
 """What README shows, ``{id}`` being the word's, and how many lines of what each prints."""

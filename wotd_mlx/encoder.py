@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 OWN, NEAREST = "own", "nearest"
 """Why a word comes for an ID."""
+_SAME = 1e-3
+"""By how much the cosine of a vector and a stored word's may differ from 1 where they are the same: a byte a number."""
 _AT_ONCE = 256
 """Vectors whose cosines with all words are held at once."""
 
@@ -432,7 +434,7 @@ class SemanticEncoder:
         if steps < 2:
             raise WotdError(f"an interpolation has 2 steps or more, its two ends; got {steps}")
         alphas = np.linspace(0, 1, steps)
-        ends = self.encode_vectors(np.stack([a, b]))
+        ends = [self._own_id(end) or self.encode_vectors(end[None])[0] for end in (a, b)]
         start, end = self.decode(ends)
         ids = [ends[0], *self.encode_vectors(slerp(start, end, alphas))[1:-1], ends[1]]
         decoded = unit(self.decode(ids))
@@ -440,6 +442,12 @@ class SemanticEncoder:
         ids = [ids[max(k for k in kept if k <= n)] for n in range(steps)]
         nearest = self.nearest(slerp(a, b, alphas), 3)
         return [Waypoint(float(alpha), i, words) for alpha, i, words in zip(alphas, ids, nearest, strict=True)]
+
+    def _own_id(self, vector: Embeddings) -> SemanticID | None:
+        """The ID of the known word whose vector this is (D,); None where it is none's."""
+        near = self.nearest(vector[None], 1, distinct=False)[0][0]
+        row = self.known.row(near.word)
+        return self.known.id_of(row) if row is not None and near.cosine > 1 - _SAME else None
 
     def neighbours(self, number: Sequence[int], radius: int = 1) -> list[SemanticID]:
         """The IDs at most ``radius`` steps away from an ID (city-block: one step moves one number by one), without
