@@ -54,7 +54,8 @@ def test_a_run_holds_what_the_contract_names(finished):
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
     assert all(len(row["usage"]) == len(row["perplexity"]) == 4 for row in history)
     assert codes["usage_train"] == history[-1]["usage"]
-    assert (codes["labels_read_back"], codes["labels_read_back_own"], codes["own_word_first"]) == (1, 1, 1)
+    assert codes["labels_read_back"] == codes["labels_read_back_own"] == 1
+    assert 0.8 < codes["own_word_first"] < 1  # codes see 8 of 32 axes, which can't tell all words apart
 
 
 def test_semantic_ids_are_those_of_the_corpora_and_their_words(finished):

@@ -158,7 +158,7 @@ class SemanticEncoder:
         return load_model(self.run, self.config, self.dims)
 
     @cached_property
-    def _encode_row(self) -> Callable[[mx.array], mx.array]:
+    def _encode_row(self) -> Callable[..., mx.array]:
         import mlx.core as mx
 
         # One row is the case that an app waits for; fused, it is half the calls.
@@ -224,17 +224,22 @@ class SemanticEncoder:
         """texts (N,) -> what the run knows of each, or else what its models predict."""
         rows = [self.known.row(text) for text in texts]
         new = [text for text, row in zip(texts, rows, strict=True) if row is None]
-        predicted = iter(self.predict(new) if new else ())
+        predicted = iter(self.predict(new))
+        stored = iter(self._stored([row for row in rows if row is not None]))
         return [
-            next(predicted) if row is None else self._stored(text, row) for text, row in zip(texts, rows, strict=True)
+            next(predicted) if row is None else next(stored)._replace(text=text)
+            for text, row in zip(texts, rows, strict=True)
         ]
 
-    def _stored(self, text: str, row: int) -> Reading:
-        number, labels, probability = self.known.id_of(row), *self.known.labels_of(row)
-        detail = None
-        if self.config.codes.detail and self.student is None:
-            detail = self._details(self.known.word_rows.rows(np.array([row])), [number])[0]
-        return Reading(text, number, labels, probability, KNOWN, False, detail)
+    def _stored(self, rows: Sequence[int]) -> list[Reading]:
+        """What the run knows of its words at these rows."""
+        known, ids = self.known, [self.known.id_of(row) for row in rows]
+        wanted = self.config.codes.detail and self.student is None
+        details = self._details(known.word_rows.rows(np.array(rows, np.int64)), ids) if wanted else [None] * len(ids)
+        return [
+            Reading(known.words[row], number, *known.labels_of(row), KNOWN, False, detail)
+            for row, number, detail in zip(rows, ids, details, strict=True)
+        ]
 
     def predict(self, texts: Sequence[str]) -> list[Reading]:
         """texts (N,) -> what the models make of each, known or not."""
@@ -247,7 +252,8 @@ class SemanticEncoder:
             return [Reading(text, i, labels, unsure, PREDICTED, False, None) for text, i, labels in told]
         vectors = self._embed_unknown(texts)
         guesses, probability = self._guess(texts, vectors)
-        ids = self._ids_reading_as(vectors, np.where(probability > LIKELY, guesses, UNKNOWN))
+        none = [len(attribute.values) for attribute in self.config.attributes]
+        ids = self._ids(vectors, np.where(probability > LIKELY, guesses, none))
         details = self._details(vectors, ids) if self.config.codes.detail else [None] * len(ids)
         found = zip(texts, ids, guesses, probability, self.truncated(texts), details, strict=True)
         return [
@@ -270,15 +276,6 @@ class SemanticEncoder:
     @cached_property
     def _spelling(self) -> Spelling:
         return Spelling(self.known.words)
-
-    def _ids_reading_as(self, vectors: Embeddings, values: Indices) -> list[SemanticID]:
-        """vectors (N, D) -> IDs that read as values (N, A), UNKNOWN for none, where codes are laid out by them."""
-        import mlx.core as mx
-
-        self._check_vectors(vectors)
-        none = np.array([len(attribute.values) for attribute in self.config.attributes], np.int64)
-        wanted = mx.array(np.where(values == UNKNOWN, none, values), mx.int32)
-        return [SemanticID(row) for row in np.asarray(self.model.encode(mx.array(vectors), wanted)).tolist()]
 
     def _details(self, vectors: Embeddings, ids: Sequence[SemanticID]) -> list[list[int]]:
         import mlx.core as mx
@@ -308,11 +305,16 @@ class SemanticEncoder:
         Raises:
             WotdError: another shape, or a row that is zero or not finite.
         """
+        return self._ids(vectors)
+
+    def _ids(self, vectors: Embeddings, values: Indices | None = None) -> list[SemanticID]:
+        """Vectors (N, D) -> IDs that claim no other values than these (N, A), see :meth:`Autoencoder.encode`."""
         import mlx.core as mx
 
         self._check_vectors(vectors)
         run = self._encode_row if len(vectors) == 1 else self.model.encode
-        return [SemanticID(row) for row in np.asarray(run(mx.array(vectors)))]
+        wanted = () if values is None else (mx.array(values, mx.int32),)
+        return [SemanticID(row) for row in np.asarray(run(mx.array(vectors), *wanted))]
 
     def _check_vectors(self, vectors: Embeddings) -> None:
         """Nothing is near to NaN or to zero, and a search would answer all the same."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
-from wotd_mlx.known import KNOWN, PREDICTED, KnownWords, Near
+from wotd_mlx.known import KNOWN, LIKELY, PREDICTED, KnownWords, Near
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.normal import normal
 
@@ -158,15 +158,13 @@ def having(known: KnownWords, values: Mapping[str, str]) -> tuple[NDArray[np.boo
             raise WotdError(f"unknown value {value!r} of {name}; there are {', '.join(there)}")
         number = there.index(value)
         sure &= known.labels[:, a] == number
-        likely &= (known.likeliest[:, a] == number) & (known.probability[:, a] > 0.5)
+        likely &= (known.likeliest[:, a] == number) & (known.probability[:, a] > LIKELY)
     return sure, likely & ~sure
 
 
 def source_of(known: KnownWords, row: int, values: Mapping[str, str]) -> str:
-    """Whether evidence says the labels that were asked for of a row, or else all that are given, or a model some."""
-    evidence, (labels, _) = known.evidence_of(row), known.labels_of(row)
-    said = values or {name for name, value in labels.items() if value is not None}
-    return KNOWN if all(name in evidence for name in said) else PREDICTED
+    """Whether evidence says all labels that were asked for of a row, or a model some of them."""
+    return KNOWN if values.keys() <= known.evidence_of(row).keys() else PREDICTED
 
 
 def gloss_of(known: KnownWords, row: int, dictionary: Dictionary | None, sense: int = 0) -> str | None:

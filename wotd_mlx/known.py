@@ -113,10 +113,10 @@ class KnownWords:
         for name, (part, shape) in shapes.items():
             if part.shape != shape:
                 raise WotdError(f"known words: {name} has the shape {part.shape}, expected {shape}")
-        if "" in self._row:
-            raise WotdError(f"known words: word {self._row['']} is empty; leave it out")
-        if len(self._row) < n:
-            again = next(word for row, word in enumerate(self.words) if self._row[word] != row)
+        if "" in self.row_of:
+            raise WotdError(f"known words: word {self.row_of['']} is empty; leave it out")
+        if len(self.row_of) < n:
+            again = next(word for row, word in enumerate(self.words) if self.row_of[word] != row)
             raise WotdError(f"known words: {again!r} comes twice; each word is there once")
         if (self.ids < 0).any() or (self.ids >= self.levels).any():
             raise WotdError(f"known words: an ID lies outside the levels {list(self.levels)}")
@@ -134,7 +134,8 @@ class KnownWords:
             raise WotdError(f"known words: heads aren't the first rows of the {n} words' families")
 
     @cached_property
-    def _row(self) -> dict[str, int]:
+    def row_of(self) -> dict[str, int]:
+        """A word's normal form → its row."""
         return {word: row for row, word in enumerate(self.words)}
 
     def __len__(self) -> int:
@@ -152,7 +153,7 @@ class KnownWords:
 
     def row(self, text: str) -> int | None:
         """The row of a word, however it was typed; None for one that isn't known."""
-        return self._row.get(normal(text))
+        return self.row_of.get(normal(text))
 
     def owner_of(self, number: Sequence[int]) -> int | None:
         """The row of the word that has this ID; None where none has."""

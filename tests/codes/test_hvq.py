@@ -120,6 +120,18 @@ def test_more_known_words_than_ids_share_those_that_say_their_labels():
     assert len(np.unique(ids, axis=0)) == 72
 
 
+def test_without_attributes_no_code_has_a_value_and_any_entry_may_stand_for_a_vector():
+    model, x, _ = trained((4, 4, 8), labelled=False)
+    q, z = model.quantizer, model.latents(mx.array(x[:5]))
+    assert not q.laid_out
+    assert q.code_values() == []
+    known = points(q)
+    found = np.array(q.candidates(z, q(z).ids))
+    best = ((np.array(z)[:, None] - MIX[0] * np.array(q.atoms.astype(mx.float32))) ** 2).sum(axis=2)
+    for row, nearest in zip(found.tolist(), np.argsort(best, axis=1)[:, :CANDIDATES], strict=True):
+        assert {known[tuple(number)][0] for number in row} == set(nearest.tolist())
+
+
 def test_codes_of_none_are_kept_where_every_word_is_labelled_and_no_id_claims_a_label_without_any():
     x, labels = toy()
     for known, want in (

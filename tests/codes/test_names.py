@@ -97,6 +97,22 @@ def test_a_picture_a_coordinate_is_drawn(coded, tmp_path):
     assert all(f.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for f in files)
 
 
+def test_a_picture_shows_all_words_of_a_code_those_of_none_too(coded, tmp_path, monkeypatch):
+    plt = pytest.importorskip("matplotlib.pyplot")
+    model, x, ids = coded
+    rows = named(model, [f"w{n}" for n in range(len(x))], np.ones(len(x)), x, ids, ATTRIBUTES)
+    drawn = []
+    monkeypatch.setattr(plt, "close", drawn.append)
+    draw([row for row in rows if row.coordinate == "hue"], model.tables, ATTRIBUTES, tmp_path)
+    (axes,) = drawn[0].axes
+    shown = np.array([[bar.get_width() for bar in bars] for bars in axes.containers])  # (values and none, K)
+    close(shown.sum(axis=0), [row.members for row in rows if row.coordinate == "hue"], "sum_order")
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["red", "green", "blue", "none"]
+    none = [row.name.startswith("none: ") for row in rows if row.coordinate == "hue"]
+    assert (shown[3] > 0).tolist() == none
+    assert any(none)
+
+
 def test_names_are_those_of_the_members_farthest_along_their_mean():
     """By hand: 12 words, one coordinate of an attribute and a free one; five words are unknown to readers."""
     model = Autoencoder(3, CodesConfig("fsq", (2, 3)), ATTRIBUTES[:1])

@@ -132,7 +132,7 @@ class Autoencoder(nn.Module):
 
     def know(self, x: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
         """Make known the words with x (N, D) and labels (N, A), −1 where there is no evidence: their IDs (N, Q)."""
-        return self.quantizer.known_ids(np.asarray(self.latents(mx.array(x))), labels, seed)
+        return self.quantizer.enter(np.asarray(self.latents(mx.array(x))), labels, seed)
 
     def posteriors(self, x: mx.array) -> list[mx.array]:
         """x (B, D) -> for each attribute the calibrated probabilities of its values (B, V); see :class:`Reader`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
@@ -94,7 +95,13 @@ class Quantizer(nn.Module, ABC):
         # Squeezed scalars start at unit variance; codebooks compare distances, so variances stay.
         return 1 / np.sqrt(np.maximum(variances, 1e-12)) if self.scalar else np.ones(len(variances))
 
-    def known_ids(self, z: NDArray[np.float32], labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    def enter(
+        self,
+        z: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        seed: int,
+        progress: Callable[[int], None] = lambda n: None,
+    ) -> NDArray[np.int64]:
         """The IDs (N, Q) of all known words, with latents z (N, W) and labels (N, A), −1 where there is no evidence.
 
         Where codes are laid out by labels, each of these words becomes one of the codes, and its ID says its labels.
@@ -104,7 +111,7 @@ class Quantizer(nn.Module, ABC):
     @property
     def laid_out(self) -> bool:
         """Whether the codes of a coordinate are laid out by its attribute's values, so that an ID can be asked for."""
-        return bool(self.code_values())
+        return False
 
     def code_values(self) -> list[NDArray[np.int64]]:
         """For each attribute a, the value (K,) that each code of its coordinate reads as, V_a for none; empty where

@@ -107,9 +107,14 @@ class HVQ(Quantizer):
         mean = max(float(variances.mean()), 1e-12)
         return np.asarray(np.sqrt(1 + self._neighbour_weight * np.maximum(variances, 0) / mean))
 
+    @property
+    def laid_out(self) -> bool:
+        return bool(self.sizes)
+
     def code_values(self) -> list[Indices]:
-        ends = np.cumsum([size + 1 for size in self.sizes])[:-1]
-        return [np.repeat(np.arange(len(share)), share) for share in np.split(np.asarray(self.shares), ends)]
+        # Without an attribute there would be one part, of nothing.
+        parts = np.split(np.asarray(self.shares), np.cumsum([size + 1 for size in self.sizes]))[: len(self.sizes)]
+        return [np.repeat(np.arange(len(share)), share) for share in parts]
 
     # --- use ---
 
@@ -241,12 +246,8 @@ class HVQ(Quantizer):
     def enter(
         self, z: Vectors, labels: Indices, seed: int, progress: Callable[[int], None] = lambda n: None
     ) -> Indices:
-        """Make the dictionary of latents z (N, W) with labels (N, A), −1 where evidence gives none.
-
-        Returns:
-            the ID of each (N, Q): its own entry's, or, where its kind has more words than IDs, the nearest that reads
-            as its labels.
-        """
+        """Make the dictionary of these words: the ID of each is its own entry's, or, where its kind has more words than
+        IDs, the nearest that reads as its labels."""
         sizes = np.array(self.sizes, np.int64)
         values = np.where(labels < 0, sizes, labels)
         shares = [self._deal(values[:, a], a) for a in range(len(sizes))]
@@ -266,9 +267,6 @@ class HVQ(Quantizer):
         wanted = mx.array(values[shared], mx.int32)
         ids[shared] = np.asarray(self.codes_to_ids(mx.array(z[shared]), wanted, exact=True))
         return ids
-
-    def known_ids(self, z: Vectors, labels: Indices, seed: int) -> Indices:
-        return self.enter(z, labels, seed)
 
     def _deal(self, values: Indices, a: int) -> Indices:
         """Codes of attribute a's coordinate to its values by how many words have each; none keeps one always."""

@@ -52,17 +52,18 @@ def read_labels_off_codes(model: Autoencoder, ids: Indices, labels: Indices) -> 
     Values count alike however many words bear them; a code without labelled words takes its nearest neighbour's row
     along the coordinate. Codes that are laid out by values read as these alone, and those of none have no share.
     """
+    if model.quantizer.laid_out:
+        read = zip(model.quantizer.code_values(), model.tables, strict=True)
+        model.tables = [mx.array(values[:, None] == np.arange(table.shape[1]), mx.float32) for values, table in read]
+        return
     weights = balanced_weights(labels)
-    laid_out = model.quantizer.code_values()
     tables = []
     for a, table in enumerate(model.tables):
         counts = np.zeros(table.shape)
         known = labels[:, a] >= 0
         np.add.at(counts, (ids[known, a], labels[known, a]), weights[known, a])
         filled = np.flatnonzero(counts.sum(axis=1))
-        if laid_out:
-            counts = (laid_out[a][:, None] == np.arange(counts.shape[1])).astype(np.float64)
-        elif len(filled):
+        if len(filled):
             nearest = filled[np.abs(np.arange(len(counts))[:, None] - filled).argmin(axis=1)]
             counts = counts[nearest] / counts[nearest].sum(axis=1, keepdims=True)
         tables.append(mx.array(counts, mx.float32))

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from wotd_mlx.codes.names import CodeName
+from wotd_mlx.codes.names import NONE, CodeName
 from wotd_mlx.schemas import Attribute, WotdError
 
 
@@ -45,6 +45,8 @@ def draw(
                 width = members * table[codes, v]
                 axes.barh(codes, width, left=left, color=colour, label=value, height=0.8)
                 left += width
+            if (members - left > 0.5).any():
+                axes.barh(codes, members - left, left=left, color="lightgrey", label=NONE, height=0.8)
             axes.legend(
                 title="share among labelled words,\nvalues counted alike", loc="upper left", bbox_to_anchor=(1, 1)
             )

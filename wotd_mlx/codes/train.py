@@ -59,7 +59,10 @@ def fit(
         raise WotdError(f"vector {bad[0]} of {len(x)} is not finite ({len(bad)} such); check the embedding model")
     mx.random.seed(seed)
     model.start(x[split.train], seed)
-    _fit_reader(model, x, labels, split, cfg, seed, progress)
+    train_x, valid_x = (np.asarray(model.standard(mx.array(x[rows]))) for rows in (split.train, split.valid))
+    weights = balanced_weights(labels[split.train])
+    model.reader.fit(train_x, labels[split.train], weights, seed, progress, fuse=cfg.compile)
+    model.reader.calibrate(valid_x, labels[split.valid])
     if isinstance(model.quantizer, HVQ):
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
     else:
@@ -69,21 +72,6 @@ def fit(
         trainer.restore_best()
     model.eval()
     model.fit_detail(x[split.train], seed, progress)
-
-
-def _fit_reader(
-    model: Autoencoder,
-    x: Embeddings,
-    labels: Indices,
-    split: Split,
-    cfg: CodesConfig,
-    seed: int,
-    progress: Callable[[int], None],
-) -> None:
-    train, valid = (np.asarray(model.standard(mx.array(x[rows]))) for rows in (split.train, split.valid))
-    weights = balanced_weights(labels[split.train])
-    model.reader.fit(train, labels[split.train], weights, seed, progress, fuse=cfg.compile)
-    model.reader.calibrate(valid, labels[split.valid])
 
 
 def _fit_dictionary(

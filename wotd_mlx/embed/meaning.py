@@ -55,16 +55,14 @@ class Meaning(nn.Module):
 
     def known(self, b: Embeddings, glosses: Embeddings, weight: NDArray[np.float32]) -> Embeddings:
         """Words by their embeddings b (B, D), their glosses' means (B, D), and the glosses' part of each (B,)."""
-        own, told = _unit(mx.array(b) - self.own), _unit(mx.array(glosses) - self.gloss)
+        own, told = mx.array(self.own_part(b)), mx.array(self.centred(glosses))
         part = mx.array(weight)[:, None]
         return np.asarray(_unit((1 - part) * own + part * told))
 
     def fit(self, b: Embeddings, glosses: Embeddings, ridge: float) -> None:
         """Learn the means and the map from words' embeddings b (N, D) and their glosses' means (N, D)."""
         self.own, self.gloss = mx.array(b.mean(axis=0)), mx.array(glosses.mean(axis=0))
-        own, told = (
-            np.asarray(_unit(mx.array(x) - mean), np.float64) for x, mean in ((b, self.own), (glosses, self.gloss))
-        )
+        own, told = self.own_part(b).astype(np.float64), self.centred(glosses).astype(np.float64)
         penalty = ridge * np.eye(own.shape[1])
         self.map = mx.array(np.linalg.solve(own.T @ own + penalty, own.T @ told), mx.float32)
         mx.eval(self.parameters())

@@ -25,7 +25,7 @@ from wotd_mlx.encoder import NEAREST, SemanticEncoder
 from wotd_mlx.find import having
 from wotd_mlx.io.files import append_lines, read_text
 from wotd_mlx.io.records import shown
-from wotd_mlx.known import FILE, KNOWN, PREDICTED, UNKNOWN
+from wotd_mlx.known import FILE, KNOWN, LIKELY, PREDICTED, UNKNOWN
 from wotd_mlx.language.dsl import ByAttributes, ByPattern, Like, WordRequest, can_write, parse_request
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.language.word_index import Rows, WordIndex
@@ -159,7 +159,7 @@ def _reading_so(known: WordIndex, pattern: Pattern) -> Rows:
     for a, (attribute, says) in enumerate(zip(known.attributes, readings, strict=True)):
         if (field := pattern.fields[a]) is not None:
             values = [attribute.values.index(value) for value in {says[code] for code in field} - {""}]
-            likely &= np.isin(table.likeliest[:, a], values) & (table.probability[:, a] > 0.5)
+            likely &= np.isin(table.likeliest[:, a], values) & (table.probability[:, a] > LIKELY)
             asked.append(attribute.name)
     fits = pattern.matches(known.ids)
     return _likeliest_first(known, np.flatnonzero(likely & ~fits), asked) if asked else np.zeros(0, np.int64)

@@ -16,7 +16,6 @@ from wotd_mlx.io.safetensors import digest_of
 from wotd_mlx.known import KnownWords
 from wotd_mlx.language.pattern import Pattern
 from wotd_mlx.schemas import Attribute, SemanticID, WotdError
-from wotd_mlx.words.normal import normal
 
 Rows = NDArray[np.int64]
 
@@ -70,21 +69,14 @@ class WordIndex:
         """What the first coordinates mean."""
         return self.coder.config.attributes
 
-    @cached_property
+    @property
     def row(self) -> dict[str, int]:
         """Word → its row."""
-        return {word: row for row, word in enumerate(self.words)}
+        return self.known.row_of
 
     def embed(self, words: Sequence[str]) -> Embeddings:
         """Words, however they are typed -> their vectors (N, D); those that the run doesn't know are embedded."""
-        rows = [self.known.row(word) for word in words]
-        new = [normal(word) for word, row in zip(words, rows, strict=True) if row is None]
-        out = np.empty((len(words), self.coder.dims), np.float32)
-        stored = [row for row in rows if row is not None]
-        out[[row is not None for row in rows]] = self.known.word_rows.rows(np.array(stored, np.int64))
-        if new:
-            out[[row is None for row in rows]] = unit(self.coder.embed(new))
-        return out
+        return self.coder.embed(words)
 
     def pattern_of(self, values: Sequence[tuple[str, str]]) -> Pattern:
         """The pattern of attributes' values: at each named coordinate the codes that read as the value.
