@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.meaning_vectors import GLOSSED, Space
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
-from wotd_mlx.find import find, sense_vectors
+from wotd_mlx.find import find, sense_vectors, word_scores
 from wotd_mlx.known import KnownWords
 from wotd_mlx.words.dictionary import Dictionary
 from wotd_mlx.words.families import family
@@ -136,7 +136,7 @@ class Ranks:
         self.number = {head: n for n, head in enumerate(heads.tolist())}
 
     def __call__(self, queries: Embeddings, words: Embeddings | None, senses: Embeddings | None) -> np.ndarray:
-        """queries (n, D) beside words (N, D), the best of their senses (S, D), or the mean of the two -> (n,)."""
+        """queries (n, D) beside words (N, D), the best of their senses (S, D), or both as ``find`` does -> (n,)."""
         out = []
         starts = np.flatnonzero(np.diff(self.known.owner, prepend=-1))
         for part in np.array_split(np.arange(len(queries)), max(1, len(queries) // 50)):
@@ -144,7 +144,7 @@ class Ranks:
             if senses is not None:
                 best = scores.copy()
                 best[:, self.known.owner[starts]] = np.maximum.reduceat(queries[part] @ senses.T, starts, axis=1)
-                scores = (scores + best) / 2 if words is not None else best
+                scores = word_scores(scores, best) if words is not None else best
             families = np.maximum.reduceat(scores[:, self.order], self.starts, axis=1)
             for row, (target, text) in zip(families, (self.asked[n] for n in part), strict=True):
                 named = {self.known.row(word) for word in normal(text).split()} - {None}
@@ -163,15 +163,15 @@ def find_figures(spaces: dict[str, Space], file: Path, words: Dictionary, count:
         queries = space.embedder.embed([text for _, text in asked])
         centred, named = space.meaning.centred(queries), space.meaning.centred(space.senses[:s])
         words_of = space.vectors(GLOSSED)[:n]
+        own = space.meaning.own_part(space.bare[:n])[known.owner]
         ways = {
             "nearest sense": (queries, None, unit(space.senses[:s])),
-            "nearest sense, centred": (centred, None, named),
-            "word": (centred, words_of, None),
+            "word and nearest sense": (centred, words_of, sense_vectors(named, own)),
         }
-        own = space.meaning.own_part(space.bare[:n])[known.owner]
-        ways["nearest sense, its name taken out"] = (centred, None, sense_vectors(named, own))
-        ways["word and nearest sense, its name left in"] = (centred, words_of, named)
-        ways["word and nearest sense"] = (centred, words_of, sense_vectors(named, own))
+        if space.embedder.id == known.embedding:
+            ways["word"] = (centred, words_of, None)
+            ways["nearest sense, centred"] = (centred, None, named)
+            ways["word and nearest sense, its name left in"] = (centred, words_of, named)
         for way, given in ways.items():
             out["ways"][f"{name}: {way}"] = figures(ranks(*given))
         if space.embedder.id == known.embedding:

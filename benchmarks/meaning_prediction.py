@@ -13,6 +13,7 @@ from wotd_mlx.codes.labels import balanced_weights, label_matrix
 from wotd_mlx.codes.metrics import balanced_accuracy, expected_calibration_error, reliability
 from wotd_mlx.codes.probe import linear_probe
 from wotd_mlx.codes.reader import Reader
+from wotd_mlx.codes.train import fit_reader
 from wotd_mlx.config.codes import ProbeConfig
 from wotd_mlx.embed.meaning import Meaning
 from wotd_mlx.known import LIKELY
@@ -59,6 +60,8 @@ def folds(families: Indices, labelled: Indices) -> list[Fold]:
 
 def prediction(space: Space) -> dict[str, Any]:
     """Five-fold by family: balanced accuracy, calibration, and how much is told; and a linear probe's accuracy."""
+    import mlx.core as mx
+
     known, attributes = space.coder.known, space.coder.config.attributes
     n = len(known)
     labels = label_matrix(space.coder.words[0], attributes)
@@ -72,9 +75,12 @@ def prediction(space: Space) -> dict[str, Any]:
         meaning = Meaning(space.embedder.dims, space.coder.config.meaning.guessed_share)
         meaning.fit(space.bare[taught], means[taught], space.coder.config.meaning.ridge)
         vectors = {recipe: space.vectors(recipe, meaning)[:n] for recipe in (BARE, GLOSSED, MAPPED)}
-        reader, standard = _reader(vectors, labels, fold, attributes)
-        for kind in KINDS:
-            said[kind].append(_told(reader, standard(vectors[kind][fold.test]), labels[fold.test]))
+        views = {kind: np.concatenate([vectors[kind], space.form[:n]], axis=1) for kind in KINDS}
+        mx.random.seed(0)
+        reader = Reader(space.embedder.dims + space.form.shape[1], [len(attribute.values) for attribute in attributes])
+        fit_reader(reader, [*views.values()], labels, fold.train, fold.calibration, 0, fuse=True)
+        for kind, view in views.items():
+            said[kind].append(_told(reader, view[fold.test], labels[fold.test]))
         for recipe, found in probed.items():
             found.append(_probed(vectors[recipe], labels, fold, attributes))
     out: dict[str, Any] = {"words": len(labelled), "folds": FOLDS}
@@ -92,24 +98,6 @@ def prediction(space: Space) -> dict[str, Any]:
         for recipe, found in probed.items()
     }
     return out
-
-
-def _reader(vectors: dict[str, Embeddings], labels: Indices, fold: Fold, attributes: tuple[Attribute, ...]) -> Any:
-    """The product's classifier, trained and calibrated as in a run; and what brings vectors to its scale."""
-    import mlx.core as mx
-
-    x = vectors[GLOSSED][fold.train]
-    mean = x.mean(axis=0)
-    scale = float(np.sqrt(((x - mean) ** 2).mean()))
-
-    def standard(rows: Embeddings) -> Embeddings:
-        return ((rows - mean) / scale).astype(np.float32)
-
-    mx.random.seed(0)
-    reader = Reader(x.shape[1], [len(attribute.values) for attribute in attributes])
-    reader.fit(standard(x), labels[fold.train], balanced_weights(labels[fold.train]), 0, lambda steps: None, fuse=True)
-    reader.calibrate(standard(vectors[GLOSSED][fold.calibration]), labels[fold.calibration])
-    return reader, standard
 
 
 def _told(reader: Reader, z: Embeddings, labels: Indices) -> list[Told]:
@@ -175,7 +163,7 @@ def draw(found: dict[str, Any], names: list[str], file: Path) -> None:
             above.plot(x[many], right[many], "o-", color=colour, label=label, markersize=4)
             below.bar((x * 10).astype(int) / 10 + 0.03 + 0.04 * side, words, width=0.038, color=colour)
         above.set_title(f"{name}, {found[GLOSSED][name]['words']:,} words", fontsize=10)
-        above.legend(fontsize=7, loc="upper left", frameon=False)
+        above.legend(fontsize=7, loc="lower right", frameon=False)
         above.set_ylim(0, 1)
         below.set_xlim(0, 1)
         below.set_xlabel("probability of the likeliest value")

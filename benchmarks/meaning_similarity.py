@@ -19,6 +19,8 @@ SETS = ("simlex-999", "simverb-3500", "ws-353-all", "mturk-771", "rg-65")
 ALIKE = 0.6
 """From so much likeness in spelling on, a word looks like another."""
 SAMPLE = 1500
+MANY = 40
+"""Of so many nearest, ten are of other families."""
 Pairs = list[tuple[str, str, float]]
 
 
@@ -129,7 +131,9 @@ class Confusion:
         and unrelated, and the share of related words among the ten nearest."""
         near, confused, related = unit(vectors[self.rows]), 0, list[bool]()
         for part in np.array_split(self.asked, 10):
-            best = np.argsort(-(unit(vectors[part]) @ near.T), axis=1)[:, :40]
+            cosines = unit(vectors[part]) @ near.T
+            best = np.argpartition(-cosines, MANY, axis=1)[:, :MANY]
+            best = np.take_along_axis(best, np.argsort(-np.take_along_axis(cosines, best, axis=1), axis=1), axis=1)
             for row, others in zip(part.tolist(), self.rows[best].tolist(), strict=True):
                 ten = [other for other in others if self.families[other] != self.families[row]][:10]
                 word, told = self.words[row], [self.net.related(self.words[row], self.words[o]) for o in ten]

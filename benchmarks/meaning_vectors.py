@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from wotd_mlx import SemanticEncoder
-from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.arrays import Embeddings, Indices, Vectors
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights
+from wotd_mlx.embed.form import form_of, numbers_of
+from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.words.dictionary import Dictionary
 
@@ -36,6 +37,7 @@ class Space:
     senses: Embeddings
     owner: Indices
     meaning: Meaning
+    opposites: list[list[int]]
 
     @classmethod
     def of_run(cls, coder: SemanticEncoder, more: Sequence[str], dictionary: Dictionary) -> Space:
@@ -54,6 +56,7 @@ class Space:
             np.concatenate([made.senses.rows(np.arange(made.senses.shape[0])), new[len(more) :]]),
             np.concatenate([made.owner, len(known) + owner]),
             meaning,
+            opposites(dictionary, (*known.words, *more)),
         )
 
     @classmethod
@@ -75,7 +78,7 @@ class Space:
         taught, settings = train[counts[train] > 0], coder.config.meaning
         meaning = Meaning(embedder.dims, settings.guessed_share)
         meaning.fit(bare[taught], means[taught], settings.ridge)
-        return cls(coder, embedder, words, bare, senses, owner, meaning)
+        return cls(coder, embedder, words, bare, senses, owner, meaning, opposites(dictionary, words))
 
     @cached_property
     def means(self) -> tuple[Embeddings, Indices]:
@@ -85,7 +88,19 @@ class Space:
     @cached_property
     def weights(self) -> Embeddings:
         """The glosses' part of each word (N,)."""
-        return gloss_weights(self.embedder.pieces(self.words), self.coder.config.meaning)
+        return gloss_weights(self.token_ids, self.coder.config.meaning)
+
+    @cached_property
+    def token_ids(self) -> list[list[int]]:
+        """The tokens of each word."""
+        return self.embedder.token_ids(self.words)
+
+    @cached_property
+    def form(self) -> Vectors:
+        """What each word looks like (N, F)."""
+        import mlx.core as mx
+
+        return np.asarray(form_of(mx.array(self.bare), mx.array(numbers_of(self.token_ids))))
 
     def vectors(self, recipe: str, meaning: Meaning | None = None) -> Embeddings:
         """All words' vectors (N, D) by a recipe; a word without glosses goes through the map, as in a run."""
@@ -99,6 +114,7 @@ class Space:
             means, counts = self.means
             told = np.flatnonzero(counts)
             out[told] = meaning.known(self.bare[told], means[told], self.weights[told])
+            out = away(out, self.opposites, self.coder.config.meaning.opposite_share)
         return out
 
 
@@ -107,6 +123,12 @@ def sense_texts(dictionary: Dictionary, words: Sequence[str], coder: SemanticEnc
     told = [dictionary.sense_texts(word, coder.config.meaning.senses) for word in words]
     owner = np.repeat(np.arange(len(words)), [len(senses) for senses in told])
     return [text for senses in told for text in senses], owner.astype(np.int64)
+
+
+def opposites(dictionary: Dictionary, words: Sequence[str]) -> list[list[int]]:
+    """The rows of each word's antonyms."""
+    rows = {word: row for row, word in enumerate(words)}
+    return [[rows[other] for other in dictionary.opposites(word) if other in rows] for word in words]
 
 
 def cache_of(coder: SemanticEncoder) -> EmbeddingCache | None:

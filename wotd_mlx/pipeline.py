@@ -8,7 +8,7 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx import backend
-from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.arrays import Embeddings, Indices, Vectors
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.distil import StudentTask, agreement, distil, phrases, student_metrics
 from wotd_mlx.codes.labels import label_matrix, read_labels_off_codes
@@ -29,13 +29,14 @@ from wotd_mlx.codes.reader import likeliest
 from wotd_mlx.codes.report import codes_metrics, corpus_ids, corpus_metrics, known_metrics
 from wotd_mlx.codes.split import Split, split_by_family
 from wotd_mlx.codes.student import Student, fitting
-from wotd_mlx.codes.train import fit, history_rows, training_steps, warn_of_collapse
+from wotd_mlx.codes.train import Texts, fit, history_rows, training_steps, warn_of_collapse
 from wotd_mlx.codes.unique import make_unique
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights
+from wotd_mlx.embed.form import form_of, numbers_of
+from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder, load_model
 from wotd_mlx.find import sense_vectors
@@ -52,6 +53,7 @@ from wotd_mlx.words.builtin import load_lexicon
 from wotd_mlx.words.dictionary import Dictionary, load_dictionary
 from wotd_mlx.words.difficulty import difficulty
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
+from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -209,20 +211,36 @@ class WOTDTrainer:
             log.info(
                 "%d training words have glosses, too few to learn meaning from: a vector is an embedding", len(taught)
             )
+        token_ids = embedder.token_ids(texts)
+        self.run.meaning.unlink(missing_ok=True)
         if len(taught) >= embedder.dims:
             meaning = Meaning(embedder.dims, settings.guessed_share)
             meaning.fit(bare[taught], means[taught], settings.ridge)
-            vectors = np.asarray(meaning(mx.array(bare)))
-            weights = gloss_weights(embedder.pieces(texts), settings)
-            known = np.flatnonzero(counts)
+            vectors, known = np.array(meaning(mx.array(bare))), np.flatnonzero(counts)
+            weights = gloss_weights(token_ids, settings)
             vectors[known] = meaning.known(bare[known], means[known], weights[known])
+            vectors = away(vectors, self._opposites(texts), settings.opposite_share)
             self.run.write_arrays(self.run.meaning, named(meaning.parameters()), made_from)
-        self.run.write_glosses(Glosses(bare, Int8Rows.of(senses), owner.astype(np.int32)), made_from)
+        made = Glosses(bare, numbers_of(token_ids), Int8Rows.of(senses), owner.astype(np.int32))
+        self.run.write_glosses(made, made_from)
         self.run.write_arrays(self.run.vectors, {"vectors": vectors}, made_from)
         self.metrics["corpus"] = {
             **corpus_metrics(corpus, vectors[: len(corpus.words)]),
             "glossed": float(np.mean([bool(senses) for senses in told])),
         }
+
+    def _opposites(self, texts: Sequence[str]) -> list[list[int]]:
+        """The rows of each word's antonyms."""
+        rows = {text: row for row, text in enumerate(texts)}
+        told = [self._dictionary.opposites(text) if self._dictionary is not None else () for text in texts]
+        return [[rows[other] for other in map(normal, others) if other in rows] for others in told]
+
+    def _texts(self, dims: int) -> Texts:
+        """What the run's words are beside their vectors."""
+        glosses, meaning = self.run.read_glosses(), self.run.read_meaning(dims)
+        bare = mx.array(glosses.bare)
+        form = np.asarray(form_of(bare, mx.array(glosses.pieces)))
+        return Texts(form, glosses.bare if meaning is None else np.asarray(meaning(bare)))
 
     def _codes(self) -> None:
         words, x = self.run.read_words()
@@ -238,10 +256,11 @@ class WOTDTrainer:
             "vectors": read_metadata(self.run.vectors, HINT)[DIGEST],
         }
         checkpoint = Checkpoint(self.run.codes_checkpoint, made_from, _DELETE)
-        steps = training_steps(config.codes, len(split.train), labels[split.train])
+        texts = self._texts(x.shape[1])
+        steps = training_steps(config.codes, len(split.train), labels[split.train], texts=True)
         history = []
         with progress("codes", steps) as advance:
-            for epoch in fit(model, x, labels, split, config.codes, config.seed, advance, checkpoint):
+            for epoch in fit(model, x, labels, split, config.codes, config.seed, advance, checkpoint, texts):
                 history.append(epoch)
                 log.debug("epoch %s", epoch)
                 backend.check_memory(config.memory_limit)
@@ -252,7 +271,7 @@ class WOTDTrainer:
         searched = split.test if model.quantizer.laid_out else np.arange(len(x))
         ids[searched] = np.asarray(model.encode(mx.array(x[searched])))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
-        figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes)
+        figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes, texts.form)
         ids = model.know(x, labels, config.seed)
         read_labels_off_codes(model, ids, labels)
         n = len(corpus.words)
@@ -271,7 +290,7 @@ class WOTDTrainer:
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         made_from["IDs"] = self.run.file_digest(self.run.semantic_ids)
         self.run.write_arrays(self.run.model, named(model.parameters()), made_from)
-        self._write_known(words, x, ids, labels, model)
+        self._write_known(words, x, ids, labels, likeliest(model.posteriors(mx.array(x), mx.array(texts.form))))
         self.metrics["codes"] = {
             **figures,
             "usage_train": history[-1].usage,
@@ -286,16 +305,17 @@ class WOTDTrainer:
         checkpoint.remove()
 
     def _write_known(
-        self, words: tuple[Word, ...], x: Embeddings, ids: Indices, labels: Indices, model: Autoencoder
+        self, words: tuple[Word, ...], x: Embeddings, ids: Indices, labels: Indices, told: tuple[Indices, Vectors]
     ) -> None:
-        """The table that answers for known words: x (N, D), ids (N, Q), labels (N, A)."""
+        """The table that answers for known words: x (N, D), ids (N, Q), labels (N, A), and the likeliest of each label
+        with its probability."""
         glosses = self.run.read_glosses()
         meaning, senses, centre = self.run.read_meaning(x.shape[1]), glosses.senses, None
         if meaning is not None:
-            told = senses.rows(np.arange(senses.shape[0]))
-            senses = Int8Rows.of(sense_vectors(meaning.centred(told), meaning.own_part(glosses.bare)[glosses.owner]))
+            named_senses = meaning.centred(senses.rows(np.arange(senses.shape[0])))
+            senses = Int8Rows.of(sense_vectors(named_senses, meaning.own_part(glosses.bare)[glosses.owner]))
             centre = np.asarray(meaning.gloss)
-        guesses, probability = likeliest(model.posteriors(mx.array(x)))
+        guesses, probability = told
         sure = labels >= 0
         KnownWords(
             words=tuple(word.text for word in words),
@@ -309,7 +329,7 @@ class WOTDTrainer:
             meet=np.array([word.worth is not False for word in words]),
             difficulty=np.array([difficulty(word) for word in words], np.int8),
             attributes=self.config.attributes,
-            levels=model.quantizer.levels,
+            levels=self.config.codes.levels,
             embedding=self.config.embedding,
             glosses=self.run.read_json(self.run.config).get("dictionary", ""),
             source=self.config.corpus,

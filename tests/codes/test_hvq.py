@@ -69,7 +69,7 @@ def test_the_search_finds_the_best_of_all_ids_that_read_as_the_vector_does(level
     z = np.array(model.latents(mx.array(x[-100:])))
     cost = ((z[:, None] - vectors) ** 2).sum(axis=2)
     if labelled:
-        told = model.reader(model.standard(mx.array(x[-100:])))
+        told = model.told(mx.array(x[-100:]))
         assert len(np.unique(np.array(told), axis=0)) > 4
         cost += apart(q, told, exact=False)[:, entries]
     ids = np.array(model.encode(mx.array(x[-100:])))

@@ -10,9 +10,9 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from tests.tolerances import close
-from wotd_mlx.codes.labels import balanced_weights
 from wotd_mlx.codes.metrics import expected_calibration_error, reliability
 from wotd_mlx.codes.reader import ENOUGH, Reader, likeliest
+from wotd_mlx.config.codes import ReaderConfig
 
 
 def made() -> tuple[Reader, np.ndarray, list[np.ndarray]]:
@@ -21,18 +21,22 @@ def made() -> tuple[Reader, np.ndarray, list[np.ndarray]]:
     mx.random.seed(0)
     reader = Reader(5, (2, 4, 3)).eval()
     reader.down.weight = 8 * reader.down.weight
+    reader.linear.weight = mx.array(0.2 * rng.normal(size=(9, 5)), mx.float32)
+    reader.mean, reader.scale = (mx.array(rng.uniform(0.5, 2, 5), mx.float32) for _ in range(2))
     reader.prior = mx.array([0.9, 0.1, 0, 0, 0, 0, 0.2, 0.5, 0.3])
     reader.sharpness = mx.array([0.5, 1.0, 2.0])
     reader.offset = mx.array([0.3, -0.2, 0, 0, 0, 0, 1.0, -1.0, 0.0])
-    z = rng.normal(size=(6, 5)).astype(np.float32)
+    z = rng.normal(size=(40, 5)).astype(np.float32)
     (w1, b1), (w2, b2) = ((np.array(p.weight, np.float64), np.array(p.bias)) for p in (reader.up, reader.down))
-    scores = np.maximum(z @ w1.T + b1, 0) @ w2.T + b2
+    standard = (z - np.array(reader.mean, np.float64)) / np.array(reader.scale)
+    scores = standard @ np.array(reader.linear.weight, np.float64).T
+    scores += np.maximum(standard @ w1.T + b1, 0) @ w2.T + b2
     rows = np.exp(scores * np.repeat([0.5, 1, 2], [2, 4, 3]) + np.array(reader.offset))
     parts = [part / part.sum(axis=1, keepdims=True) for part in np.split(rows, [2, 6], axis=1)]
     return reader, z, [parts[0], 0 * parts[1], parts[2]]
 
 
-def test_posteriors_are_those_of_one_hidden_layer_and_nothing_where_no_word_is_labelled():
+def test_posteriors_are_those_of_a_map_beside_one_hidden_layer_and_nothing_where_no_word_is_labelled():
     reader, z, parts = made()
     for got, want in zip(reader.posteriors(mx.array(z)), parts, strict=True):
         close(got, want, "sum_order")
@@ -52,7 +56,7 @@ def test_a_value_is_told_where_it_is_likelier_than_not():
     assert np.array(reader(mx.array(z))).T.tolist() == [row.tolist() for row in want]
     assert reader(mx.array(z[:0])).shape == (0, 3)
     guesses, probability = likeliest(reader.posteriors(mx.array(z)))
-    assert guesses.T.tolist() == [parts[0].argmax(axis=1).tolist(), [-1] * 6, parts[2].argmax(axis=1).tolist()]
+    assert guesses.T.tolist() == [parts[0].argmax(axis=1).tolist(), [-1] * 40, parts[2].argmax(axis=1).tolist()]
     close(probability, np.stack([part.max(axis=1) for part in parts], axis=1), "sum_order")
 
 
@@ -69,7 +73,7 @@ def test_calibrated_probabilities_are_the_shares_that_come_true():
     reader = Reader(8, (2,))
     mx.random.seed(0)
     z, labels = words(4000, 0)
-    reader.fit(z, labels, balanced_weights(labels), 0, lambda n: None, fuse=False)
+    reader.fit(z, labels, 0, lambda n: None, fuse=False)
     reader.calibrate(*words(4000, 1))
     z, labels = words(8000, 2)
     part = np.array(reader.posteriors(mx.array(z))[0])
@@ -123,5 +127,24 @@ def test_nothing_in_it_learns_with_others():
 def test_the_prior_counts_labelled_words_alone():
     labels = np.array([[1, -1, 2], [1, -1, -1], [-1, -1, 1], [0, -1, 1], [-1, -1, -1], [1, -1, 2]])
     reader = Reader(5, (2, 4, 3))
-    reader.fit(np.zeros((6, 5), np.float32), labels, np.ones((6, 3), np.float32), 0, lambda n: None, fuse=False)
+    z = np.arange(30, dtype=np.float32).reshape(6, 5)
+    reader.fit(z, labels, 0, lambda n: None, fuse=False)
     close(reader.prior, [1 / 4, 3 / 4, 0, 0, 0, 0, 0, 1 / 2, 1 / 2], "sum_order")
+    labelled = z[[0, 1, 2, 3, 5]]
+    close(reader.mean, labelled.mean(axis=0), "sum_order")
+    close(reader.scale, labelled.std(axis=0), "sum_order")
+
+
+def test_rare_values_count_as_much_more_as_is_asked():
+    """By the bias alone, inputs being equal: the odds that a weighted training leaves are those of counts × weights."""
+    labels = np.repeat([0, 1], [960, 64])[:, None]
+    z = np.zeros((1024, 3), np.float32)
+    for balance in (0.0, 0.5, 1.0):
+        reader = Reader(
+            3, (2,), ReaderConfig(balance=balance, epochs=400, batch=1024, learning_rate=0.05, weight_decay=0)
+        )
+        reader.fit(z, labels, 0, lambda n: None, fuse=False)
+        logits = np.array(reader.logits(mx.zeros((1, 3)))[0])[0]
+        close(logits[0] - logits[1], (1 - balance) * np.log(15), "trained_bias")
+        # Before it is calibrated the probabilities are those of the training words.
+        close(reader.posteriors(mx.zeros((1, 3)))[0], [[15 / 16, 1 / 16]], "trained_bias")

@@ -17,8 +17,9 @@ from wotd_mlx.codes.gradient import annealed
 from wotd_mlx.codes.labels import balanced_weights, label_matrix, read_labels_off_codes
 from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.codes.task import Epoch
-from wotd_mlx.codes.train import fit, warn_of_collapse
+from wotd_mlx.codes.train import Texts, fit, training_steps, warn_of_collapse
 from wotd_mlx.config import GRADIENTS, CodesConfig, TrainingConfig
+from wotd_mlx.embed.form import form_width
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.schemas import Attribute, Word, WotdError
 from wotd_mlx.training.checkpoint import Checkpoint
@@ -63,6 +64,26 @@ def train(
     mx.random.seed(0)
     model = Autoencoder(16, cfg, ATTRIBUTES)
     return model, list(fit(model, x, labels, split_rows(len(x)), cfg, 0, checkpoint=checkpoint)), x, labels
+
+
+def test_a_reader_learns_from_texts_forms_what_vectors_do_not_say_by_either_vector():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (1500, 1))
+    x, guessed = (rng.normal(size=(1500, 16)).astype(np.float32) for _ in range(2))
+    form = rng.normal(size=(1500, form_width(16))).astype(np.float32)
+    form[:, 3] += 4 * labels[:, 0]
+    cfg = CodesConfig("hvq", (4, 4, 32))
+    model = Autoencoder(16, cfg, [Attribute("size", ("small", "large"))])
+    steps, split = [], split_rows(1500)
+    list(fit(model, x, labels, split, cfg, 0, steps.append, texts=Texts(form, guessed)))
+    assert sum(steps) == training_steps(cfg, len(split.train), labels[split.train], texts=True)
+    held = split.test
+    for vectors in (x, guessed):
+        z = mx.array(vectors[held])
+        with_form = np.array(model.posteriors(z, mx.array(form[held]))[0]).argmax(axis=1)
+        without = np.array(model.posteriors(z)[0]).argmax(axis=1)
+        assert (with_form == labels[held, 0]).mean() > 0.9
+        assert (without == labels[held, 0]).mean() < 0.7
 
 
 @given(st.lists(st.text(max_size=8), min_size=3, max_size=200), st.integers(0, 99))

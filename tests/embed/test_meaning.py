@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from tests.tolerances import close
 from wotd_mlx.config.meaning import MeaningConfig
-from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights
+from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -67,5 +67,19 @@ def test_means_of_senses_are_those_of_each_word_s():
 
 def test_glosses_weigh_more_the_more_word_pieces_a_word_has():
     cfg = MeaningConfig(share=0.6, rare_share=0.9, rare_pieces=4)
-    close(gloss_weights([1, 2, 3, 4, 9], cfg), [0.6, 0.7, 0.8, 0.9, 0.9], "sum_order")
-    close(gloss_weights([1, 2], MeaningConfig(share=0.6, rare_share=0.9, rare_pieces=1)), [0.6, 0.9], "sum_order")
+    tokens = [[101, *range(n), 102] for n in (1, 2, 3, 4, 9)]
+    close(gloss_weights(tokens, cfg), [0.6, 0.7, 0.8, 0.9, 0.9], "sum_order")
+    short = MeaningConfig(share=0.6, rare_share=0.9, rare_pieces=1)
+    close(gloss_weights(tokens[:2], short), [0.6, 0.9], "sum_order")
+
+
+def test_words_move_away_from_their_opposites_and_no_others_move():
+    x = unit(np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
+    got = away(x, [[], [2, 3], [1], [], []], 0.25)
+    assert np.array_equal(got[[0, 3, 4]], x[[0, 3, 4]])
+    for row, others in ((1, (2, 3)), (2, (1,))):
+        against = sum(x[other].astype(np.float64) for other in others)
+        moved = x[row] - 0.25 * against / np.linalg.norm(against)
+        close(got[row], moved / np.linalg.norm(moved), "sum_order")
+        assert got[row] @ against < x[row] @ against
+    assert np.array_equal(away(x, [[]] * 5, 0.25), x)

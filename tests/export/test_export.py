@@ -103,6 +103,17 @@ def test_fixtures_are_what_the_package_gives(bundle):
     assert same == 12
 
 
+def test_a_package_predicts_what_the_run_predicts(bundle, coder):
+    out, made = bundle
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    tokenizer.enable_padding(length=16)
+    texts = ["qorving", "two words", "ember", "morn"]
+    for text, wanted in zip(texts, coder.predict(texts), strict=True):
+        encoded = tokenizer.encode(text)
+        inputs = {"token_ids": np.array([encoded.ids]), "mask": np.array([encoded.attention_mask])}
+        assert tuple(coreml.run(made.package, inputs)["id"][0].tolist()) == tuple(wanted.id)
+
+
 def test_fixtures_hold_what_the_tokenizer_makes(bundle):
     out, _ = bundle
     tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))

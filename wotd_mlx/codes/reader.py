@@ -10,22 +10,25 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Indices, Vectors
-from wotd_mlx.codes.labels import label_loss
+from wotd_mlx.codes.labels import balanced_weights, label_loss
 from wotd_mlx.config.codes import ReaderConfig
 from wotd_mlx.known import LIKELY
 from wotd_mlx.training.rows import fit
 
 # Labelled words from which on an attribute's probabilities are calibrated.
 ENOUGH = 50
+# Offset of a value that no training word has.
+_NEVER = -30.0
 
 
 class Reader(nn.Module):
-    r"""Probabilities of A attributes' values from vectors z (B, W), through one hidden layer.
+    r"""Probabilities of A attributes' values from vectors z (B, W): a linear map, and one hidden layer beside it.
 
-    .. math:: p_a(v \mid z) \propto \exp\bigl(s_a\,(W_2\,\mathrm{relu}(W_1 z + b_1) + b_2)_{a,v} + t_{a,v}\bigr)
+    .. math:: p_a(v \mid z) \propto \exp\bigl(s_a\,(A z' + W_2\,\mathrm{relu}(W_1 z' + b_1) + b_2)_{a,v} + t_{a,v}\bigr)
 
-    Each value counts alike in training; s and t then make the probabilities those of words that the training hasn't
-    seen, where values are as frequent as they are (Guo et al. 2017, arXiv 1706.04599, vector scaling with one scale).
+    with z' of mean 0 and variance 1 a dimension over the training words. Rare values count more in training than they
+    are frequent; s and t then make the probabilities those of words that the training hasn't seen, where values are as
+    frequent as they are (Guo et al. 2017, arXiv 1706.04599, vector scaling with one scale).
 
     Args:
         width: W.
@@ -38,6 +41,9 @@ class Reader(nn.Module):
         super().__init__()
         self._cfg = cfg = cfg or ReaderConfig()
         self.sizes = tuple(sizes)
+        self.mean, self.scale = mx.zeros((width,)), mx.ones((width,))
+        self.linear = nn.Linear(width, sum(sizes), bias=False)
+        self.linear.weight = mx.zeros(self.linear.weight.shape)
         self.up = nn.Linear(width, cfg.hidden)
         self.down = nn.Linear(cfg.hidden, sum(sizes))
         # Share of each value among the labelled training words, zero for an attribute without any.
@@ -50,9 +56,10 @@ class Reader(nn.Module):
     def logits(self, z: mx.array) -> list[mx.array]:
         """z (B, W) -> for each attribute (B, V)."""
         dropped, halved = self._dropout
-        hidden = nn.relu(self.up(dropped(z) if self.training else z))
-        out = self.down(halved(hidden) if self.training else hidden)
-        return self._split(out)
+        z = (z - self.mean) / self.scale
+        z = dropped(z) if self.training else z
+        hidden = nn.relu(self.up(z))
+        return self._split(self.linear(z) + self.down(halved(hidden) if self.training else hidden))
 
     def _split(self, rows: mx.array) -> list[mx.array]:
         ends = np.cumsum(self.sizes).tolist()
@@ -69,7 +76,7 @@ class Reader(nn.Module):
     def balanced(self, z: mx.array) -> list[mx.array]:
         """z (B, W) -> what each attribute's probabilities (B, V) would be, were its values equally frequent."""
         pairs = zip(self.posteriors(z), self._split(self.prior), strict=True)
-        odds = [part / mx.maximum(prior, 1e-6) for part, prior in pairs]
+        odds = [mx.where(prior > 0, part / mx.maximum(prior, 1e-6), 0) for part, prior in pairs]
         return [part / mx.maximum(part.sum(axis=-1, keepdims=True), 1e-12) for part in odds]
 
     def __call__(self, z: mx.array) -> mx.array:
@@ -82,10 +89,8 @@ class Reader(nn.Module):
         ]
         return mx.stack(told, axis=1).astype(mx.int32)
 
-    def fit(
-        self, z: Vectors, labels: Indices, weights: Vectors, seed: int, progress: Callable[[int], None], *, fuse: bool
-    ) -> None:
-        """Learn from z (N, W) with labels (N, A), −1 where unknown, and balancing weights (N, A)."""
+    def fit(self, z: Vectors, labels: Indices, seed: int, progress: Callable[[int], None], *, fuse: bool) -> None:
+        """Learn from z (N, W) with labels (N, A), −1 where unknown."""
         rows = np.flatnonzero((labels >= 0).any(axis=1))
         if not len(rows):
             return
@@ -94,10 +99,12 @@ class Reader(nn.Module):
         ]
         self.prior = mx.array(np.concatenate([n / max(n.sum(), 1) for n in counts]), mx.float32)
         # Until it is calibrated: as if training words were the measure.
-        self.offset = mx.log(mx.maximum(self.prior, 1e-6))
-        known = (mx.array(array[rows]) for array in (z, np.maximum(labels, 0), weights))
-        self.up.unfreeze()
-        self.down.unfreeze()
+        self.offset = mx.where(self.prior > 0, self._cfg.balance * mx.log(mx.maximum(self.prior, 1e-6)), _NEVER)
+        self.mean, self.scale = mx.array(z[rows].mean(axis=0)), mx.array(np.maximum(z[rows].std(axis=0), 1e-6))
+        weights = balanced_weights(labels[rows]) ** self._cfg.balance
+        known = (mx.array(array) for array in (z[rows], np.maximum(labels[rows], 0), weights))
+        for layer in (self.linear, self.up, self.down):
+            layer.unfreeze()
         fit(self, self._loss, tuple(known), self._cfg, seed, progress, compiled=fuse)
         self.freeze()
 

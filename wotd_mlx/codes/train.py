@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
 
-from wotd_mlx.arrays import Embeddings, Indices
+from wotd_mlx.arrays import Embeddings, Indices, Vectors
 from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
 from wotd_mlx.codes.hvq import HVQ
-from wotd_mlx.codes.labels import balanced_weights
 from wotd_mlx.codes.metrics import usage_and_perplexity
+from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.split import Split
 from wotd_mlx.codes.task import CodesState, CodesTask, Epoch, variance
 from wotd_mlx.config import CodesConfig
@@ -27,11 +27,45 @@ from wotd_mlx.training.trainer import Trainer
 log = logging.getLogger("wotd_mlx")
 
 
-def training_steps(cfg: CodesConfig, rows: int, labels: Indices) -> int:
+class Texts(NamedTuple):
+    """What a reader learns of N texts beside their vectors: their form (N, F), as
+    :func:`~wotd_mlx.embed.form.form_of` tells it, and the vectors (N, D) that they would have, were they in no
+    dictionary."""
+
+    form: Vectors
+    guessed: Embeddings
+
+
+def fit_reader(
+    reader: Reader,
+    views: Sequence[Vectors],
+    labels: Indices,
+    train: Indices,
+    valid: Indices,
+    seed: int,
+    progress: Callable[[int], None] = lambda n: None,
+    *,
+    fuse: bool,
+) -> None:
+    """Have a reader learn the labels (N, A) of rows ``train``, and calibrate it on rows ``valid``.
+
+    Args:
+        views: one array (N, W) or several, each of all words in another way; all are learnt from.
+    """
+
+    def stacked(rows: Indices) -> tuple[Vectors, Indices]:
+        return np.concatenate([view[rows] for view in views]), np.concatenate([labels[rows]] * len(views))
+
+    reader.fit(*stacked(train), seed, progress, fuse=fuse)
+    reader.calibrate(*stacked(valid))
+
+
+def training_steps(cfg: CodesConfig, rows: int, labels: Indices, texts: bool = False) -> int:
     """How many steps :func:`fit` will count off on so many training words with labels (N, A)."""
     detail = build_detail(cfg, 1)
     beyond = detail.fit_steps if detail else 0
-    beyond += steps_in(ReaderConfig(), int((labels >= 0).any(axis=1).sum()))
+    labelled = int((labels >= 0).any(axis=1).sum())
+    beyond += steps_in(ReaderConfig(), labelled) + (steps_in(ReaderConfig(), 2 * labelled) if texts else 0)
     return beyond + (HVQ.STAGES if cfg.kind == "hvq" else steps_in(cfg, rows))
 
 
@@ -44,6 +78,7 @@ def fit(
     seed: int,
     progress: Callable[[int], None] = lambda n: None,
     checkpoint: Checkpoint | None = None,
+    texts: Texts | None = None,
 ) -> Iterator[Epoch]:
     """Train ``model`` on x (N, D) with labels (N, A); yields an epoch at a time and ends with the best weights.
 
@@ -51,6 +86,7 @@ def fit(
 
     Args:
         checkpoint: written on the way, and gone on from where it is there; the epochs before it are yielded too.
+        texts: what x are the vectors of; without it labels can be told of vectors alone.
 
     Raises:
         WotdError: a vector that isn't finite, or a checkpoint of another training.
@@ -59,10 +95,10 @@ def fit(
         raise WotdError(f"vector {bad[0]} of {len(x)} is not finite ({len(bad)} such); check the embedding model")
     mx.random.seed(seed)
     model.start(x[split.train], seed)
-    train_x, valid_x = (np.asarray(model.standard(mx.array(x[rows]))) for rows in (split.train, split.valid))
-    weights = balanced_weights(labels[split.train])
-    model.reader.fit(train_x, labels[split.train], weights, seed, progress, fuse=cfg.compile)
-    model.reader.calibrate(valid_x, labels[split.valid])
+    fit_reader(model.reader, [x], labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
+    if texts is not None:
+        views = [np.concatenate([rows, texts.form], axis=1) for rows in (x, texts.guessed)]
+        fit_reader(model.text_reader, views, labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
     if isinstance(model.quantizer, HVQ):
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
     else:

@@ -117,17 +117,19 @@ class ReaderConfig:
 
     Args:
         hidden: width of its hidden layer.
+        balance: how much more a rare value counts: 0 as often as it comes, 1 each value alike.
         input_dropout, hidden_dropout: share of its inputs and of its hidden units left out in a step.
         learning_rate, weight_decay: AdamW's rate, which falls along a cosine, and its decay.
     """
 
     hidden: Count = 256
-    epochs: Count = 14
+    balance: Share = 1 / 3
+    epochs: Count = 12
     batch: Count = 512
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.1
     warmup: Share = 0.0
-    input_dropout: Part = 0.3
+    input_dropout: Part = 0.5
     hidden_dropout: Part = 0.5
 
     def __post_init__(self) -> None:

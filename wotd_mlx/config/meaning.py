@@ -23,6 +23,7 @@ class MeaningConfig:
         share: the glosses' part of a word that the model knows as one word piece.
         rare_share: the same of a word of ``rare_pieces`` pieces or more, which the model knows by spelling. Above 1,
             spelling is taken off: a gloss is embedded behind its word's name, and words would lie by that.
+        opposite_share: how far a word is moved away from its antonyms: the part of their vector that is taken off.
         guessed_share: the part that a guess of its glosses has in a text that no dictionary has.
         ridge: penalty of the map from a word's own vector to that of its glosses, for texts that no dictionary has.
     """
@@ -32,6 +33,7 @@ class MeaningConfig:
     share: Part = 0.7
     rare_share: Part = 1.7
     rare_pieces: Count = 3
+    opposite_share: Part = 0.15
     guessed_share: Share = 0.5
     ridge: Positive = 10.0
 

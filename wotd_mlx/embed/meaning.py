@@ -77,10 +77,29 @@ def gloss_means(senses: Embeddings, owner: Indices, words: int) -> tuple[Embeddi
     return sums / np.maximum(counts, 1).astype(np.float32)[:, None], counts
 
 
-def gloss_weights(pieces: Sequence[int], config: MeaningConfig) -> NDArray[np.float32]:
-    """How much of each word's vector is its glosses': more the more word pieces (N,) the model sees in it."""
-    far = np.clip((np.asarray(pieces) - 1) / max(config.rare_pieces - 1, 1), 0, 1)
+def gloss_weights(token_ids: Sequence[Sequence[int]], config: MeaningConfig) -> NDArray[np.float32]:
+    """How much of each word's vector is its glosses': more the more word pieces the model sees in it, by the tokens of
+    each, with a mark at either end."""
+    pieces = np.array([len(ids) - 2 for ids in token_ids])
+    far = np.clip((pieces - 1) / max(config.rare_pieces - 1, 1), 0, 1)
     return (config.share + (config.rare_share - config.share) * far).astype(np.float32)
+
+
+def away(vectors: Embeddings, opposites: Sequence[Sequence[int]], part: float) -> Embeddings:
+    r"""Vectors (N, D) of unit length, moved away from those of their opposites, rows of the same vectors (N, …).
+
+    .. math:: v_i' = \mathrm{unit}\Bigl(v_i - p\,\mathrm{unit}\sum_{j \in O_i} v_j\Bigr)
+
+    Words of opposite meaning come in the same places of texts, so that an embedding has them close together.
+
+    Reference:
+        As counter-fitting does it in many steps: Mrkšić et al. 2016, arXiv 1603.00892.
+    """
+    out, rows = vectors.copy(), [row for row, others in enumerate(opposites) if others]
+    if rows:
+        sums = np.stack([vectors[list(opposites[row])].sum(axis=0) for row in rows])
+        out[rows] = _unit(mx.array(vectors[rows]) - part * _unit(mx.array(sums)))
+    return out
 
 
 def _unit(x: mx.array) -> mx.array:

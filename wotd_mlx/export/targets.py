@@ -16,6 +16,7 @@ from wotd_mlx.config.export import MIN_LENGTH
 from wotd_mlx.embed.bert import Bert
 from wotd_mlx.embed.delta import load_encoder
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
+from wotd_mlx.embed.form import form_of, piece_numbers
 from wotd_mlx.embed.meaning import Meaning
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
@@ -35,8 +36,8 @@ class VectorEncoder(nn.Module):
         super().__init__()
         self.codes = codes
 
-    def __call__(self, vector: mx.array) -> dict[str, mx.array]:
-        ids = self.codes.encode(vector)
+    def __call__(self, vector: mx.array, form: mx.array | None = None) -> dict[str, mx.array]:
+        ids = self.codes.encode(vector, None if form is None else self.codes.told(vector, form))
         if self.codes.detail is None:
             return {"id": ids}
         return {"id": ids, "detail": self.codes.detail(vector - self.codes.decode(ids))}
@@ -53,9 +54,10 @@ class TextEncoder(nn.Module):
         # A CPU's path is a dozen operations where the function itself is one, which Core ML has.
         with taking("gpu"):
             vector = self.bert(token_ids, mask.astype(mx.float32))
+        form = form_of(vector, piece_numbers(token_ids, mask))
         if self.meaning is not None:
             vector = self.meaning(vector)
-        return {**self.encoder(vector), "vector": vector}
+        return {**self.encoder(vector, form), "vector": vector}
 
 
 class Decoder(nn.Module):
@@ -129,7 +131,7 @@ def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
         raise WotdError(told)
     function = TextEncoder(bert, coder.model, coder.meaning)
     # A label is told or not at a probability of one half, and an ID hangs on that.
-    searches = ("encoder.codes.quantizer", "encoder.codes.reader", "encoder.codes.detail")
+    searches = ("encoder.codes.quantizer", "encoder.codes.text_reader", "encoder.codes.detail")
     return Target("text-encoder", "TextEncoder", function, searches, texts, tuple(tokens(coder, texts, length)))
 
 

@@ -115,9 +115,20 @@ def test_what_becomes_vectors_is_the_same_with_and_without_wordnet(rich, plain):
     assert rich.entry("word of mouth").senses[0].gloss == "what people tell each other"
 
 
-def test_the_digest_follows_the_glosses_alone(tmp_path):
-    def digest(name, *rows, wordnet=None):
+def test_opposites_are_those_of_sources_that_all_have(rich, plain, tmp_path):
+    for words in (rich, plain):
+        assert words.opposites("Hushing") == ("din",)
+        assert words.opposites("glow") == ()  # WordNet alone says darken
+        assert words.opposites("qqq") == ()
+    user = own(tmp_path / "more", {"word": "hush", "gloss": "quiet", "antonyms": ["noise", "din"]})
+    assert Dictionary([Denckring(tmp_path / "d")], user=user).opposites("hush") == ("noise", "din")
+
+
+def test_the_digest_follows_what_becomes_vectors_alone(tmp_path):
+    def digest(name, *rows, wordnet=None, antonyms=None):
         folder = write_denckring(tmp_path / name)
+        if antonyms:
+            (folder / "antonyms.json.gz").write_bytes(gzip.compress(json.dumps(antonyms).encode()))
         return Dictionary([Denckring(folder), own(tmp_path / "o", *rows)], wordnet).digest
 
     lull = {"word": "lull", "gloss": "calm"}
@@ -125,6 +136,7 @@ def test_the_digest_follows_the_glosses_alone(tmp_path):
     assert digest("b", lull) == first
     assert digest("c", lull, wordnet=WordNet(write_wordnet(tmp_path / "w"))) == first
     assert digest("d", {**lull, "gloss": "a calm"}) != first
+    assert digest("e", lull, antonyms={"glow": ["dark"]}) != first
 
 
 def test_origins(rich, plain):

@@ -21,25 +21,27 @@ from wotd_mlx.words.normal import normal
 
 __all__ = ["Dictionary", "Entry", "Sense", "Source", "load_dictionary"]
 
-RECIPE = "glosses 1"
-"""Part of the digest: another number whenever :meth:`Dictionary.glosses` would choose others of the same files."""
+RECIPE = "meanings 2"
+"""Part of the digest: another number whenever :meth:`Dictionary.glosses` or :meth:`Dictionary.opposites` would choose
+others of the same files."""
 
 log = logging.getLogger("wotd_mlx")
 
 
-class GlossReader(Reader, Protocol):
+class FixedReader(Reader, Protocol):
     """A source that every machine with the same packages and the same file of the user's has alike."""
 
     @property
-    def glosses_bytes(self) -> bytes:
-        """What its glosses are read from."""
+    def fixed_bytes(self) -> bytes:
+        """What its glosses and antonyms are read from."""
 
 
 class Dictionary:
     """What several sources say of words; each file is read when first needed.
 
-    :meth:`entry` asks every source, :meth:`glosses` only those that are the same wherever the same packages are
-    installed: what it returns becomes vectors and IDs, and these mustn't depend on whether the system has WordNet.
+    :meth:`entry` asks every source, :meth:`glosses` and :meth:`opposites` only those that are the same wherever the
+    same packages are installed: what they return becomes vectors and IDs, and these mustn't depend on whether the
+    system has WordNet.
 
     Args:
         own: files of ours and the user's, and what a package holds, in order of precedence.
@@ -49,13 +51,13 @@ class Dictionary:
 
     def __init__(
         self,
-        own: Sequence[GlossReader],
+        own: Sequence[FixedReader],
         wordnet: WordNet | None = None,
         origins: Etymology | None = None,
         user: Own | None = None,
     ) -> None:
         self._user, self._wordnet, self._origins = user, wordnet, origins
-        self._fixed: tuple[GlossReader, ...] = (*([user] if user else []), *own)
+        self._fixed: tuple[FixedReader, ...] = (*([user] if user else []), *own)
         self._readers: tuple[Reader, ...] = (
             *([user] if user else []), *([wordnet] if wordnet else []), *own
         )  # fmt: skip
@@ -68,10 +70,10 @@ class Dictionary:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal; another one whenever a gloss that :meth:`glosses` returns may have changed."""
+        """Hexadecimal; another one whenever what :meth:`glosses` or :meth:`opposites` returns may have changed."""
         found = hashlib.sha256(RECIPE.encode() + irregular_bytes())
         for reader in self._fixed:
-            found.update(hashlib.sha256(reader.glosses_bytes).digest())
+            found.update(hashlib.sha256(reader.fixed_bytes).digest())
         return found.hexdigest()[:32]
 
     def entry(self, word: str) -> Entry | None:
@@ -109,6 +111,15 @@ class Dictionary:
         """
         lemma, senses = self._fixed_senses(word)
         return tuple(f"{lemma}: {sense.gloss}" for sense in senses[:most])
+
+    def opposites(self, word: str) -> tuple[str, ...]:
+        """The antonyms of a word, or of its lemma, from sources that are the same on every machine.
+
+        Raises:
+            WotdError: a source's file is damaged or gone.
+        """
+        lemma, _ = self._fixed_senses(word)
+        return tuple(dict.fromkeys(other for reader in self._fixed for other in reader.antonyms(lemma)))
 
     def _fixed_senses(self, word: str) -> tuple[str, tuple[Sense, ...]]:
         key = normal(word)
@@ -170,7 +181,7 @@ def load_dictionary(user: str | Path | None = None) -> Dictionary:
     if user is not None:
         mine = Own(Path(user), Source(Path(user).name, str(user), "the user's own", f"Definitions: {user}"))
         list(mine.words())  # now, not at the first word that is looked up
-    own: list[GlossReader] = []
+    own: list[FixedReader] = []
     if (folder := denckring.find_data()) is not None:
         own.append(Denckring(folder))
     else:

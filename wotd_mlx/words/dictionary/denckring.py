@@ -70,14 +70,18 @@ class Denckring:
             ),
         )
 
+    @property
+    def fixed_bytes(self) -> bytes:
+        """The files of glosses and antonyms as they lie there: what a digest is taken of."""
+        return self._packed_glosses + read_bytes(self.folder / ANTONYMS, HINT)
+
     @cached_property
-    def glosses_bytes(self) -> bytes:
-        """The file of glosses as it lies there: what a digest is taken of."""
+    def _packed_glosses(self) -> bytes:
         return read_bytes(self.folder / GLOSSES, HINT)
 
     @cached_property
     def _glosses(self) -> list[bytes]:
-        return sorted(self._unpacked(GLOSSES, self.glosses_bytes).split(b"\n"))
+        return sorted(self._unpacked(GLOSSES, self._packed_glosses).split(b"\n"))
 
     @cached_property
     def _sounds(self) -> list[bytes]:

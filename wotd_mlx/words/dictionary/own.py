@@ -80,7 +80,7 @@ class Own:
         return (self.source,)
 
     @cached_property
-    def glosses_bytes(self) -> bytes:
+    def fixed_bytes(self) -> bytes:
         """The file as it lies there: what a digest is taken of."""
         return read_bytes(self.path, HINT)
 
