@@ -68,7 +68,7 @@ def prediction(space: Space) -> dict[str, Any]:
     labelled = np.flatnonzero((labels >= 0).any(axis=1))
     means, counts = space.means
     said: dict[str, list[list[Told]]] = {kind: [] for kind in KINDS}
-    probed: dict[str, list[list[Indices]]] = {BARE: [], GLOSSED: []}
+    probed: dict[str, list[list[Indices]]] = {BARE: []}
     for fold in folds(known.families, labelled):
         held = np.isin(known.families, known.families[np.concatenate([fold.calibration, fold.test])])
         taught = np.flatnonzero(~held & (counts[:n] > 0))

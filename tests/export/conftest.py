@@ -5,11 +5,13 @@ Everything is built once a session, away from the sources. Where there is no `sw
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export import targets
 from wotd_mlx.export.bundle import export
+from wotd_mlx.words.normal import normal
 
 HERE = Path(__file__).parent / "swift"
 
@@ -59,7 +62,16 @@ def bundle(finished, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "CHECKED", 40)
         export(SemanticEncoder.load(finished.run), "text-encoder", out, ExportConfig("float32"))
+    texts = [c for c in map(chr, range(sys.maxunicode + 1)) if told(c)] + [" two\u00a0\u2003words\ufeff ", "ΟΔΟΣ ὈΔΟΎΣ"]
+    (out / "normal_forms.json").write_text(json.dumps([[text, normal(text)] for text in texts]))
     return out
+
+
+def told(c: str) -> bool:
+    """Whether a character says something of what :func:`normal` does: it changes, alone or beside others."""
+    kind = unicodedata.category(c)
+    cherokee = "CHEROKEE" in unicodedata.name(c, "")  # folded to its capitals, as nothing else is
+    return kind not in ("Cn", "Cs", "Co") and not cherokee and (normal(c) != c or kind in ("Mn", "Zs"))
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,15 @@ def read(folder, name="manifest.json"):
 def test_bundle_holds_all_that_an_app_needs(bundle):
     out, made = bundle
     assert sorted(p.name for p in out.iterdir()) == [
-        *("TextEncoder.mlpackage", "WOTDKit", "fixtures.json", "manifest.json", "tokenizer.json", "words.f32")
+        *(
+            "TextEncoder.mlpackage",
+            "WOTDKit",
+            "fixtures.json",
+            "known.tsv",
+            "manifest.json",
+            "tokenizer.json",
+            "words.f32",
+        )
     ]
     assert (out / "WOTDKit" / "Package.swift").is_file()
     assert made.package == out / "TextEncoder.mlpackage"
@@ -75,6 +83,15 @@ def test_manifest_is_true(bundle, coder):
     assert manifest["verification"]["outputs"]["vector"]["psnr_db"] == round(made.report.psnr_db["vector"], 2)
     for row in manifest["codes"]["coordinates"][0]["codes"]:
         assert row["label"] == coder.labels([[row["code"], 0, 0, 0]])[0]["style"]
+
+
+def test_every_known_word_is_there_with_its_id(bundle, coder):
+    out, _ = bundle
+    rows = [line.split("\t") for line in (out / "known.tsv").read_text(encoding="utf-8").splitlines()]
+    words = [word for word, _ in rows]
+    assert words == list(coder.known.words)
+    assert [tuple(map(int, numbers.split(","))) for _, numbers in rows] == [tuple(i) for i in coder.encode(words)]
+    assert read(out)["known"] == {"file": "known.tsv", "words": len(words)}
 
 
 def test_every_file_has_its_hash(bundle):

@@ -116,6 +116,7 @@ def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportCon
         manifest["tokenizer"] = {"file": "tokenizer.json", "max_length": config.length, "pad_id": 0}
         shutil.copytree(Path(__file__).parent / "WOTDKit", folder / "WOTDKit", ignore=shutil.ignore_patterns(".*"))
         cases["max_length"] = config.length
+        manifest["known"] = _write_known(coder, folder / "known.tsv")
     if found.name != "decoder":
         manifest["words"] = _write_words(coder, folder / "words.f32")
     write_json(folder / "fixtures.json", {**cases, "cases": fixtures(coder, found, config.length)})
@@ -131,6 +132,14 @@ def seal(folder: Path, manifest: dict[str, Any], config: ExportConfig) -> None:
         if file.is_file() and "WOTDKit" not in file.parts
     }
     write_json(folder / "manifest.json", manifest)
+
+
+def _write_known(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
+    """Every word that the run knows, and the ID that evidence gives it: an app looks here before it asks the model."""
+    known = coder.known
+    rows = zip(known.words, known.ids.tolist(), strict=True)
+    file.write_text("".join(f"{word}\t{','.join(map(str, number))}\n" for word, number in rows), encoding="utf-8")
+    return {"file": file.name, "words": len(known)}
 
 
 def _write_words(coder: SemanticEncoder, file: Path) -> dict[str, Any]:

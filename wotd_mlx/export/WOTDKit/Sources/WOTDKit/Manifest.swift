@@ -50,6 +50,11 @@ public struct Manifest: Codable, Sendable {
         public let ids: [SemanticID]
     }
 
+    public struct Known: Codable, Sendable {
+        public let file: String
+        public let words: Int
+    }
+
     public struct Embedding: Codable, Sendable {
         public let id: String
         public let dimensions: Int
@@ -67,12 +72,13 @@ public struct Manifest: Codable, Sendable {
     public let tokenizer: Tokenizer?
     public let codes: Codes?
     public let words: Words?
+    public let known: Known?
     public let embedding: Embedding?
     public let licence: String?
     public let sha256: [String: String]?
 
     enum CodingKeys: String, CodingKey {
-        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, embedding, licence, sha256
+        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, known, embedding, licence, sha256
         case packageFile = "package"
         case minimumDeploymentTarget = "minimum_deployment_target"
     }

@@ -11,7 +11,9 @@ import Foundation
 public actor SemanticEncoder {
     public nonisolated let manifest: Manifest
     public nonisolated let tokenizer: WordPieceTokenizer
-    /// The bundle's words; nil where it lists none.
+    /// All words that have IDs of their own; nil where the bundle has none.
+    public nonisolated let known: KnownWords?
+    /// The words that others are compared with; nil where the bundle lists none.
     public nonisolated let index: WordIndex?
     private let model: TextModel
     private let maxLength: Int
@@ -23,15 +25,16 @@ public actor SemanticEncoder {
             throw WOTDError("\(url.lastPathComponent) holds the kind \"\(manifest.kind)\", expected \"text-encoder\"")
         }
         tokenizer = try WordPieceTokenizer(url: url.appendingPathComponent(description.file))
+        known = try manifest.known.map { try KnownWords(bundle: url, known: $0) }
         index = try manifest.words.map { try WordIndex(bundle: url, words: $0) }
         maxLength = description.maxLength
         model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits)
     }
 
-    /// The text's semantic ID: for a word of the bundle the one that it lists, where words that would share an ID have
-    /// different ones; for any other text the model's.
+    /// The text's semantic ID: for a word that the bundle knows, however it is typed, its own, which says what evidence
+    /// says of it; for any other text the model's.
     public func encode(_ text: String) async throws -> SemanticID {
-        if let id = index?.id(of: text) {
+        if let id = known?.id(of: text) {
             return id
         }
         return try await encodeWhole(text).id

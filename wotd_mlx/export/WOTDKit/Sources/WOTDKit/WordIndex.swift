@@ -17,7 +17,6 @@ public final class WordIndex: Sendable {
     public let ids: [SemanticID]
     public let dimensions: Int
     private let vectors: [Float]
-    private let rows: [String: Int]
 
     /// `vectors` holds a row of `dimensions` numbers for each word, of unit length.
     public init(words: [String], ids: [SemanticID], vectors: [Float], dimensions: Int) throws {
@@ -31,7 +30,6 @@ public final class WordIndex: Sendable {
         self.ids = ids
         self.dimensions = dimensions
         self.vectors = vectors
-        rows = Dictionary(zip(words, words.indices), uniquingKeysWith: { $1 })
     }
 
     /// Reads the words that a manifest lists, with the vectors beside it.
@@ -55,11 +53,6 @@ public final class WordIndex: Sendable {
         let scores = products(vector)
         let order = words.indices.sorted { (-scores[$0], $0) < (-scores[$1], $1) }
         return order.prefix(count).map { Neighbour(word: words[$0], cosine: scores[$0] / length) }
-    }
-
-    /// The ID that the bundle gives to this word; nil for a word that it doesn't list.
-    public func id(of word: String) -> SemanticID? {
-        rows[word].map { ids[$0] }
     }
 
     /// The words that have this ID, in the bundle's order.

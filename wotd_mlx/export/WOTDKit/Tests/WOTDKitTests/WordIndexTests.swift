@@ -33,11 +33,6 @@ final class WordIndexTests: XCTestCase {
         XCTAssertEqual(try index().words(with: SemanticID([5, 5])), [])
     }
 
-    func testIDOfAWord() throws {
-        XCTAssertEqual(try index().id(of: "north"), SemanticID([0, 1]))
-        XCTAssertNil(try index().id(of: "south"))
-    }
-
     func testWrongSizesAreRefused() {
         XCTAssertThrowsError(try WordIndex(words: ["a"], ids: [SemanticID([0])], vectors: [1, 0, 0], dimensions: 2))
         XCTAssertThrowsError(try WordIndex(words: ["a"], ids: [], vectors: [1, 0], dimensions: 2))
