@@ -75,9 +75,9 @@ def prediction(space: Space) -> dict[str, Any]:
         meaning = Meaning(space.embedder.dims, space.coder.config.meaning.guessed_share)
         meaning.fit(space.bare[taught], means[taught], space.coder.config.meaning.ridge)
         vectors = {recipe: space.vectors(recipe, meaning)[:n] for recipe in (BARE, GLOSSED, MAPPED)}
-        views = {kind: np.concatenate([vectors[kind], space.form[:n]], axis=1) for kind in KINDS}
+        views = {kind: np.concatenate([vectors[kind], space.bare[:n]], axis=1) for kind in KINDS}
         mx.random.seed(0)
-        reader = Reader(space.embedder.dims + space.form.shape[1], [len(attribute.values) for attribute in attributes])
+        reader = Reader(2 * space.embedder.dims, [len(attribute.values) for attribute in attributes])
         fit_reader(reader, [*views.values()], labels, fold.train, fold.calibration, 0, fuse=True)
         for kind, view in views.items():
             said[kind].append(_told(reader, view[fold.test], labels[fold.test]))

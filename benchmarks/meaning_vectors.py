@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from wotd_mlx import SemanticEncoder
-from wotd_mlx.arrays import Embeddings, Indices, Vectors
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.form import form_of, numbers_of
 from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.words.dictionary import Dictionary
@@ -88,19 +87,7 @@ class Space:
     @cached_property
     def weights(self) -> Embeddings:
         """The glosses' part of each word (N,)."""
-        return gloss_weights(self.token_ids, self.coder.config.meaning)
-
-    @cached_property
-    def token_ids(self) -> list[list[int]]:
-        """The tokens of each word."""
-        return self.embedder.token_ids(self.words)
-
-    @cached_property
-    def form(self) -> Vectors:
-        """What each word looks like (N, F)."""
-        import mlx.core as mx
-
-        return np.asarray(form_of(mx.array(self.bare), mx.array(numbers_of(self.token_ids))))
+        return gloss_weights(self.embedder.pieces(self.words), self.coder.config.meaning)
 
     def vectors(self, recipe: str, meaning: Meaning | None = None) -> Embeddings:
         """All words' vectors (N, D) by a recipe; a word without glosses goes through the map, as in a run."""

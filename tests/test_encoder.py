@@ -15,7 +15,6 @@ from tests.tolerances import close
 from wotd_mlx import SemanticEncoder, WotdError, train_wotd_pipeline
 from wotd_mlx.codes.student import Student
 from wotd_mlx.config.student import StudentConfig
-from wotd_mlx.embed.form import form_of, numbers_of
 from wotd_mlx.run_folder import RunFolder
 
 
@@ -73,13 +72,11 @@ def test_what_is_predicted_says_so_and_how_likely_it_is(coder):
         assert (found[0].labels[name] is None) == (p <= 0.5)
 
 
-def test_a_prediction_goes_by_the_vector_and_the_form_of_the_text(coder):
-    """Each step by hand: the embedding, the map of what no dictionary has, the pieces, the reader of both."""
+def test_a_prediction_goes_by_the_vector_and_the_embedding_that_no_dictionary_changed(coder):
+    """Each step by hand: the embedding, the map of what no dictionary has, the reader of both."""
     texts = ["qorving", "two words", "unforsoothing"]
     bare = mx.array(coder.embedder.embed(texts))
-    form = form_of(bare, mx.array(numbers_of(coder.embedder.token_ids(texts))))
-    x = coder.meaning(bare)
-    posteriors = coder.model.text_reader.posteriors(mx.concatenate([x, form], axis=1))
+    posteriors = coder.model.text_reader.posteriors(mx.concatenate([coder.meaning(bare), bare], axis=1))
     for attribute, part in zip(coder.config.attributes, map(np.array, posteriors), strict=True):
         for found, row in zip(coder.predict(texts), part, strict=True):
             close(found.probability[attribute.name], row.max(), "sum_order")

@@ -200,17 +200,15 @@ class SemanticEncoder:
         )
         return out
 
-    def _unknown(self, texts: Sequence[str]) -> tuple[Embeddings, Vectors]:
-        """texts (N,) -> vectors (N, D) as of texts that no dictionary has, in the space of the run's words, and the
-        form (N, F) of each."""
+    def _unknown(self, texts: Sequence[str]) -> tuple[Embeddings, Embeddings]:
+        """texts (N,) -> vectors (N, D) as of texts that no dictionary has, in the space of the run's words, and their
+        own embeddings (N, D)."""
+        own = self.embedder.embed([normal(text) for text in texts])
+        if self.meaning is None or not len(own):
+            return own, own
         import mlx.core as mx
 
-        from wotd_mlx.embed.form import form_of, numbers_of
-
-        texts = [normal(text) for text in texts]
-        bare = mx.array(self.embedder.embed(texts))
-        form = form_of(bare, mx.array(numbers_of(self.embedder.token_ids(texts))))
-        return np.asarray(bare if self.meaning is None else self.meaning(bare)), np.asarray(form)
+        return np.asarray(self.meaning(mx.array(own))), own
 
     def encode(self, texts: Sequence[str]) -> list[SemanticID]:
         """texts (N,) -> N semantic IDs: a known word's own, however it is typed, a prediction for any other text."""
@@ -253,8 +251,8 @@ class SemanticEncoder:
             unsure = dict.fromkeys(attribute.name for attribute in self.config.attributes)
             told = zip(texts, ids, self.labels(ids), strict=True)
             return [Reading(text, i, labels, unsure, PREDICTED, False, None) for text, i, labels in told]
-        vectors, form = self._unknown(texts)
-        guesses, probability = self._guess(texts, vectors, form)
+        vectors, own = self._unknown(texts)
+        guesses, probability = self._guess(texts, vectors, own)
         none = [len(attribute.values) for attribute in self.config.attributes]
         ids = self._ids(vectors, np.where(probability > LIKELY, guesses, none))
         details = self._details(vectors, ids) if self.config.codes.detail else [None] * len(ids)
@@ -264,14 +262,14 @@ class SemanticEncoder:
             for text, i, guess, p, cut, detail in found
         ]
 
-    def _guess(self, texts: Sequence[str], vectors: Embeddings, form: Vectors) -> tuple[Indices, Vectors]:
-        """texts (N,) with vectors (N, D) and form (N, F) -> the likeliest value of each attribute (N, A) and its
+    def _guess(self, texts: Sequence[str], vectors: Embeddings, own: Embeddings) -> tuple[Indices, Vectors]:
+        """texts (N,) with vectors and own embeddings (N, D) -> the likeliest value of each attribute (N, A) and its
         probability (N, A); nothing of what isn't spelt as words are."""
         import mlx.core as mx
 
         from wotd_mlx.codes.reader import likeliest
 
-        guesses, probability = likeliest(self.model.posteriors(mx.array(vectors), mx.array(form)))
+        guesses, probability = likeliest(self.model.posteriors(mx.array(vectors), mx.array(own)))
         strange = [not self._spelling.is_word(text) for text in texts]
         guesses[strange], probability[strange] = UNKNOWN, 0
         return guesses, probability

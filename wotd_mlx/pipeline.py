@@ -35,7 +35,6 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.form import form_of, numbers_of
 from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder, load_model
@@ -211,18 +210,16 @@ class WOTDTrainer:
             log.info(
                 "%d training words have glosses, too few to learn meaning from: a vector is an embedding", len(taught)
             )
-        token_ids = embedder.token_ids(texts)
         self.run.meaning.unlink(missing_ok=True)
         if len(taught) >= embedder.dims:
             meaning = Meaning(embedder.dims, settings.guessed_share)
             meaning.fit(bare[taught], means[taught], settings.ridge)
             vectors, known = np.array(meaning(mx.array(bare))), np.flatnonzero(counts)
-            weights = gloss_weights(token_ids, settings)
+            weights = gloss_weights(embedder.pieces(texts), settings)
             vectors[known] = meaning.known(bare[known], means[known], weights[known])
             vectors = away(vectors, self._opposites(texts), settings.opposite_share)
             self.run.write_arrays(self.run.meaning, named(meaning.parameters()), made_from)
-        made = Glosses(bare, numbers_of(token_ids), Int8Rows.of(senses), owner.astype(np.int32))
-        self.run.write_glosses(made, made_from)
+        self.run.write_glosses(Glosses(bare, Int8Rows.of(senses), owner.astype(np.int32)), made_from)
         self.run.write_arrays(self.run.vectors, {"vectors": vectors}, made_from)
         self.metrics["corpus"] = {
             **corpus_metrics(corpus, vectors[: len(corpus.words)]),
@@ -238,9 +235,7 @@ class WOTDTrainer:
     def _texts(self, dims: int) -> Texts:
         """What the run's words are beside their vectors."""
         glosses, meaning = self.run.read_glosses(), self.run.read_meaning(dims)
-        bare = mx.array(glosses.bare)
-        form = np.asarray(form_of(bare, mx.array(glosses.pieces)))
-        return Texts(form, glosses.bare if meaning is None else np.asarray(meaning(bare)))
+        return Texts(glosses.bare, glosses.bare if meaning is None else np.asarray(meaning(mx.array(glosses.bare))))
 
     def _codes(self) -> None:
         words, x = self.run.read_words()
@@ -271,7 +266,7 @@ class WOTDTrainer:
         searched = split.test if model.quantizer.laid_out else np.arange(len(x))
         ids[searched] = np.asarray(model.encode(mx.array(x[searched])))
         read_labels_off_codes(model, ids[split.train], labels[split.train])
-        figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes, texts.form)
+        figures = codes_metrics(model, config.codes.kind, x, ids, labels, split, config.attributes, texts.own)
         ids = model.know(x, labels, config.seed)
         read_labels_off_codes(model, ids, labels)
         n = len(corpus.words)
@@ -290,7 +285,7 @@ class WOTDTrainer:
         self.run.write_json(self.run.semantic_ids, {"corpora": groups, "words": own})
         made_from["IDs"] = self.run.file_digest(self.run.semantic_ids)
         self.run.write_arrays(self.run.model, named(model.parameters()), made_from)
-        self._write_known(words, x, ids, labels, likeliest(model.posteriors(mx.array(x), mx.array(texts.form))))
+        self._write_known(words, x, ids, labels, likeliest(model.posteriors(mx.array(x), mx.array(texts.own))))
         self.metrics["codes"] = {
             **figures,
             "usage_train": history[-1].usage,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.arrays import Embeddings, Vectors
+from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.packed import Int8Rows
 from wotd_mlx.config import TrainingConfig
 from wotd_mlx.io import json, safetensors
@@ -38,11 +38,9 @@ _OTHERS = ("cache", "memory_limit", "student", "language")
 
 class Glosses(NamedTuple):
     """What vectors of N words are made of: their own embeddings (N, D), those of their S senses' glosses, and the row
-    of the word that each sense is of (S,), ascending; and the numbers of the words' pieces (N, 5), see
-    :func:`~wotd_mlx.embed.form.piece_numbers`."""
+    of the word that each sense is of (S,), ascending."""
 
     bare: Embeddings
-    pieces: Vectors
     senses: Int8Rows
     owner: NDArray[np.int32]
 
@@ -149,16 +147,14 @@ class RunFolder:
         """What the vectors of the run's words were made of."""
         parts = safetensors.Parts(self.glosses, HINT, {"words": self.file_digest(self.corpus)})
         bare = parts.array("bare", ["float16"], [None, None]).astype(np.float32)
-        pieces = parts.array("pieces", ["float32"], [len(bare), None])
         senses = Int8Rows(parts.array("senses", ["int8"], [None, bare.shape[1]]))
         owner = parts.array("owner", ["int32"], [senses.shape[0]])
-        return Glosses(bare, pieces, senses, owner)
+        return Glosses(bare, senses, owner)
 
     def write_glosses(self, made: Glosses, made_from: Mapping[str, str]) -> None:
         """The inverse of :meth:`read_glosses`; embeddings are kept to half precision."""
         parts: dict[str, NDArray[Any]] = {
             "bare": made.bare.astype(np.float16),
-            "pieces": made.pieces,
             "senses": made.senses.codes,
             "owner": made.owner,
         }

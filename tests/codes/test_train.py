@@ -19,7 +19,6 @@ from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.codes.task import Epoch
 from wotd_mlx.codes.train import Texts, fit, training_steps, warn_of_collapse
 from wotd_mlx.config import GRADIENTS, CodesConfig, TrainingConfig
-from wotd_mlx.embed.form import form_width
 from wotd_mlx.io.safetensors import named
 from wotd_mlx.schemas import Attribute, Word, WotdError
 from wotd_mlx.training.checkpoint import Checkpoint
@@ -66,23 +65,22 @@ def train(
     return model, list(fit(model, x, labels, split_rows(len(x)), cfg, 0, checkpoint=checkpoint)), x, labels
 
 
-def test_a_reader_learns_from_texts_forms_what_vectors_do_not_say_by_either_vector():
+def test_a_reader_learns_from_texts_own_embeddings_what_vectors_do_not_say_by_either_vector():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (1500, 1))
-    x, guessed = (rng.normal(size=(1500, 16)).astype(np.float32) for _ in range(2))
-    form = rng.normal(size=(1500, form_width(16))).astype(np.float32)
-    form[:, 3] += 4 * labels[:, 0]
+    x, guessed, own = (rng.normal(size=(1500, 16)).astype(np.float32) for _ in range(3))
+    own[:, 3] += 4 * labels[:, 0]
     cfg = CodesConfig("hvq", (4, 4, 32))
     model = Autoencoder(16, cfg, [Attribute("size", ("small", "large"))])
     steps, split = [], split_rows(1500)
-    list(fit(model, x, labels, split, cfg, 0, steps.append, texts=Texts(form, guessed)))
+    list(fit(model, x, labels, split, cfg, 0, steps.append, texts=Texts(own, guessed)))
     assert sum(steps) == training_steps(cfg, len(split.train), labels[split.train], texts=True)
     held = split.test
     for vectors in (x, guessed):
         z = mx.array(vectors[held])
-        with_form = np.array(model.posteriors(z, mx.array(form[held]))[0]).argmax(axis=1)
+        with_own = np.array(model.posteriors(z, mx.array(own[held]))[0]).argmax(axis=1)
         without = np.array(model.posteriors(z)[0]).argmax(axis=1)
-        assert (with_form == labels[held, 0]).mean() > 0.9
+        assert (with_own == labels[held, 0]).mean() > 0.9
         assert (without == labels[held, 0]).mean() < 0.7
 
 

@@ -16,7 +16,6 @@ from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
-from wotd_mlx.embed.form import form_width
 from wotd_mlx.schemas import Attribute, Codes, WotdError
 
 
@@ -103,9 +102,9 @@ class Autoencoder(nn.Module):
         ]
         # Frozen as a whole: it is fitted once all else is trained.
         self.detail = build_detail(cfg, dims)
-        # What the whole vector says of each attribute; and what it says together with its text's form.
+        # What the whole vector says of each attribute; and what it says together with its text's own embedding.
         sizes = [len(a.values) for a in attributes]
-        self.reader, self.text_reader = Reader(dims, sizes), Reader(dims + form_width(dims), sizes)
+        self.reader, self.text_reader = Reader(dims, sizes), Reader(2 * dims, sizes)
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
         self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
@@ -136,25 +135,25 @@ class Autoencoder(nn.Module):
         """Make known the words with x (N, D) and labels (N, A), −1 where there is no evidence: their IDs (N, Q)."""
         return self.quantizer.enter(np.asarray(self.latents(mx.array(x))), labels, seed)
 
-    def told(self, x: mx.array, form: mx.array | None = None) -> mx.array:
-        """x (B, D), and perhaps the form of each -> the value (B, A) of each attribute that is likelier than not; V_a
-        where none is."""
-        reader, z = self._asked(x, form)
+    def told(self, x: mx.array, own: mx.array | None = None) -> mx.array:
+        """x (B, D), and perhaps the own embedding of each -> the value (B, A) of each attribute that is likelier than
+        not; V_a where none is."""
+        reader, z = self._asked(x, own)
         return reader(z)
 
-    def posteriors(self, x: mx.array, form: mx.array | None = None) -> list[mx.array]:
-        """x (B, D), and perhaps the form (B, F) of the text of each, see :func:`~wotd_mlx.embed.form.form_of` -> for
-        each attribute the calibrated probabilities of its values (B, V)."""
-        reader, z = self._asked(x, form)
+    def posteriors(self, x: mx.array, own: mx.array | None = None) -> list[mx.array]:
+        """x (B, D), and perhaps the own embedding (B, D) of each text, by no dictionary -> for each attribute the
+        calibrated probabilities of its values (B, V)."""
+        reader, z = self._asked(x, own)
         return reader.posteriors(z)
 
-    def balanced(self, x: mx.array, form: mx.array | None = None) -> list[mx.array]:
+    def balanced(self, x: mx.array, own: mx.array | None = None) -> list[mx.array]:
         """:meth:`posteriors` as they would be, were each attribute's values equally frequent."""
-        reader, z = self._asked(x, form)
+        reader, z = self._asked(x, own)
         return reader.balanced(z)
 
-    def _asked(self, x: mx.array, form: mx.array | None) -> tuple[Reader, mx.array]:
-        return (self.reader, x) if form is None else (self.text_reader, mx.concatenate([x, form], axis=1))
+    def _asked(self, x: mx.array, own: mx.array | None) -> tuple[Reader, mx.array]:
+        return (self.reader, x) if own is None else (self.text_reader, mx.concatenate([x, own], axis=1))
 
     def candidates(self, x: mx.array, ids: mx.array) -> mx.array:
         """x (B, D) with ids (B, Q) -> other IDs that may stand for x, (B, C, Q)."""

@@ -11,7 +11,7 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.arrays import Embeddings, Indices, Vectors
+from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.codes import metrics
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.labels import balanced_weights
@@ -33,10 +33,10 @@ def codes_metrics(
     labels: Indices,
     split: Split,
     attributes: Sequence[Attribute],
-    form: Vectors | None = None,
+    own: Embeddings | None = None,
 ) -> dict[str, Any]:
-    """``metrics.json["codes"]``: x (N, D), ids (N, Q), labels (N, A), form (N, F) of the words' letters; a coordinate's
-    label accuracy is balanced."""
+    """``metrics.json["codes"]``: x (N, D), ids (N, Q), labels (N, A), own (N, D), embedded by no dictionary; a
+    coordinate's label accuracy is balanced."""
     held = split.test
     decoded = np.asarray(model.decode(mx.array(ids[held])))
     levels = model.quantizer.levels
@@ -44,7 +44,7 @@ def codes_metrics(
     accuracy, told, probes = {}, {}, {}
     for a, attribute in enumerate(attributes):
         known = held[labels[held, a] >= 0]
-        accuracy[attribute.name] = metrics.balanced_accuracy(_read(model, x, form, ids, a, known), labels[known, a])
+        accuracy[attribute.name] = metrics.balanced_accuracy(_read(model, x, own, ids, a, known), labels[known, a])
         probe = _probe(x, labels[:, a], split.train, len(attribute.values))
         predicted = np.asarray(probe(mx.array(x[known]))).argmax(axis=1) if probe else labels[known, a][:0]
         told[attribute.name] = metrics.balanced_accuracy(predicted, labels[known, a]) if probe else float("nan")
@@ -63,7 +63,7 @@ def codes_metrics(
         "collision_rate": metrics.collision_rate(ids[held]),
         "label_accuracy": accuracy,
         "label_probe": told,
-        "calibration": calibration(model, *_asked(x, form, held), labels[held], attributes),
+        "calibration": calibration(model, *_asked(x, own, held), labels[held], attributes),
         "moves": {
             coordinate: dict(zip(probes, row, strict=True))
             for coordinate, row in zip(coordinate_names(levels, attributes), changed.tolist(), strict=True)
@@ -80,25 +80,25 @@ def codes_metrics(
     return {name: _nan_to_none(value) for name, value in found.items()}
 
 
-def _asked(x: Embeddings, form: Vectors | None, rows: Indices) -> tuple[mx.array, mx.array | None]:
-    return mx.array(x[rows]), None if form is None else mx.array(form[rows])
+def _asked(x: Embeddings, own: Embeddings | None, rows: Indices) -> tuple[mx.array, mx.array | None]:
+    return mx.array(x[rows]), None if own is None else mx.array(own[rows])
 
 
-def _read(model: Autoencoder, x: Embeddings, form: Vectors | None, ids: Indices, a: int, rows: Indices) -> Indices:
+def _read(model: Autoencoder, x: Embeddings, own: Embeddings | None, ids: Indices, a: int, rows: Indices) -> Indices:
     """The value of attribute a that is read off words: as the reader says, values counted alike, where codes are laid
     out so that an ID says the same; else as the word's code does."""
     if not model.quantizer.laid_out:
         found: Indices = np.asarray(model.tables[a]).argmax(axis=1)[ids[rows, a]]
         return found
-    odds = model.balanced(*_asked(x, form, rows))[a]
+    odds = model.balanced(*_asked(x, own, rows))[a]
     found = np.asarray(odds).argmax(axis=1)
     return np.asarray(found, np.int64)
 
 
 def calibration(
-    model: Autoencoder, x: mx.array, form: mx.array | None, labels: Indices, attributes: Sequence[Attribute]
+    model: Autoencoder, x: mx.array, own: mx.array | None, labels: Indices, attributes: Sequence[Attribute]
 ) -> dict[str, dict[str, Any]]:
-    """How far the probabilities of labels (N, A) that are read off x (N, D), and perhaps form (N, F), may be
+    """How far the probabilities of labels (N, A) that are read off x (N, D), and perhaps own (N, D), may be
     believed.
 
     For each attribute: ``ece``, the expected calibration error over ten bins of the likeliest value's probability (Guo
@@ -106,7 +106,7 @@ def calibration(
     share of words of which a value is told; ``right``, the share of those that is told rightly.
     """
     found = {}
-    for a, part in enumerate(map(np.asarray, model.posteriors(x, form))):
+    for a, part in enumerate(map(np.asarray, model.posteriors(x, own))):
         known = labels[:, a] >= 0
         sure, right = part[known].max(axis=1), part[known].argmax(axis=1) == labels[known, a]
         bins = metrics.reliability(sure, right)

@@ -28,11 +28,10 @@ log = logging.getLogger("wotd_mlx")
 
 
 class Texts(NamedTuple):
-    """What a reader learns of N texts beside their vectors: their form (N, F), as
-    :func:`~wotd_mlx.embed.form.form_of` tells it, and the vectors (N, D) that they would have, were they in no
-    dictionary."""
+    """What a reader learns of N texts beside their vectors: their own embeddings (N, D), by no dictionary, and the
+    vectors (N, D) that they would have, were they in none."""
 
-    form: Vectors
+    own: Embeddings
     guessed: Embeddings
 
 
@@ -97,7 +96,7 @@ def fit(
     model.start(x[split.train], seed)
     fit_reader(model.reader, [x], labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
     if texts is not None:
-        views = [np.concatenate([rows, texts.form], axis=1) for rows in (x, texts.guessed)]
+        views = [np.concatenate([rows, texts.own], axis=1) for rows in (x, texts.guessed)]
         fit_reader(model.text_reader, views, labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
     if isinstance(model.quantizer, HVQ):
         yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)

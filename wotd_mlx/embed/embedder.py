@@ -52,10 +52,6 @@ class Embedder(Protocol):
         """texts (N,) -> (N, D); ``progress`` is called with the number of texts just done."""
         ...
 
-    def token_ids(self, texts: Sequence[str]) -> list[TokenIds]:
-        """texts (N,) -> the tokens of what is read of each, with a mark at either end."""
-        ...
-
     def truncated(self, texts: Sequence[str]) -> list[bool]:
         """texts (N,) -> whether each is longer than what is read of it."""
         ...
@@ -142,6 +138,10 @@ class BertEmbedder:
                 self.cache.put(self._key, missing, fresh)
         return np.stack([known[text] for text in texts]) if texts else np.empty((0, self.dims), np.float32)
 
+    def pieces(self, texts: Sequence[str]) -> list[int]:
+        """texts (N,) -> how many word pieces each is to the model."""
+        return [len(ids) - 2 for ids in self._encode(texts)]  # less the marks around a text
+
     def truncated(self, texts: Sequence[str]) -> list[bool]:
         """texts (N,) -> whether each is longer than what is read of it: as many tokens as the model takes, and 32,768
         characters."""
@@ -153,7 +153,7 @@ class BertEmbedder:
         ]
 
     def _compute(self, texts: Sequence[str], done: Callable[[Sequence[str]], None]) -> Embeddings:
-        encoded = self.token_ids(texts)
+        encoded = self._encode(texts)
         if len(texts) == 1:
             vector = np.asarray(self._lone(encoded[0]))
             done(texts)
@@ -168,9 +168,9 @@ class BertEmbedder:
                 done([texts[row] for row in rows])
         return out
 
-    def token_ids(self, texts: Sequence[str]) -> list[TokenIds]:
-        """texts (N,) -> the tokens of what is read of each, with a mark at either end."""
-        # The tokenizer's threads pay for long texts only, words take half as long without.
+    def _encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Token ids of what is read of each text; the tokenizer's threads pay for long texts only, words take half as
+        long without."""
         texts = [_readable(text) for text in texts]
         if sum(map(len, texts)) < _SHORT_TEXT * len(texts):
             return [self.tokenizer.encode(text).ids for text in texts]

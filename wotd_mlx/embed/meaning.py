@@ -77,11 +77,9 @@ def gloss_means(senses: Embeddings, owner: Indices, words: int) -> tuple[Embeddi
     return sums / np.maximum(counts, 1).astype(np.float32)[:, None], counts
 
 
-def gloss_weights(token_ids: Sequence[Sequence[int]], config: MeaningConfig) -> NDArray[np.float32]:
-    """How much of each word's vector is its glosses': more the more word pieces the model sees in it, by the tokens of
-    each, with a mark at either end."""
-    pieces = np.array([len(ids) - 2 for ids in token_ids])
-    far = np.clip((pieces - 1) / max(config.rare_pieces - 1, 1), 0, 1)
+def gloss_weights(pieces: Sequence[int], config: MeaningConfig) -> NDArray[np.float32]:
+    """How much of each word's vector is its glosses': more the more word pieces (N,) the model sees in it."""
+    far = np.clip((np.asarray(pieces) - 1) / max(config.rare_pieces - 1, 1), 0, 1)
     return (config.share + (config.rare_share - config.share) * far).astype(np.float32)
 
 

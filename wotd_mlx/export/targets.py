@@ -16,7 +16,6 @@ from wotd_mlx.config.export import MIN_LENGTH
 from wotd_mlx.embed.bert import Bert
 from wotd_mlx.embed.delta import load_encoder
 from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
-from wotd_mlx.embed.form import form_of, piece_numbers
 from wotd_mlx.embed.meaning import Meaning
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
@@ -36,8 +35,8 @@ class VectorEncoder(nn.Module):
         super().__init__()
         self.codes = codes
 
-    def __call__(self, vector: mx.array, form: mx.array | None = None) -> dict[str, mx.array]:
-        ids = self.codes.encode(vector, None if form is None else self.codes.told(vector, form))
+    def __call__(self, vector: mx.array, own: mx.array | None = None) -> dict[str, mx.array]:
+        ids = self.codes.encode(vector, None if own is None else self.codes.told(vector, own))
         if self.codes.detail is None:
             return {"id": ids}
         return {"id": ids, "detail": self.codes.detail(vector - self.codes.decode(ids))}
@@ -53,11 +52,9 @@ class TextEncoder(nn.Module):
     def __call__(self, token_ids: mx.array, mask: mx.array) -> dict[str, mx.array]:
         # A CPU's path is a dozen operations where the function itself is one, which Core ML has.
         with taking("gpu"):
-            vector = self.bert(token_ids, mask.astype(mx.float32))
-        form = form_of(vector, piece_numbers(token_ids, mask))
-        if self.meaning is not None:
-            vector = self.meaning(vector)
-        return {**self.encoder(vector, form), "vector": vector}
+            own = self.bert(token_ids, mask.astype(mx.float32))
+        vector = own if self.meaning is None else self.meaning(own)
+        return {**self.encoder(vector, own), "vector": vector}
 
 
 class Decoder(nn.Module):
