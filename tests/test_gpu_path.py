@@ -171,7 +171,7 @@ def test_an_export_is_the_same_on_both(finished: RunInfo, tmp_path: Path, monkey
     coder = SemanticEncoder.load(finished.run)
     for path in ("gpu", "cpu"):
         with taking(path):
-            export(coder, "text-encoder", tmp_path / path, ExportConfig(length=16))
+            export(coder, "text-encoder", tmp_path / path, ExportConfig("float32", length=16))
     packages = [Executor(tmp_path / path / "TextEncoder.mlpackage").op_counts() for path in ("gpu", "cpu")]
     assert packages[0] == packages[1]
     assert "gelu" in packages[0]
