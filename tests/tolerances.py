@@ -87,7 +87,6 @@ TOL = {
         "fp32, 8 steps of AdamW at a rate of 5e-3: a gradient that is rounding alone is divided by its own size; worst "
         "seen 5.6e-5, one element of 256 on an AMD EPYC; 1e-6 elsewhere",
     ),
-    "trained_bias": Tol(1e-5, 1e-4, "fp32, the odds that 400 steps of AdamW leave; worst seen "),
     "dropout_slope": Tol(0.0, 2e-2, "fp32 central differences of a loss of 6, step 1e-3; worst seen 2.3e-3"),
 }
 

@@ -145,6 +145,6 @@ def test_rare_values_count_as_much_more_as_is_asked():
         )
         reader.fit(z, labels, 0, lambda n: None, fuse=False)
         logits = np.array(reader.logits(mx.zeros((1, 3)))[0])[0]
-        close(logits[0] - logits[1], (1 - balance) * np.log(15), "trained_bias")
+        close(logits[0] - logits[1], (1 - balance) * np.log(15), "sum_order")
         # Before it is calibrated the probabilities are those of the training words.
-        close(reader.posteriors(mx.zeros((1, 3)))[0], [[15 / 16, 1 / 16]], "trained_bias")
+        close(reader.posteriors(mx.zeros((1, 3)))[0], [[15 / 16, 1 / 16]], "sum_order")
