@@ -109,13 +109,15 @@ def test_calibration_is_the_scale_and_the_offsets_with_the_least_surprise():
                 assert surprise(a, scale, offset + step * np.eye(len(offset))[v]) > least
 
 
+@pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("known", [ENOUGH - 1, ENOUGH])
-def test_few_words_calibrate_nothing(known):
+def test_few_words_calibrate_nothing(known, views):
     reader, _, _ = made()
     before = float(reader.sharpness[0])
     labels = np.full((80, 3), -1)
     labels[:known, 0] = np.arange(known) % 2
-    reader.calibrate(np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32), labels)
+    z = np.random.default_rng(0).normal(size=(80 * views, 5)).astype(np.float32)
+    reader.calibrate(z, np.concatenate([labels] * views), views)
     assert (float(reader.sharpness[0]) == before) == (known < ENOUGH)
 
 

@@ -108,14 +108,15 @@ class Reader(nn.Module):
         fit(self, self._loss, tuple(known), self._cfg, seed, progress, compiled=fuse)
         self.freeze()
 
-    def calibrate(self, z: Vectors, labels: Indices) -> None:
-        """Set the scales and offsets by words with z (N, W) and labels (N, A) that :meth:`fit` hasn't seen."""
+    def calibrate(self, z: Vectors, labels: Indices, views: int = 1) -> None:
+        """Set the scales and offsets by words with z (N, W) and labels (N, A) that :meth:`fit` hasn't seen, each there
+        ``views`` times."""
         if not self.sizes:
             return
         sharpness, offsets = np.array(self.sharpness), [np.array(part) for part in self._split(self.offset)]
         for a, logits in enumerate(map(np.asarray, self.logits(mx.array(z)))):
             known = labels[:, a] >= 0
-            if known.sum() >= ENOUGH:
+            if known.sum() >= ENOUGH * views:
                 sharpness[a], offsets[a] = _scaling(logits[known], labels[known, a], offsets[a])
         self.sharpness, self.offset = mx.array(sharpness), mx.array(np.concatenate(offsets), mx.float32)
 

@@ -56,7 +56,7 @@ def fit_reader(
         return np.concatenate([view[rows] for view in views]), np.concatenate([labels[rows]] * len(views))
 
     reader.fit(*stacked(train), seed, progress, fuse=fuse)
-    reader.calibrate(*stacked(valid))
+    reader.calibrate(*stacked(valid), len(views))
 
 
 def training_steps(cfg: CodesConfig, rows: int, labels: Indices, texts: bool = False) -> int:
