@@ -1,4 +1,4 @@
-"""JSON lines: words of a corpus, rows of a dataset, definitions; and a run's own JSON, of any form."""
+"""JSON lines: words of a corpus, rows of a dataset, definitions, a dictionary; and a run's own JSON, of any form."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from wotd_mlx.io.json import parse_json
 from wotd_mlx.io.records import checked
 from wotd_mlx.language.rows import read_exchanges, read_glosses
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.words.dictionary import Dictionary
+from wotd_mlx.words.dictionary.entries import Source
+from wotd_mlx.words.dictionary.own import Own
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
 
 documented = (WotdError,)
@@ -36,6 +39,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "held_out": False,
     },
     "glosses": {"word": "joy", "definition": "a great pleasure", "examples": ["with joy", "for joy"]},
+    "dictionary": {
+        "word": "joy",
+        "gloss": "a great pleasure",
+        "senses": [{"gloss": "a source of it", "pos": "noun", "examples": ["a joy"], "synonyms": ["treat"]}],
+        "antonyms": ["sorrow"],
+        "ipa": "dʒɔɪ",
+        "etymology": "Old French joie",
+    },
     "settings": {
         "seed": 1,
         "codes": {"kind": "fsq", "levels": [8, 8, 8, 5], "clip": 1.5},
@@ -43,7 +54,18 @@ ROWS: dict[str, dict[str, Any]] = {
         "held_out": 0.1,
     },
 }
-READERS = {"words": read_jsonl, "exchanges": read_exchanges, "glosses": read_glosses}
+
+
+def look_up(path: Path) -> None:
+    """Ask a user's dictionary all that can be asked of each of its words."""
+    found = Dictionary([], user=Own(path, Source("mine", "", "", "")))
+    for word in found.words():
+        assert found.entry(word) is not None
+        assert found.sense_texts(word)
+        found.opposites(word), found.etymology(word)
+
+
+READERS = {"words": read_jsonl, "exchanges": read_exchanges, "glosses": read_glosses, "dictionary": look_up}
 
 
 @cache
