@@ -15,7 +15,7 @@ from wotd_mlx.codes.metrics import unit
 from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
+from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights, opposites_of, senses_of, word_vectors
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.words.dictionary import Dictionary
 
@@ -55,7 +55,7 @@ class Space:
             np.concatenate([made.senses.rows(np.arange(made.senses.shape[0])), new[len(more) :]]),
             np.concatenate([made.owner, len(known) + owner]),
             meaning,
-            opposites(dictionary, (*known.words, *more)),
+            opposites_of((*known.words, *more), dictionary.opposites),
         )
 
     @classmethod
@@ -77,7 +77,7 @@ class Space:
         taught, settings = train[counts[train] > 0], coder.config.meaning
         meaning = Meaning(embedder.dims, settings.guessed_share)
         meaning.fit(bare[taught], means[taught], settings.ridge)
-        return cls(coder, embedder, words, bare, senses, owner, meaning, opposites(dictionary, words))
+        return cls(coder, embedder, words, bare, senses, owner, meaning, opposites_of(words, dictionary.opposites))
 
     @cached_property
     def means(self) -> tuple[Embeddings, Indices]:
@@ -96,26 +96,15 @@ class Space:
         meaning = meaning or self.meaning
         if recipe == BARE:
             return unit(self.bare)
-        out = np.array(meaning(mx.array(self.bare)))
-        if recipe == GLOSSED:
-            means, counts = self.means
-            told = np.flatnonzero(counts)
-            out[told] = meaning.known(self.bare[told], means[told], self.weights[told])
-            out = away(out, self.opposites, self.coder.config.meaning.opposite_share)
-        return out
+        if recipe == MAPPED:
+            return np.asarray(meaning(mx.array(self.bare)))
+        share = self.coder.config.meaning.opposite_share
+        return word_vectors(meaning, self.bare, self.means, self.weights, self.opposites, share)
 
 
 def sense_texts(dictionary: Dictionary, words: Sequence[str], coder: SemanticEncoder) -> tuple[list[str], Indices]:
     """The texts that stand for words' senses, and the number of the word that each is of."""
-    told = [dictionary.sense_texts(word, coder.config.meaning.senses) for word in words]
-    owner = np.repeat(np.arange(len(words)), [len(senses) for senses in told])
-    return [text for senses in told for text in senses], owner.astype(np.int64)
-
-
-def opposites(dictionary: Dictionary, words: Sequence[str]) -> list[list[int]]:
-    """The rows of each word's antonyms."""
-    rows = {word: row for row, word in enumerate(words)}
-    return [[rows[other] for other in dictionary.opposites(word) if other in rows] for word in words]
+    return senses_of(words, lambda word: dictionary.sense_texts(word, coder.config.meaning.senses))
 
 
 def cache_of(coder: SemanticEncoder) -> EmbeddingCache | None:

@@ -8,7 +8,7 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -35,7 +35,7 @@ from wotd_mlx.config import TrainingConfig
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
+from wotd_mlx.embed.meaning import Meaning, gloss_means, gloss_weights, opposites_of, senses_of, word_vectors
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder, load_model
 from wotd_mlx.find import sense_vectors
@@ -52,7 +52,6 @@ from wotd_mlx.words.builtin import load_lexicon
 from wotd_mlx.words.dictionary import Dictionary, load_dictionary
 from wotd_mlx.words.difficulty import difficulty
 from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
-from wotd_mlx.words.normal import normal
 
 log = logging.getLogger("wotd_mlx")
 
@@ -187,12 +186,8 @@ class WOTDTrainer:
         corpus = self._corpus(read_jsonl(self.run.corpus).words)
         texts = [word.text for word in (*corpus.words, *corpus.lexicon)]
         settings = self.config.meaning
-        told = [
-            self._dictionary.sense_texts(text, settings.senses) if self._dictionary is not None else ()
-            for text in texts
-        ]
-        owner = np.repeat(np.arange(len(texts)), [len(senses) for senses in told])
-        phrases = [sense for senses in told for sense in senses]
+        dictionary = self._dictionary if self._dictionary is not None else Dictionary([])
+        phrases, owner = senses_of(texts, lambda text: dictionary.sense_texts(text, settings.senses))
         embedder = self._embedder()
         with progress("embed", len(texts) + len(phrases)) as advance:
 
@@ -214,23 +209,16 @@ class WOTDTrainer:
         if len(taught) >= embedder.dims:
             meaning = Meaning(embedder.dims, settings.guessed_share)
             meaning.fit(bare[taught], means[taught], settings.ridge)
-            vectors, known = np.array(meaning(mx.array(bare))), np.flatnonzero(counts)
             weights = gloss_weights(embedder.pieces(texts), settings)
-            vectors[known] = meaning.known(bare[known], means[known], weights[known])
-            vectors = away(vectors, self._opposites(texts), settings.opposite_share)
+            opposites = opposites_of(texts, dictionary.opposites)
+            vectors = word_vectors(meaning, bare, (means, counts), weights, opposites, settings.opposite_share)
             self.run.write_arrays(self.run.meaning, named(meaning.parameters()), made_from)
         self.run.write_glosses(Glosses(bare, Int8Rows.of(senses), owner.astype(np.int32)), made_from)
         self.run.write_arrays(self.run.vectors, {"vectors": vectors}, made_from)
         self.metrics["corpus"] = {
             **corpus_metrics(corpus, vectors[: len(corpus.words)]),
-            "glossed": float(np.mean([bool(senses) for senses in told])),
+            "glossed": float((counts > 0).mean()),
         }
-
-    def _opposites(self, texts: Sequence[str]) -> list[list[int]]:
-        """The rows of each word's antonyms."""
-        rows = {text: row for row, text in enumerate(texts)}
-        told = [self._dictionary.opposites(text) if self._dictionary is not None else () for text in texts]
-        return [[rows[other] for other in map(normal, others) if other in rows] for others in told]
 
     def _texts(self, dims: int) -> Texts:
         """What the run's words are beside their vectors."""

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from tests.tolerances import close
 from wotd_mlx.config.meaning import MeaningConfig
-from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights
+from wotd_mlx.embed.meaning import Meaning, away, gloss_means, gloss_weights, opposites_of, senses_of, word_vectors
 
 
 def unit(x: np.ndarray) -> np.ndarray:
@@ -69,6 +69,28 @@ def test_glosses_weigh_more_the_more_word_pieces_a_word_has():
     cfg = MeaningConfig(share=0.6, rare_share=0.9, rare_pieces=4)
     close(gloss_weights([1, 2, 3, 4, 9], cfg), [0.6, 0.7, 0.8, 0.9, 0.9], "sum_order")
     close(gloss_weights([1, 2], MeaningConfig(share=0.6, rare_share=0.9, rare_pieces=1)), [0.6, 0.9], "sum_order")
+
+
+def test_senses_and_opposites_are_told_by_rows():
+    senses = {"rise": ["rise: go up", "rise: a slope"], "fall": ["fall: go down"]}
+    texts, owner = senses_of(["rise", "jump", "fall"], lambda word: senses.get(word, []))
+    assert texts == ["rise: go up", "rise: a slope", "fall: go down"]
+    assert owner.tolist() == [0, 0, 2]
+    opposites = {"rise": ["Fall", "sink"], "fall": ["rise", " rise"]}
+    assert opposites_of(["rise", "jump", "fall"], lambda word: opposites.get(word, [])) == [[2], [], [0, 0]]
+
+
+def test_words_vectors_are_by_their_glosses_or_the_map_and_away_from_opposites():
+    meaning, bare, glosses = made()
+    counts, weights = np.arange(len(bare)) % 3, np.full(len(bare), 0.7, np.float32)
+    opposites = [[1], *([] for _ in bare[1:])]
+    got = word_vectors(meaning, bare, (glosses, counts), weights, opposites, 0.25)
+    want = np.array(meaning(mx.array(bare)))
+    for row in np.flatnonzero(counts):
+        want[row] = meaning.known(bare[row : row + 1], glosses[row : row + 1], weights[row : row + 1])[0]
+    assert not np.allclose(want[1], np.array(meaning(mx.array(bare)))[1])
+    want[0] = unit(want[0] - 0.25 * want[1])
+    close(got, want, "sum_order")
 
 
 def test_words_move_away_from_their_opposites_and_no_others_move():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings, Indices
 from wotd_mlx.config.meaning import MeaningConfig
+from wotd_mlx.words.normal import normal
 
 
 class Meaning(nn.Module):
@@ -81,6 +82,35 @@ def gloss_weights(pieces: Sequence[int], config: MeaningConfig) -> NDArray[np.fl
     """How much of each word's vector is its glosses': more the more word pieces (N,) the model sees in it."""
     far = np.clip((np.asarray(pieces) - 1) / max(config.rare_pieces - 1, 1), 0, 1)
     return (config.share + (config.rare_share - config.share) * far).astype(np.float32)
+
+
+def senses_of(words: Sequence[str], told: Callable[[str], Sequence[str]]) -> tuple[list[str], Indices]:
+    """The texts of the senses that words are ``told`` to have, and the number of the word that each is of (S,)."""
+    senses = [told(word) for word in words]
+    owner = np.repeat(np.arange(len(words)), [len(texts) for texts in senses])
+    return [text for texts in senses for text in texts], owner.astype(np.int64)
+
+
+def opposites_of(words: Sequence[str], told: Callable[[str], Sequence[str]]) -> list[list[int]]:
+    """The rows of the antonyms that each of words, in normal form, is ``told`` to have."""
+    rows = {word: row for row, word in enumerate(words)}
+    return [[rows[other] for other in map(normal, told(word)) if other in rows] for word in words]
+
+
+def word_vectors(
+    meaning: Meaning,
+    bare: Embeddings,
+    glosses: tuple[Embeddings, Indices],
+    weights: NDArray[np.float32],
+    opposites: Sequence[Sequence[int]],
+    opposite_share: float,
+) -> Embeddings:
+    """Words' vectors (N, D) by their embeddings (N, D): together with their glosses, as :func:`gloss_means` gives them,
+    or through the map where there are none; and away from their opposites."""
+    means, counts = glosses
+    out, known = np.array(meaning(mx.array(bare))), np.flatnonzero(counts)
+    out[known] = meaning.known(bare[known], means[known], weights[known])
+    return away(out, opposites, opposite_share)
 
 
 def away(vectors: Embeddings, opposites: Sequence[Sequence[int]], part: float) -> Embeddings:
