@@ -1,11 +1,14 @@
-"""Rate and distortion of every code beside FAISS's, what similarity survives, and how fast vectors are encoded.
+"""Rate and distortion of every code beside its strongest peers, what similarity survives, bytes, and speed.
 
-    python -m benchmarks.bench_codes [--data FOLDER] [--cache FILE] [--only words,sentences,bytes,levels,speed]
+    python -m benchmarks.bench_codes --run DIR [--data FOLDER] [--cache FILE] [--seeds 3] [--only PART,…]
 
-Words: the 30,000 commonest of the built-in lexicon, 25,000 to train on, 5,000 to measure; split at random, and again
-with word families together. Sentences, similarity sets: from ``--data``, a folder with ``wiki/concepts.tsv``,
-``sts/stsb-dev.tsv`` and ``wordsim/*.tsv``; without it they are left out. Parts that aren't run keep the figures of the
-file as it is. Writes results/codes.json and results/codes.png.
+Words: the words and vectors of a run of ``wotd-mlx train`` on the defaults, trained on its training words and measured
+on its test words; no word family is in both. Sentences: from ``--data``, a folder with ``wiki/concepts.tsv``,
+``sts/*.tsv`` and ``wordsim/*.tsv``, trained on nine tenths of the articles. All methods see the same rows, less the
+same mean. Constants come from ``choices``, on words and articles that are neither trained nor measured on.
+
+Every method is fitted with three seeds. What results/codes.json holds already is not measured again: delete it, or
+its part, to begin anew. The picture is results/codes.png.
 """
 
 from __future__ import annotations
@@ -14,309 +17,387 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import coders, torch_coders
+from benchmarks.coders import Coder, Method
+from benchmarks.codes_picture import draw
 from benchmarks.timing import RESULTS, write_results
+from wotd_mlx.arrays import Embeddings, Vectors
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.labels import label_matrix
 from wotd_mlx.codes.levels import choose_levels
-from wotd_mlx.codes.metrics import spearman
+from wotd_mlx.codes.metrics import neighbours, spearman
 from wotd_mlx.codes.report import quality
-from wotd_mlx.codes.split import Split
-from wotd_mlx.codes.train import fit
+from wotd_mlx.codes.split import Split, split_by_family
+from wotd_mlx.codes.train import Texts, fit
 from wotd_mlx.config import CodesConfig, TrainingConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
-from wotd_mlx.words.builtin import load_lexicon
-from wotd_mlx.words.families import family
+from wotd_mlx.run_folder import RunFolder
 
-WORDS, HELD = 30_000, 5_000
-# Beyond the 20 bits of the ID.
-DETAIL = {64: 44, 123: 103, 320: 300}
-
-
-def train(
-    x: np.ndarray, labels: np.ndarray, split: Split, cfg: CodesConfig, labelled: bool
-) -> tuple[Autoencoder, float]:
-    """A model on these rows, and the seconds that it took."""
-    import mlx.core as mx
-
-    mx.random.seed(0)
-    attributes = TrainingConfig().attributes if labelled else ()
-    model = Autoencoder(x.shape[1], cfg, attributes)
-    started = time.perf_counter()
-    list(fit(model, x, labels if labelled else labels[:, :0], split, cfg, seed=0))
-    return model, time.perf_counter() - started
+PARTS = ("choices", "sentences", "words", "levels")
+# Codes that a search goes through, and whole queries that are asked.
+SEARCHED, QUERIES = 100_000, 32
 
 
-def coded(model: Autoencoder, x: np.ndarray) -> np.ndarray:
-    """What comes back of x (N, D), with detail where the model has one."""
-    import mlx.core as mx
+@dataclass(frozen=True)
+class Words:
+    """A run's words: vectors (N, D), labels (N, A), who is trained and measured on, and what a reader learns from."""
 
-    ids = model.encode(mx.array(x))
-    if model.detail is None:
-        return np.asarray(model.decode(ids))
-    return np.asarray(model.decode_detail(ids, model.encode_detail(mx.array(x), ids)))
-
-
-def size(model: Autoencoder) -> int:
-    """Bytes of the parameters, as a run stores them."""
-    from mlx.utils import tree_flatten
-
-    return sum(value.nbytes for _, value in tree_flatten(model.parameters()))
+    x: Embeddings
+    labels: np.ndarray
+    split: Split
+    texts: Texts
 
 
-def alone(x: np.ndarray, train_rows: np.ndarray, bits: int, whiten: float, sharpen: float) -> tuple[Any, float]:
-    """The residual code by itself, without an ID: a function that codes vectors, and the seconds it took to fit."""
-    import mlx.core as mx
+def read_words(folder: Path) -> Words:
+    """The words of a finished run."""
+    run = RunFolder(folder)
+    words, x = run.read_words()
+    config, _ = run.read_config()
+    glosses, meaning = run.read_glosses(), run.read_meaning(x.shape[1])
+    guessed = glosses.bare
+    if meaning is not None:
+        import mlx.core as mx
 
-    from wotd_mlx.codes.detail import Detail, detail_levels
-
-    mean, detail = x[train_rows].mean(axis=0), Detail(detail_levels(bits), x.shape[1], whiten=whiten, sharpen=sharpen)
-    started = time.perf_counter()
-    detail.fit(x[train_rows] - mean, seed=0)
-    seconds = time.perf_counter() - started
-    return (lambda v: np.asarray(detail.decode(detail.encode(mx.array(v - mean)))) + mean), seconds
-
-
-def word_split(texts: list[str], families: bool) -> Split:
-    """5,000 words to measure on, at random or in whole families; a twentieth of the rest decides on settings."""
-    rng = np.random.default_rng(0)
-    groups: dict[str, list[int]] = {}
-    for row, text in enumerate(texts):
-        groups.setdefault(family(text) if families else text, []).append(row)
-    order = [row for n in rng.permutation(len(groups)) for row in list(groups.values())[n]]
-    held, rest = order[:HELD], order[HELD:]
-    valid = len(rest) // 20
-    return Split(np.sort(rest[valid:]), np.sort(rest[:valid]), np.sort(held))
+        guessed = np.asarray(meaning(mx.array(glosses.bare)))
+    split = split_by_family([word.text for word in words], config)
+    return Words(x, label_matrix(words, config.attributes), split, Texts(glosses.bare, guessed))
 
 
-def words(embed: Callable[[list[str]], np.ndarray]) -> dict[str, Any]:
-    """Every method on both splits."""
-    lexicon = load_lexicon()[:WORDS]
-    x, labels = embed([word.text for word in lexicon]), label_matrix(lexicon, TrainingConfig().attributes)
-    texts = [word.text for word in lexicon]
-    return {
-        "random": on_split(x, labels, word_split(texts, families=False), full=True),
-        "families": on_split(x, labels, word_split(texts, families=True), full=False),
-    }
+def ours(words: Words, cfg: CodesConfig, labelled: bool = False) -> Callable[[Vectors, int], Coder]:
+    """Codes with an ID of ours. A labelled coder takes vectors with their texts' own embeddings beside them."""
+
+    def fitted(x: Vectors, seed: int) -> Coder:
+        import mlx.core as mx
+        from mlx.utils import tree_flatten
+
+        mx.random.seed(seed)
+        attributes = TrainingConfig().attributes if labelled else ()
+        labels = words.labels if labelled else words.labels[:, :0]
+        model = Autoencoder(words.x.shape[1], cfg, attributes)
+        list(fit(model, words.x, labels, words.split, cfg, seed, texts=words.texts if labelled else None))
+        mean, dims = np.asarray(model.mean), words.x.shape[1]
+
+        def encode(v: Vectors) -> Vectors:
+            vectors = mx.array(v[:, :dims] + mean)
+            told = model.told(vectors, mx.array(v[:, dims:])) if labelled else None
+            ids = model.encode(vectors, told)
+            if model.detail is None:
+                return np.asarray(ids)
+            return np.concatenate([np.asarray(ids), np.asarray(model.encode_detail(vectors, ids))], axis=1)
+
+        def decode(codes: Vectors) -> Vectors:
+            ids, rest = mx.array(codes[:, : len(cfg.levels)]), mx.array(codes[:, len(cfg.levels) :])
+            back = model.decode(ids) if model.detail is None else model.decode_detail(ids, rest)
+            return np.asarray(back) - mean
+
+        size = sum(value.nbytes for _, value in tree_flatten(model.parameters()))
+        return Coder(encode, decode, size, coders.brute(decode))
+
+    return fitted
 
 
-def on_split(x: np.ndarray, labels: np.ndarray, split: Split, full: bool) -> dict[str, Any]:
-    """Every method on one split; the slow ones only where ``full``."""
-    seen = np.sort(np.concatenate([split.train, split.valid]))  # peers have nothing to validate
-    mean, held = x[seen].mean(axis=0), x[split.test]
-    rows: list[dict[str, Any]] = []
-
-    def add(label: str, bits: float, decoded: np.ndarray, seconds: float, bytes_: int) -> None:
-        row = {"code": label, "bits": bits, **quality(held, decoded, mean), "seconds": seconds, "bytes": bytes_}
-        print(json.dumps(row), flush=True)
-        rows.append(row)
-
-    for levels in ((8, 8, 8, 5), (32, 32, 32, 32)):
-        for labelled in (False, True):
-            model, seconds = train(x, labels, split, CodesConfig("hvq", levels), labelled)
-            name = "HVQ, labelled" if labelled else "HVQ"
-            add(name, model.quantizer.bits, coded(model, held), seconds, size(model))
-    for bits, beyond in DETAIL.items():
-        if full or bits == 123:
-            model, seconds = train(x, labels, split, CodesConfig("hvq", (32,) * 4, detail=beyond), False)
-            add("HVQ + detail", bits, coded(model, held), seconds, size(model))
-            run, seconds = alone(x, seen, bits, 0.0, 0.0)
-            add("detail alone", bits, run(held), seconds, bits // 8 * 256 * x.shape[1] * 4)
-    for kind, levels in (("fsq", (8, 8, 8, 5)), ("rvq", (32,) * 4)):
-        model, seconds = train(x, labels, split, CodesConfig(kind, levels), False)
-        add(kind.upper(), model.quantizer.bits, coded(model, held), seconds, size(model))
-    for peer in peers.ALL if full else peers.FEW:
-        add(*peer(x[seen] - mean, held - mean, mean))
-    return {"rows": rows, "gaussian": peers.gaussian(x[seen] - mean)}
+def methods_of_words(words: Words) -> list[Method]:
+    """Ours and their peers, by bits."""
+    default, narrow, wide = (CodesConfig("hvq", levels) for levels in ((), (8, 8, 8, 5), (32,) * 4))
+    detailed = {bits: CodesConfig("hvq", (32,) * 4, detail=bits - 20) for bits in (64, 123)}
+    return [
+        Method("HVQ", 11.32, ours(words, narrow)),
+        Method("FSQ", 11.32, ours(words, CodesConfig("fsq", (8, 8, 8, 5)))),
+        Method("flat k-means", 11.32, coders.kmeans(2560)),
+        Method("vector-quantize-pytorch FSQ", 11.32, torch_coders.fsq),
+        Method("HVQ, labelled", 20, ours(words, default, labelled=True)),
+        Method("HVQ", 20, ours(words, wide)),
+        Method("RVQ", 20, ours(words, CodesConfig("rvq", (32,) * 4))),
+        Method("nearest word + 5 bits", float(np.log2(len(words.split.train))) + 5, coders.nearest_word),
+        Method("FAISS RQ", 20, coders.faiss_rq(20, 10)),
+        Method("ITQ", 20, coders.itq(20)),
+        Method("vector-quantize-pytorch ResidualVQ", 20, torch_coders.residual_vq),
+        *(Method("HVQ + detail", bits, ours(words, cfg)) for bits, cfg in detailed.items()),
+        *whole_methods(),
+    ]
 
 
-def similarity(folder: Path, embed: Callable[[list[str]], np.ndarray]) -> dict[str, Any]:
-    """Sentences: figures on held-out articles, and the rank correlation with people's scores that is kept."""
-    lines = (folder / "wiki" / "concepts.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    fields = [line.split("\t") for line in lines]
-    x = embed([f[4] for f in fields])
-    articles = np.array([int(f[1]) for f in fields])
-    held_articles = np.random.default_rng(0).permutation(articles.max() + 1)[: (articles.max() + 1) // 12]
-    held = np.flatnonzero(np.isin(articles, held_articles))
-    rest = np.setdiff1d(np.arange(len(x)), held)
-    split = Split(rest[len(rest) // 20 :], rest[: len(rest) // 20], held)
-    mean = x[rest].mean(axis=0)
-    sets = {"stsb-dev": pairs(folder / "sts" / "stsb-dev.tsv", (1, 2, 0), skip=1)}
-    for name in ("ws-353-all", "mturk-771", "simlex-999"):
-        sets[name] = pairs(folder / "wordsim" / f"{name}.tsv", (0, 1, 2))
-    vectors = {name: (embed(a), embed(b), np.array(scores)) for name, (a, b, scores) in sets.items()}
-    rows: list[dict[str, Any]] = []
-
-    def add(label: str, bits: float, code: Callable[[np.ndarray], np.ndarray], seconds: float) -> None:
-        kept = {name: similarity_kept(code, mean, *found) for name, found in vectors.items()}
-        row = {
-            "code": label,
-            "bits": bits,
-            **quality(x[held], code(x[held]), mean),
-            "seconds": seconds,
-            "similarity": kept,
-        }
-        print("sentences", json.dumps(row), flush=True)
-        rows.append(row)
-
-    labels = np.empty((len(x), 0), np.int64)
-    model, seconds = train(x, labels, split, CodesConfig("hvq", (32,) * 4), False)
-    add("HVQ", model.quantizer.bits, lambda v: coded(model, v), seconds)
-    for bits in DETAIL:
-        for whiten, sharpen in ((0.0, 0.0), (0.5, 1.0)) if bits == 123 else ((0.5, 1.0),):
-            code, seconds = alone(x, rest, bits, whiten, sharpen)
-            add(f"detail alone, whiten {whiten:g}, sharpen {sharpen:g}", bits, code, seconds)
-    for bits in DETAIL:
-        code, seconds = peers.faiss_rq(x[rest] - mean, bits)
-        add("FAISS RQ", bits, lambda v, code=code: code(v - mean) + mean, seconds)
-    add("sign of 384 numbers", 384, lambda v: np.sign(v) + mean, 0.0)
-    cut = {}
-    for width in (256, 128):
-        short = shorter(x, width)
-        code, _ = alone(short, rest, 123, 0.5, 1.0)
-        cut[width] = {
-            name: similarity_kept(code, short[rest].mean(axis=0), shorter(a, width), shorter(b, width), scores)
-            for name, (a, b, scores) in vectors.items()
-        }
-        print("cut to", width, json.dumps(cut[width]), flush=True)
-    return {"trained_on": len(rest), "held_out": len(held), "rows": rows, "truncated_123_bits": cut}
+def whole_methods() -> Iterator[Method]:
+    """Codes that keep most of a vector: 64 and 123 bits, or the next number that a peer can make."""
+    for bits in (64, 123):
+        parts = -(-bits // 8)
+        yield Method("residual", bits, coders.residual(bits))
+        yield Method("binary", bits, coders.binary(bits))
+        yield Method("ITQ", bits, coders.itq(bits))
+        yield Method("RaBitQ", bits, coders.rabitq(bits))
+        yield Method("FAISS RQ", bits, coders.faiss_rq(bits, 8))
+        yield Method("FAISS OPQ", 8 * parts, coders.faiss_opq(parts, 8))
+        yield Method("FAISS LSQ", 8 * parts, coders.faiss_lsq(parts, 8))
 
 
-def pairs(file: Path, columns: tuple[int, int, int], skip: int = 0) -> tuple[list[str], list[str], list[float]]:
-    """Two lists of texts and people's scores."""
-    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()[skip:]]
-    a, b, score = columns
-    return [r[a] for r in rows], [r[b] for r in rows], [float(r[score]) for r in rows]
+def measured(
+    methods: list[Method],
+    rows: list[dict[str, Any]],
+    x: Vectors,
+    held: Vectors,
+    beside: Vectors,
+    also: Callable[[Coder], dict[str, Any]],
+    wrote: Callable[[], None],
+    seeds: int,
+) -> None:
+    """Fit each method to x (N, D) with each seed, and add what it makes of held (M, D) to ``rows``; both less the mean.
 
-
-def shorter(x: np.ndarray, width: int) -> np.ndarray:
-    """The first ``width`` numbers of x (N, D), brought back to unit length."""
-    return x[:, :width] / np.linalg.norm(x[:, :width], axis=1, keepdims=True)
-
-
-def similarity_kept(
-    code: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, a: np.ndarray, b: np.ndarray, scores: np.ndarray
-) -> dict[str, float]:
-    """Spearman with people: of full vectors, of coded ones, and of a full against a coded one (both ways, mean).
-
-    Few bits leave a short vector on the mean, whose share in the cosine then hides the rest: so the full vector is
-    compared with the coded one both as it comes back and less the mean.
+    Args:
+        beside: (M, D) for coders that want more than vectors.
+        also: further figures of a coder.
+        wrote: called after each.
     """
+    done = {(row["code"], row["bits"], row["seed"]) for row in rows}
+    for seed in range(seeds):
+        for method in methods:
+            if (method.name, method.bits, seed) in done:
+                continue
+            started = time.perf_counter()
+            coder = method.fit(x, seed)
+            seconds = time.perf_counter() - started
+            asked = np.concatenate([held, beside], axis=1) if method.name.endswith("labelled") else held
+            started = time.perf_counter()
+            codes = coder.encode(asked)
+            encoded = len(held) / (time.perf_counter() - started)
+            row = {
+                "code": method.name,
+                "bits": method.bits,
+                "seed": seed,
+                **quality(held, coder.decode(codes), np.zeros(held.shape[1], np.float32)),
+                **also(coder),
+                "model_bytes": coder.model_bytes,
+                "bytes_a_vector": -(-int(np.ceil(method.bits)) // 8) + coder.stored,
+                "fit_seconds": seconds,
+                "encoded_per_second": encoded,
+                "searched_per_second": searched(coder, codes, held),
+            }
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+            wrote()
 
-    def cosines(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        return (u * v).sum(axis=1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
 
-    x, y = code(a), code(b)
+def searched(coder: Coder, codes: Any, held: Vectors) -> float:
+    """Codes that a second's search goes through, a query at a time counted."""
+    many = codes[np.arange(SEARCHED) % len(codes)]
+    run = coder.search(np.ascontiguousarray(held[:QUERIES]), many)
+    started = time.perf_counter()
+    run()
+    return SEARCHED * QUERIES / (time.perf_counter() - started)
+
+
+def measure_words(words: Words, part: dict[str, Any], wrote: Callable[[], None], seeds: int) -> None:
+    """Every method on a run's test words."""
+    x = words.x[words.split.train]
+    mean = x.mean(axis=0)
+    part.update({"trained_on": len(x), "held_out": len(words.split.test), "gaussian": gaussian(x - mean)})
+    if "qinco" not in part:
+        part["qinco"] = torch_coders.qinco_cost(x - mean, 64)
+        wrote()
+    held, beside = words.x[words.split.test] - mean, words.texts.own[words.split.test]
+    measured(
+        methods_of_words(words), part.setdefault("rows", []), x - mean, held, beside, lambda coder: {}, wrote, seeds
+    )
+
+
+def gaussian(x: Vectors) -> list[tuple[float, float]]:
+    r"""Bits and relative MSE of the best possible code for a Gaussian of the same covariance: reverse water-filling.
+
+    .. math:: D(\theta) = \sum_i \min(\theta, \sigma_i^2), \quad R(\theta) = \sum_i \tfrac12 \log_2^+ \sigma_i^2/\theta
+    """
+    variances = np.maximum(np.linalg.eigvalsh((x.T @ x / len(x)).astype(np.float64)), 1e-12)
+    out = []
+    for level in np.geomspace(variances.max(), variances.max() * 1e-3, 60):
+        rate = 0.5 * np.log2(np.maximum(variances / level, 1)).sum()
+        out.append((float(rate), float(np.minimum(level, variances).sum() / variances.sum())))
+    return out
+
+
+# --- sentences ---
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Vectors of articles' sentences in three parts, and of pairs (a, b, people's score) a set."""
+
+    train: Vectors
+    valid: Vectors
+    test: Vectors
+    sets: dict[str, tuple[Vectors, Vectors, np.ndarray]]
+
+
+def read_sentences(folder: Path, embed: Callable[[list[str]], Embeddings]) -> Sentences:
+    """A twelfth of the articles is measured on, a twentieth chooses constants; less the mean of the rest."""
+    fields = [line.split("\t") for line in (folder / "wiki" / "concepts.tsv").read_text("utf-8").splitlines()[1:]]
+    x, article = embed([f[4] for f in fields]), np.array([int(f[1]) for f in fields])
+    order = np.random.default_rng(0).permutation(article.max() + 1)
+    ends = len(order) // 12, len(order) // 12 + len(order) // 20
+    test, valid, train = (x[np.isin(article, part)] for part in np.split(order, ends))
+    mean, sets = train.mean(axis=0), {}
+    files = [(file, (1, 2, 0), 1) for file in sorted((folder / "sts").glob("*.tsv"))]
+    files += [(folder / "wordsim" / f"{name}.tsv", (0, 1, 2), 0) for name in ("ws-353-all", "mturk-771", "simlex-999")]
+    for file, (a, b, score), skip in files:
+        rows = [line.split("\t") for line in file.read_text("utf-8").splitlines()[skip:]]
+        left, right = embed([r[a] for r in rows]), embed([r[b] for r in rows])
+        sets[file.stem] = (left - mean, right - mean, np.array([float(r[score]) for r in rows]))
+    return Sentences(train - mean, valid - mean, test - mean, sets)
+
+
+def cosines(u: Vectors, v: Vectors) -> Vectors:
+    """u, v (N, W) -> (N,)."""
+    length = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
+    return np.asarray((u * v).sum(axis=1) / np.maximum(length, 1e-12))
+
+
+def kept(coder: Coder, a: Vectors, b: Vectors, scores: np.ndarray) -> dict[str, float]:
+    """The share of Spearman's ρ with people that survives, of two coded vectors and of a whole one and a coded one.
+
+    ``…_scaled`` divides by one more stored byte a vector: its cosine with its own code, in steps of 1/255.
+    """
+    full = spearman(cosines(a, b), scores)
+    (wa, ca), (wb, cb) = ((coder.products(v), coder.compared(coder.encode(v))) for v in (a, b))
+    sa, sb = (np.maximum(np.rint(255 * cosines(w, c)), 1) / 255 for w, c in ((wa, ca), (wb, cb)))
+    coded, left, right = cosines(ca, cb), cosines(wa, cb), cosines(ca, wb)
     return {
-        "full": spearman(cosines(a, b), scores),
-        "symmetric": spearman(cosines(x, y), scores),
-        "asymmetric": (spearman(cosines(a, y), scores) + spearman(cosines(x, b), scores)) / 2,
-        "asymmetric_less_mean": (spearman(cosines(a, y - mean), scores) + spearman(cosines(x - mean, b), scores)) / 2,
+        "coded": spearman(coded, scores) / full,
+        "whole": (spearman(left, scores) + spearman(right, scores)) / 2 / full,
+        "coded_scaled": spearman(coded / sa / sb, scores) / full,
+        "whole_scaled": (spearman(left / sb, scores) + spearman(right / sa, scores)) / 2 / full,
     }
 
 
-def model_bytes(embed: Callable[[list[str]], np.ndarray]) -> list[dict[str, Any]]:
-    """20 bits, word families apart, with narrower and narrower dictionaries."""
-    lexicon = load_lexicon()[:WORDS]
-    texts = [word.text for word in lexicon]
-    x, labels, split = embed(texts), label_matrix(lexicon, ()), word_split(texts, families=True)
-    rows = []
-    for width in (24, 48, 96, 192, 384):
-        model, seconds = train(x, labels, split, CodesConfig("hvq", (32,) * 4, latent=width), False)
-        figures = quality(x[split.test], coded(model, x[split.test]), x[split.train].mean(axis=0))
-        rows.append({"width": width, "bytes": size(model), "seconds": seconds, **figures})
-        print("bytes", json.dumps(rows[-1]), flush=True)
-    return rows
+def measure_sentences(data: Sentences, part: dict[str, Any], wrote: Callable[[], None], seeds: int) -> None:
+    """Every code that keeps most of a vector, on sentences and words that people compared."""
+    part.update(
+        {
+            "trained_on": len(data.train),
+            "held_out": len(data.test),
+            "full": {name: spearman(cosines(a, b), scores) for name, (a, b, scores) in data.sets.items()},
+        }
+    )
+
+    def also(coder: Coder) -> dict[str, Any]:
+        return {"kept": {name: kept(coder, *found) for name, found in data.sets.items()}}
+
+    rows = part.setdefault("rows", [])
+    measured(list(whole_methods()), rows, data.train, data.test, data.test[:, :0], also, wrote, seeds)
 
 
-def levels(embed: Callable[[list[str]], np.ndarray]) -> dict[str, Any]:
-    """What `--levels auto` tries, on labelled words, at 11 and at 20 bits."""
-    lexicon = load_lexicon()[:WORDS]
-    texts = [word.text for word in lexicon]
-    attributes = TrainingConfig().attributes
-    x, labels, split = embed(texts), label_matrix(lexicon, attributes), word_split(texts, families=True)
+# --- constants ---
+
+
+def choices(words: Words, data: Sentences | None, part: dict[str, Any], wrote: Callable[[], None]) -> None:
+    """What the constants were chosen by: validation words, and pairs of validation articles' sentences."""
+    from wotd_mlx.codes import binary, detail, hvq
+
+    x, mean = words.x[words.split.train], words.x[words.split.train].mean(axis=0)
+    held = words.x[words.split.valid] - mean
+
+    def of_words(fitted: Callable[[Vectors, int], Coder], bits: float) -> dict[str, float]:
+        coder = fitted(x - mean, 0)
+        found = quality(held, coder.decode(coder.encode(held)), np.zeros_like(mean))
+        print(bits, json.dumps(found), flush=True)
+        return found
+
+    def trial(name: str, module: Any, constant: str, values: list[Any], run: Callable[[], dict[str, float]]) -> None:
+        if name in part:
+            return
+        stands, found = getattr(module, constant), []
+        for value in values:
+            setattr(module, constant, value)
+            found.append({"value": value, "stands": value == stands, **run()})
+        setattr(module, constant, stands)
+        part[name] = found
+        wrote()
+
+    mixes = [(0.8, 0.55, 0.35), (0.75, 0.5, 0.35), (0.7, 0.5, 0.3), (0.75, 0.45, 0.4)]
+    wide = CodesConfig("hvq", (32,) * 4)
+    trial("HVQ: weights of an entry and a neighbour", hvq, "MIX", mixes, lambda: of_words(ours(words, wide), 20))
+    part["HVQ: weight of neighbours"] = [
+        {
+            "value": kappa,
+            "stands": kappa == wide.neighbour_weight,
+            **of_words(ours(words, CodesConfig("hvq", (32,) * 4, neighbour_weight=kappa)), 20),
+        }
+        for kappa in (0.0, 0.1, 0.35, 1.0)
+    ]
+    for name, constant, values in (("ridge", "_WEIGHT", [5.0, 10.0, 20.0]), ("passes", "_PASSES", [8, 12, 20])):
+        trial(f"residual: {name}", detail, constant, values, lambda: of_words(coders.residual(64), 64))
+    if data is not None:
+        left, right = pairs(data.valid)
+        true = cosines(left, right)
+
+        def of_pairs() -> dict[str, float]:
+            found = []
+            for seed in range(8):
+                coder = coders.binary(123)(data.train, seed)
+                a, b = (coder.compared(coder.encode(v)) for v in (left, right))
+                found.append(spearman(cosines(a, b), true))
+            return {"spearman": float(np.mean(found)), "spread": float(np.ptp(found))}
+
+        trial("binary: scaling of axes", binary, "WHITEN", [0.0, 0.25, 0.5, 1.0], of_pairs)
+
+
+def pairs(x: Vectors) -> tuple[Vectors, Vectors]:
+    """Pairs of all degrees of likeness, of x (N, D): each with a near one, with any, and with mixtures of both."""
+    rng = np.random.default_rng(0)
+    near = x[neighbours(x, 16)[np.arange(len(x)), rng.integers(0, 16, len(x))]]
+    unlike, share = x[rng.permutation(len(x))], rng.random((len(x), 1), np.float32)
+    others = [near, unlike, x + share * (near - x), x + share * (unlike - x)]
+    return np.concatenate([x] * 4), np.concatenate(others)
+
+
+def levels(words: Words) -> dict[str, Any]:
+    """What ``--levels auto`` tries, on labelled words, at 11 and at 20 bits."""
     out = {}
     for bits in (11, 20):
-        trials = choose_levels(x, labels, split, CodesConfig("hvq", bits=bits), attributes, 0)
+        cfg, attributes = CodesConfig("hvq", bits=bits), TrainingConfig().attributes
+        trials = choose_levels(words.x, words.labels, words.split, cfg, attributes, 0)
         out[str(bits)] = [{**trial._asdict(), "levels": list(trial.levels)} for trial in trials]
         print("levels", bits, json.dumps(out[str(bits)]), flush=True)
     return out
 
 
-def speed(embed: Callable[[list[str]], np.ndarray]) -> list[dict[str, Any]]:
-    """Vectors a second, two threads: ours and FAISS's residual quantiser, on growing numbers of vectors."""
-    import mlx.core as mx
-
-    texts = [word.text for word in load_lexicon()[:WORDS]]
-    x, split = embed(texts), word_split(texts, families=True)
-    labels = np.empty((len(x), 0), np.int64)
-    rng, rows = np.random.default_rng(0), []
-    held = x[split.test]
-    mean = x[split.train].mean(axis=0)
-    encoders: list[tuple[str, int, Callable[[np.ndarray], object], dict[str, float]]] = []
-    for bits, beyond in ((20, 0), (123, 103)):
-        model, _ = train(x, labels, split, CodesConfig("hvq", (32,) * 4, detail=beyond), False)
-
-        def encode(v: np.ndarray, model: Autoencoder = model) -> None:
-            ids = model.encode(mx.array(v))
-            mx.eval(model.encode_detail(mx.array(v), ids) if model.detail else ids)
-
-        encoders.append(("HVQ + detail" if beyond else "HVQ", bits, encode, quality(held, coded(model, held), mean)))
-        for peer in peers.BESIDE[bits]:
-            run, quantizer = peers.faiss_rq_quantizer(x[split.train] - mean, peer)
-            figures = quality(held, run(held - mean) + mean, mean)
-            encoders.append((f"FAISS RQ, {peer} bits", bits, lambda v, q=quantizer: q.compute_codes(v - mean), figures))
-    for label, bits, encode, figures in encoders:
-        for n in (10_000, 100_000, 1_000_000):
-            vectors = held[rng.integers(0, len(held), min(n, 100_000))] + rng.normal(0, 0.01, (1, x.shape[1]))
-            vectors = np.ascontiguousarray(vectors, np.float32)
-            started = time.perf_counter()
-            for start in range(0, n, 100_000):
-                encode(vectors[: min(100_000, n - start)])
-            seconds = time.perf_counter() - started
-            rows.append(
-                {"code": label, "beside": bits, "vectors": n, "seconds": seconds, "per_second": n / seconds, **figures}
-            )
-            print("speed", json.dumps(rows[-1]), flush=True)
-            if seconds > 12:  # the next would take minutes
-                break
-    return rows
-
-
 def main() -> None:
     """Measure the parts asked for, write benchmarks/results/codes.json and codes.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, default=Path("runs/default"), help="a run of the defaults")
     parser.add_argument("--data", type=Path, help="folder with wiki/, sts/ and wordsim/")
     parser.add_argument("--cache", type=Path, help="file that keeps embedded texts for the next time")
-    parser.add_argument("--only", default="words,sentences,bytes,levels,speed", help="parts, by comma")
+    parser.add_argument("--seeds", type=int, default=3, help="how many each method is fitted with")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
     arguments = parser.parse_args()
-    file = RESULTS / "codes.json"
-    kept = json.loads(file.read_text()) if file.exists() else {}
-    figures = {key: kept[key] for key in ("words", "sentences", "bytes", "levels", "speed") if key in kept}
+    asked, file = arguments.only.split(","), RESULTS / "codes.json"
     embedding = TrainingConfig().embedding
-    with tempfile.TemporaryDirectory() as folder:
-        embedder = BertEmbedder(embedding, EmbeddingCache(arguments.cache or Path(folder) / "vectors.sqlite"))
-        parts: dict[str, Callable[[], Any]] = {
-            "words": lambda: words(embedder.embed),
-            "sentences": lambda: similarity(arguments.data, embedder.embed),
-            "bytes": lambda: model_bytes(embedder.embed),
-            "levels": lambda: levels(embedder.embed),
-            "speed": lambda: speed(embedder.embed),
-        }
-        for part in arguments.only.split(","):
-            if part == "sentences" and arguments.data is None:
-                print("sentences: left out, no --data")
-                continue
-            figures[part] = parts[part]()
-            write_results("codes", {"embedding": embedding, **figures})
-    peers.draw(figures, RESULTS / "codes.png")
+    figures: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    figures = {"embedding": embedding} | {part: figures[part] for part in PARTS if part in figures}
+
+    def wrote() -> None:
+        write_results("codes", figures)
+
+    words = read_words(arguments.run) if {"words", "choices", "levels"} & set(asked) else None
+    data = None
+    if arguments.data is not None and {"sentences", "choices"} & set(asked):
+        with tempfile.TemporaryDirectory() as folder:
+            cache = EmbeddingCache(arguments.cache or Path(folder) / "vectors.sqlite")
+            data = read_sentences(arguments.data, BertEmbedder(embedding, cache).embed)
+    if words is not None and "choices" in asked:
+        choices(words, data, figures.setdefault("choices", {}), wrote)
+    if data is not None and "sentences" in asked:
+        measure_sentences(data, figures.setdefault("sentences", {}), wrote, arguments.seeds)
+    if words is not None and "words" in asked:
+        measure_words(words, figures.setdefault("words", {}), wrote, arguments.seeds)
+    if words is not None and "levels" in asked and "levels" not in figures:
+        figures["levels"] = levels(words)
+        wrote()
+    draw(figures, RESULTS / "codes.png")
 
 
 if __name__ == "__main__":

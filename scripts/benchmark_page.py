@@ -25,7 +25,6 @@ not yet measured (`.github/workflows/macos.yml` does so). `make bench` makes the
 """
 ELSEWHERE = {
     "codes": "codes",
-    "gradients": "codes",
     "convert": "coreml",
     "paper_bound": "coreml",
     "constrained": "language",

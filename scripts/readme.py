@@ -10,12 +10,14 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import click
 
+from scripts.codes_page import OURS, coded
 from scripts.tables import ROOT, filled, results, share, table
 
 PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "word.svg"
@@ -43,16 +45,16 @@ def peers() -> str:
             ("64 sentences", encode["64_sentences"]),
         )
     ]
-    words = {(row["code"], round(row["bits"])): row for row in codes["words"]["families"]["rows"]}
     rows += [
-        (f"error left / neighbours kept, {bits} bits", peer, _code(words[ours, bits]), _code(words[peer, bits]))
-        for ours, peer, bits in (
-            ("HVQ, labelled", "flat k-means", 11),
-            ("HVQ, labelled", "nearest word + 5 bits", 20),
-            ("HVQ, labelled", "FAISS RQ 2×10 bits", 20),
-            ("HVQ + detail", "FAISS RQ 16×8 bits", 123),
+        (f"words: error left / neighbours kept, {said}", *_beside(codes["words"]["rows"], ours, bits, _code))
+        for said, ours, bits in (
+            ("20 bits that read", "HVQ, labelled", 20),
+            ("20 bits", "HVQ", 20),
+            ("64 bits", "residual", 64),
+            ("123 bits", "residual", 123),
         )
     ]
+    rows.append(("sentences: likeness kept by 123 bits", *_beside(codes["sentences"]["rows"], "binary", 123, _kept)))
     by = {(row["model"], row["precision"], row["converter"]): row for row in convert["models"]["rows"]}
     ours, torch, other = (by[("text", "float32", name)] for name in ("ours", "torch", "mlx2coreml_rewritten"))
     rows += [
@@ -76,8 +78,25 @@ def _ms(milliseconds: float) -> str:
     return f"{milliseconds:,.1f} ms" if milliseconds < 100 else f"{milliseconds:,.0f} ms"
 
 
-def _code(row: Any) -> str:
-    return f"{share(row['relative_mse'])} / {share(row['recall_at_10'])}"
+def _beside(rows: Any, ours: str, bits: int, shown: Callable[[list[Any]], str]) -> tuple[str, str, str]:
+    """The peer of as many bits whose figure is best, ours, and the peer's."""
+    found = {(code, size): seeds for code, size, seeds in coded(rows)}
+    peers = {
+        f"{code}, {size:.3g} bits" if round(size) > bits else code: seeds
+        for (code, size), seeds in found.items()
+        if code not in OURS and bits <= round(size) < bits + 8
+    }
+    sign = 1 if shown is _code else -1
+    best = min(peers, key=lambda peer: sign * float(shown(peers[peer]).split()[0].rstrip("%")))
+    return best, shown(found[ours, bits]), shown(peers[best])
+
+
+def _code(seeds: list[Any]) -> str:
+    return " / ".join(share(fmean(row[key] for row in seeds)) for key in ("relative_mse", "recall_at_10"))
+
+
+def _kept(seeds: list[Any]) -> str:
+    return f"{100 * fmean(row['kept']['stsb-dev']['coded'] for row in seeds):.1f}%"
 
 
 def _per_second(row: Any) -> str:

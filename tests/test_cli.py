@@ -180,7 +180,7 @@ def test_status_tells_versions_device_and_blas():
             "error: no corpus 'no/such'",
         ),
         (["train", "--codes", "pq"], 2, "Invalid value for '--codes'"),
-        (["train", "--gradient", "magic"], 2, "Invalid value for '--gradient'"),
+        (["train", "--codes", "residual"], 1, "nobody reads an ID of residual codes"),
         (["train", "--levels", "8,x"], 2, "is not a list such as"),
         (["train", "--config", "no/such.yaml"], 1, "error: no file no/such.yaml"),
         (["train", "--seed", "-5"], 2, "-5 is not in the range 0<=x<=4294967295"),

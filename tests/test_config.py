@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 import pytest
 
 from wotd_mlx.config import KINDS, CodesConfig, TrainingConfig
+from wotd_mlx.config.language import LanguageConfig
 from wotd_mlx.io.records import checked
 from wotd_mlx.io.yaml import read_yaml
 from wotd_mlx.schemas import WotdError
@@ -28,8 +29,8 @@ def test_a_config_survives_json():
         ({"codes": [1]}, "settings: codes is [1], expected keys and values"),
         ({"codes": {"levels": 8}}, "settings: codes.levels is 8, expected a list"),
         ({"codes": {"levels": [8, 8.5]}}, "codes.levels[1] is 8.5, expected int"),
-        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of hvq, fsq, rvq"),
-        ({"codes": {"gradient": "magic"}}, "codes gradient 'magic' is unknown; expected one of straight-through, "),
+        ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of hvq, fsq, rvq, residual, binary"),
+        ({"codes": {"kind": "binary", "bits": 1025}}, "a code of 1025 bits is not possible; choose 1 to 1,024"),
         ({"codes": {"levels": [8, 1, 8]}}, "codes.levels[1] is 1, expected int >= 2"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
         ({"codes": {"epochs": 0}}, "codes.epochs is 0, expected int >= 1"),
@@ -50,12 +51,23 @@ def test_a_whole_number_does_for_a_float():
     assert checked(CodesConfig, {"clip": 2}).clip == 2.0
 
 
-def test_default_levels_and_gradient_belong_to_the_kind():
+def test_default_levels_belong_to_the_kind():
     assert CodesConfig("hvq").levels == (8, 8, 8, 2048)
     assert CodesConfig("fsq").levels == (8, 8, 8, 5)
     assert CodesConfig("rvq").levels == (32, 32, 32, 32)
-    assert [CodesConfig(kind).gradient for kind in KINDS] == ["straight-through", "soft", "straight-through"]
-    assert CodesConfig("rvq", gradient="soft").gradient == "soft"
+    for kind in ("residual", "binary"):
+        assert CodesConfig(kind).levels == (256,) * 15 + (8,)
+        assert CodesConfig(kind, bits=64) == CodesConfig(kind, (256,) * 8)
+    assert set(KINDS) == {"hvq", "fsq", "rvq", "residual", "binary"}
+
+
+@pytest.mark.parametrize(("settings", "fewer"), [({}, "--language none"), ({"student": True}, "no --student")])
+@pytest.mark.parametrize("kind", ["residual", "binary"])
+def test_what_reads_ids_is_refused_where_nobody_does(kind, settings, fewer):
+    none = LanguageConfig(model="none")
+    assert TrainingConfig(codes=CodesConfig(kind), language=none).tied == ()
+    with pytest.raises(WotdError, match=fewer):
+        TrainingConfig(codes=CodesConfig(kind), **({"language": none} if settings else {}), **settings)
 
 
 def test_yaml_is_read_and_bad_yaml_refused_in_one_line(tmp_path):

@@ -135,7 +135,7 @@ def test_words_of_the_corpora_have_the_ids_of_the_run(coder):
 
 def test_a_run_with_detail_gives_more_of_a_vector_back(checkpoint, tmp_path):
     config = small_config(checkpoint)
-    config = replace(config, codes=replace(config.codes, kind="hvq", gradient="", detail=24))
+    config = replace(config, codes=replace(config.codes, kind="hvq", detail=24))
     info = train_wotd_pipeline(config, tmp_path / "run")
     coder = SemanticEncoder.load(info.run)
     texts = ["forsooth", "telephone", ""]

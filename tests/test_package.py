@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wotd_mlx
-from scripts import benchmark_page, layout, readme, reference, tables
+from scripts import benchmark_page, codes_page, layout, readme, reference, tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +34,11 @@ def test_the_readme_is_one_page_and_its_table_is_that_of_the_results():
     page = readme.PAGE.read_text(encoding="utf-8")
     assert len(page.splitlines()) <= 150
     assert page == tables.filled(page, readme.TABLES)
+
+
+def test_the_page_of_codes_has_the_tables_of_the_results():
+    page = codes_page.PAGE.read_text(encoding="utf-8")
+    assert page == tables.filled(page, codes_page.TABLES), "run `make docs`"
 
 
 def test_the_settings_page_has_every_class_and_what_a_range_is():

@@ -350,20 +350,23 @@ class SemanticEncoder:
     def labels(self, ids: Sequence[Sequence[int]]) -> list[dict[str, str | None]]:
         """N semantic IDs -> what each coordinate says: attribute name → value, None where nothing is known."""
         checked = [SemanticID(i).checked(self.levels) for i in ids]
-        named = list(zip(self.config.attributes, self.readings, strict=False))
+        named = list(zip(self.config.tied, self.readings, strict=False))
         return [{a.name: says[code] or None for (a, says), code in zip(named, i, strict=False)} for i in checked]
 
     @cached_property
     def readings(self) -> tuple[tuple[str, ...], ...]:
         """For each attribute, the value that each code of its coordinate reads as; "" where nothing is known of it."""
-        return self.known.readings
+        return self.known.readings if self.config.tied else ()
 
     def names(self) -> list[CodeName]:
-        """A name and example words for every code of every coordinate, from all words of the run."""
+        """A name and example words for every code of every coordinate, from all words of the run; nothing where nobody
+        reads an ID."""
+        if not self.config.codes.reads:
+            return []
         known = self.known
         common = known.difficulty < HARD
         return name_codes(
-            self.levels, known.attributes, self.readings, known.words, common, known.vectors, known.ids.astype(np.int64)
+            self.levels, self.config.tied, self.readings, known.words, common, known.vectors, known.ids.astype(np.int64)
         )
 
     @cached_property

@@ -32,6 +32,7 @@ from wotd_mlx.codes.student import Student, fitting
 from wotd_mlx.codes.train import Texts, fit, history_rows, training_steps, warn_of_collapse
 from wotd_mlx.codes.unique import make_unique
 from wotd_mlx.config import TrainingConfig
+from wotd_mlx.config.language import NO_LANGUAGE
 from wotd_mlx.config.student import StudentConfig
 from wotd_mlx.embed.cache import EmbeddingCache
 from wotd_mlx.embed.embedder import BertEmbedder
@@ -55,7 +56,6 @@ from wotd_mlx.words.jsonl import read_jsonl, write_jsonl
 
 log = logging.getLogger("wotd_mlx")
 
-NO_LANGUAGE = "none"
 _DELETE = "delete it, and the training starts over"
 
 # What marks a word of corpus.jsonl as one that only trained the codes.
@@ -240,7 +240,7 @@ class WOTDTrainer:
         }
         checkpoint = Checkpoint(self.run.codes_checkpoint, made_from, _DELETE)
         texts = self._texts(x.shape[1])
-        steps = training_steps(config.codes, len(split.train), labels[split.train], texts=True)
+        steps = training_steps(model, config.codes, len(split.train), labels[split.train], texts=True)
         history = []
         with progress("codes", steps) as advance:
             for epoch in fit(model, x, labels, split, config.codes, config.seed, advance, checkpoint, texts):

@@ -10,6 +10,7 @@ from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.config import CodesConfig
 
 KINDS = ("fsq", "rvq")
+ALL_KINDS = (*KINDS, "residual", "binary")
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -19,6 +20,6 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 def small(kind: str) -> Quantizer:
     """A quantiser of 4·4·4·4 codes, started on 2,000 latents 8 wide (FSQ: 4)."""
     mx.random.seed(0)
-    quantizer = build_quantizer(CodesConfig(kind, (4, 4, 4, 4), latent=8, gradient="straight-through"), 8)
+    quantizer = build_quantizer(CodesConfig(kind, (4, 4, 4, 4), latent=8), 8)
     quantizer.start(normal(2000, quantizer.width), seed=0)
     return quantizer

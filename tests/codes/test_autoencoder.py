@@ -42,7 +42,7 @@ def test_ordinal_logits_fall_with_the_square_of_the_distance_to_a_value_s_centre
 @pytest.mark.parametrize(("kind", "latent", "width"), [("fsq", 0, 3), ("rvq", 5, 5), ("hvq", 4, 4), ("hvq", 0, 7)])
 def test_it_starts_as_the_best_linear_code(kind, latent, width):
     x = data().astype(np.float32)
-    cfg = CodesConfig(kind, (4, 3, 6), latent=latent, hidden=8, neighbour_weight=0.7, gradient="straight-through")
+    cfg = CodesConfig(kind, (4, 3, 6), latent=latent, hidden=8, neighbour_weight=0.7)
     model = Autoencoder(7, cfg, ATTRIBUTES)
     model.start(x, seed=0)
     centred = (x - x.mean(axis=0)).astype(np.float64)
@@ -71,10 +71,7 @@ def test_latents_wider_than_the_vectors_stay_zero_beyond_them():
 
 def test_each_kind_has_the_width_and_levels_that_are_asked_for():
     fsq, rvq = (build_quantizer(CodesConfig(kind, (4, 3), latent=5), 9, ATTRIBUTES) for kind in ("fsq", "rvq"))
-    assert [(q.levels, q.width, q.gradient) for q in (fsq, rvq)] == [
-        ((4, 3), 2, "soft"),
-        ((4, 3), 5, "straight-through"),
-    ]
+    assert [(q.levels, q.width) for q in (fsq, rvq)] == [((4, 3), 2), ((4, 3), 5)]
     assert build_quantizer(CodesConfig("rvq", (4, 3), ema=0.7), 9).ema == 0.7
     for latent, width in ((0, 9), (5, 5), (50, 9)):
         hvq = build_quantizer(CodesConfig("hvq", (4, 3), latent=latent), 9, ATTRIBUTES)
@@ -104,8 +101,8 @@ def test_a_pass_is_latents_codes_heads_and_what_comes_back(kind):
 
 
 def test_detail_is_added_to_what_the_id_stands_for():
-    model = Autoencoder(7, CodesConfig("fsq", (4, 3), detail=16, detail_whiten=0.25, detail_sharpen=0.5), ())
-    assert (model.detail.whiten, model.detail.sharpen, model.detail.width) == (0.25, 0.5, 7)
+    model = Autoencoder(7, CodesConfig("fsq", (4, 3), detail=16), ())
+    assert (model.detail.levels, model.detail.width) == ((256, 256), 7)
     x = data().astype(np.float32)
     model.start(x, seed=0)
     model.fit_detail(x, 0, lambda n: None)

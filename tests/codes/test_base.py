@@ -6,16 +6,15 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tests.codes.small import KINDS, normal, small
+from tests.codes.small import ALL_KINDS, KINDS, normal, small
 from tests.tolerances import close
 from wotd_mlx.codes.autoencoder import build_quantizer
 from wotd_mlx.codes.fsq import FSQ
-from wotd_mlx.codes.gradient import annealed
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_vectors_are_what_the_ids_stand_for(kind):
     quantizer = small(kind)
     codes = quantizer(mx.array(normal(300, quantizer.width, seed=1)))
@@ -23,25 +22,8 @@ def test_vectors_are_what_the_ids_stand_for(kind):
     close(quantizer.codes_to_ids(codes.quantized) if kind == "fsq" else codes.ids, codes.ids, "ids")
 
 
-def test_training_alone_takes_the_gradient_that_was_asked_for():
-    quantizer = FSQ((4, 4), "soft")
-    assert (quantizer.estimator, quantizer.eval().estimator, quantizer.train().estimator) == (
-        "soft",
-        "straight-through",
-        "soft",
-    )
-    assert FSQ((4, 4)).gradient == RVQ((4, 4), 3).gradient == "straight-through"
-
-
 def test_bits_are_the_logarithm_of_the_number_of_ids():
     close(FSQ((8, 4, 2)).bits, 6.0, "sum_order")
-
-
-def test_it_cools_with_the_progress_of_the_training():
-    quantizer = FSQ((4, 4))
-    close(quantizer._temperature, annealed(0.0), "exact")
-    quantizer.anneal(mx.array(0.3))
-    close(quantizer._temperature, annealed(0.3), "exact")
 
 
 def test_scalars_start_at_unit_variance_and_vectors_as_they_are():
@@ -62,7 +44,7 @@ def test_candidates_are_the_ids_with_one_number_changed(kind):
         assert set(map(tuple, found)) == want
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_what_the_codes_leave_is_the_latents_less_their_code(kind):
     quantizer = small(kind).eval()
     z = normal(9, quantizer.width, seed=5)

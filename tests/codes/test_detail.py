@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.tolerances import close
-from wotd_mlx.codes.detail import Detail, detail_levels
+from wotd_mlx.codes.detail import Detail
+from wotd_mlx.config.codes import byte_levels
 from wotd_mlx.schemas import WotdError
 
 
@@ -22,8 +23,8 @@ def decaying(n: int, width: int = 32, seed: int = 0) -> np.ndarray:
 
 
 @cache
-def fitted(levels: tuple[int, ...] = (32, 32, 32, 8), beam: int = 8, **settings: float) -> Detail:
-    detail = Detail(levels, 32, beam=beam, **settings)
+def fitted(levels: tuple[int, ...] = (32, 32, 32, 8), beam: int = 8) -> Detail:
+    detail = Detail(levels, 32, beam=beam)
     detail.fit(decaying(4000), seed=0)
     return detail
 
@@ -34,14 +35,14 @@ def error(detail: Detail, z: np.ndarray) -> float:
 
 @pytest.mark.parametrize("bits", [1, 8, 64, 103, 123, 320, 1024])
 def test_levels_take_exactly_the_bits_asked_for(bits):
-    assert math.prod(detail_levels(bits)) == 2**bits
-    assert min(detail_levels(bits)) >= 2
+    assert math.prod(byte_levels(bits)) == 2**bits
+    assert min(byte_levels(bits)) >= 2
 
 
 @pytest.mark.parametrize("bits", [0, -3, 1025])
 def test_impossible_bits_are_refused(bits):
     with pytest.raises(WotdError, match=f"{bits} bits"):
-        detail_levels(bits)
+        byte_levels(bits)
 
 
 def test_a_sum_of_codes_comes_back():
@@ -103,17 +104,6 @@ def test_beats_faiss_at_equal_bits():
     assert error(detail, test) < 0.93 * theirs  # seen: .147 and .170
 
 
-def test_whitening_keeps_more_of_the_axes_of_small_variance():
-    z = decaying(1000, seed=1)
-
-    def kept(detail: Detail) -> float:
-        coded = np.array(detail.decode(detail.encode(mx.array(z))))[:, 16:]
-        return float((coded * z[:, 16:]).sum() / np.square(z[:, 16:]).sum())
-
-    plain, white, sharp = kept(fitted()), kept(fitted(whiten=0.5)), kept(fitted(whiten=0.5, sharpen=0.75))
-    assert plain < white < sharp < 1
-
-
 def test_codes_are_used():
     ids = np.array(fitted().encode(mx.array(decaying(4000))))
     assert all(len(np.unique(ids[:, q])) >= 0.95 * k for q, k in enumerate(fitted().levels))
@@ -127,10 +117,9 @@ def test_one_vector_codes_as_among_others():
     assert fitted().encode(z[:0]).shape == (0, 4)
 
 
-@pytest.mark.parametrize("whiten", [0.0, 0.5])
 @pytest.mark.parametrize("z", [decaying(3), decaying(1), np.full((50, 32), 0.1, np.float32), np.zeros((9, 32), "f")])
-def test_few_or_constant_vectors(z, whiten):
-    detail = Detail((16, 16, 4), 32, whiten=whiten, sharpen=0.75)
+def test_few_or_constant_vectors(z):
+    detail = Detail((16, 16, 4), 32)
     detail.fit(z)
     assert np.isfinite(np.array(detail.decode(detail.encode(mx.array(z))))).all()
 
@@ -163,7 +152,7 @@ def test_the_same_seed_gives_the_same_codes():
 
 
 def test_saved_and_loaded_it_codes_alike(tmp_path):
-    detail, z = fitted(whiten=0.5, sharpen=0.75), mx.array(decaying(100, seed=5))
+    detail, z = fitted(), mx.array(decaying(100, seed=5))
     detail.save_weights(str(tmp_path / "detail.safetensors"))
     loaded = Detail(detail.levels, 32)
     loaded.load_weights(str(tmp_path / "detail.safetensors"))
@@ -177,4 +166,4 @@ def test_progress_counts_every_step():
     steps: list[int] = []
     detail = Detail((4, 4), 32)
     detail.fit(decaying(100), progress=steps.append)
-    assert sum(steps) == detail.fit_steps
+    assert sum(steps) == detail.stages(100)

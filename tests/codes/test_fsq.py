@@ -69,23 +69,3 @@ def test_each_scalar_is_bounded_and_rounded_as_the_paper_says(levels):
     close(codes.quantized, np.round(bounded) / (L // 2), "sum_order")
     close(fsq.bound(mx.zeros((1, len(levels)))), np.zeros((1, len(levels))), "sum_order")
     assert float(codes.loss) == 0
-
-
-@pytest.mark.parametrize("temperature", [0.2, 1.5])
-def test_soft_scalars_are_means_of_their_grid_in_training_alone(temperature):
-    levels = (3, 4, 7)
-    fsq, z = FSQ(levels, "soft"), normal(50, 3)
-    fsq._temperature = mx.array(temperature)
-    bounded = np.array(fsq.bound(mx.array(z)), np.float64)
-    want = np.empty_like(bounded)
-    for q, k in enumerate(levels):
-        scalar, grid = bounded[:, q] / (k // 2), (np.arange(k) - k // 2) / (k // 2)
-        distances = (scalar[:, None] - grid) ** 2
-        nearest = np.sort(distances, axis=1)
-        weights = np.exp(-distances / (temperature * (nearest[:, 1] - nearest[:, 0]).mean()))
-        want[:, q] = (weights / weights.sum(axis=1, keepdims=True)) @ grid
-    codes, parts = fsq.forward_levels(mx.array(z))
-    close(codes.quantized, want, "sum_order")
-    for q, part in enumerate(parts):
-        close(part, want[:, q : q + 1], "sum_order")
-    close(fsq.eval()(mx.array(z)).quantized, np.round(bounded) / (np.array(levels) // 2), "sum_order")

@@ -55,7 +55,7 @@ def test_the_least_wrong_on_validation_words_is_chosen():
 @pytest.mark.parametrize("kind", ["hvq", "fsq"])
 def test_a_run_for_so_many_bits_keeps_the_levels_it_chose(kind, checkpoint, tmp_path):
     config = small_config(checkpoint)
-    config = replace(config, codes=replace(config.codes, kind=kind, gradient="", levels=(), bits=12, epochs=1))
+    config = replace(config, codes=replace(config.codes, kind=kind, levels=(), bits=12, epochs=1))
     first = train_wotd_pipeline(config, tmp_path / "run")
     codes = first.metrics["codes"]
     assert codes["levels"] == list(codes["levels_tried"][0]["levels"])

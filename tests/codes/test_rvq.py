@@ -129,24 +129,6 @@ def test_too_few_vectors_to_fill_a_codebook_restart_nothing(rows, restarted):
     assert q.restart_dead_codes(z, seed=0) == restarted
 
 
-def test_soft_codes_add_up_over_the_levels():
-    q, z = RVQ((4, 3), 5, gradient="soft"), normal(30, 5)
-    q.start(z, seed=0)
-    q._temperature = mx.array(0.7)
-    codes, parts = q.forward_levels(mx.array(z))
-    residual, total, losses = z.astype(np.float64), 0, []
-    for level, book in enumerate(np.array(book, np.float64) for book in q.books):
-        distances = ((residual[:, None] - book) ** 2).sum(axis=2)
-        nearest = np.sort(distances, axis=1)
-        weights = np.exp(-distances / (0.7 * (nearest[:, 1] - nearest[:, 0]).mean()))
-        soft = (weights / weights.sum(axis=1, keepdims=True)) @ book
-        close(parts[level], soft, "sum_order")
-        losses.append(nearest[:, 0].mean())
-        total, residual = total + soft, residual - book[distances.argmin(axis=1)]
-    close(codes.quantized, total, "sum_order")
-    close(codes.loss, np.mean(losses), "sum_order")
-
-
 def test_a_start_is_k_means_level_after_level():
     centres, rng = 10 * np.eye(3, 4, dtype=np.float32), np.random.default_rng(0)
     inner = np.array([[0, 0, 0, 1], [0, 0, 0, -1]], np.float32)

@@ -57,10 +57,17 @@ def test_the_loss_and_the_evaluation_are_their_formulas():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"kind": "fsq", "epochs": 3, "patience": 9, "detail": 16}, {"kind": "hvq", "detail": 16}]
+    "settings",
+    [
+        {"kind": "fsq", "epochs": 3, "patience": 9, "detail": 16},
+        {"kind": "hvq", "detail": 16},
+        {"kind": "residual"},
+        {"kind": "binary"},
+    ],
 )
 def test_as_many_steps_are_counted_off_as_were_said(settings):
     cfg = CodesConfig(levels=(4, 4, 4, 4), hidden=16, batch=50, **settings)
     taken: list[int] = []
-    list(fit(Autoencoder(16, cfg, ATTRIBUTES), X, LABELS, SPLIT, cfg, 0, taken.append))
-    assert sum(taken) == training_steps(cfg, len(SPLIT.train), LABELS[SPLIT.train])
+    model = Autoencoder(16, cfg, ATTRIBUTES)
+    list(fit(model, X, LABELS, SPLIT, cfg, 0, taken.append))
+    assert sum(taken) == training_steps(model, cfg, len(SPLIT.train), LABELS[SPLIT.train])

@@ -180,7 +180,7 @@ def test_encoder_agrees_with_the_run(coder, tmp_path):
         assert tuple(got["id"][0]) == coder.encode_vectors(vectors[row : row + 1])[0]
 
 
-@pytest.mark.parametrize("kind", ["rvq", "fsq"])
+@pytest.mark.parametrize("kind", ["rvq", "fsq", "residual", "binary"])
 def test_other_codes(checkpoint, tmp_path, kind):
     run = train_wotd_pipeline(small_config(checkpoint, kind=kind), tmp_path / "run")
     coder = SemanticEncoder.load(run.run)

@@ -42,6 +42,8 @@ def command(run: str, coordinate: str | None, plot: Path | None, with_gloss: boo
 
     coder = SemanticEncoder.load(run)
     names = coder.names()
+    if not names:
+        raise WotdError(f"no number of an ID of {run} has a name: its codes are {coder.config.codes.kind}")
     there = list(dict.fromkeys(name.coordinate for name in names))
     if coordinate is not None and coordinate not in there:
         raise WotdError(f"{run} has no coordinate {coordinate!r}; its coordinates are {', '.join(there)}")
@@ -49,7 +51,7 @@ def command(run: str, coordinate: str | None, plot: Path | None, with_gloss: boo
     if plot is not None:
         from wotd_mlx.codes.plot import draw
 
-        for file in draw(names, coder.model.tables, coder.config.attributes, plot):
+        for file in draw(names, coder.model.tables, coder.config.tied, plot):
             click.echo(f"drew {file}", err=True)
     known = Vocabulary.of(coder)
     if as_json:

@@ -12,7 +12,7 @@ import click
 
 from wotd_mlx.backend import GIB
 from wotd_mlx.cli.options import as_json, describe, device, in_range, one_line, print_json
-from wotd_mlx.config import GRADIENTS, KINDS, TrainingConfig
+from wotd_mlx.config import KINDS, TrainingConfig
 from wotd_mlx.config.ranges import Count, Gigabytes, Natural, Seed
 from wotd_mlx.io.records import checked
 from wotd_mlx.io.yaml import read_yaml
@@ -31,21 +31,21 @@ log = logging.getLogger("wotd_mlx")
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE", help="Settings as YAML.")
 @click.option("--corpus", metavar="builtin|DIR|FILE", help="The built-in table, a folder of texts, JSONL or CSV.")
-@click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in 31,000 words too.")
+@click.option("--lexicon/--no-lexicon", default=None, help="Train the codes on the built-in lexicon too.")
 @click.option("--embedding", metavar="ID|DIR", help="Embedding model, or a folder with one.")
 @click.option(
-    "--codes", type=click.Choice(list(KINDS)), help="Kind of quantiser: a dictionary, scalars or residual codebooks."
+    "--codes",
+    type=click.Choice(list(KINDS)),
+    help="Kind of quantiser: a dictionary, scalars or small codebooks, whose IDs are read; residual or binary codes, "
+    "which keep most of a vector.",
 )
 @click.option("--levels", metavar="K,K,…|auto", help="Codes in each coordinate, such as 8,8,8,5; auto needs --bits.")
-@click.option("--bits", type=in_range(Count), help="Bits of an ID; the levels are then chosen from the data.")
+@click.option("--bits", type=in_range(Count), help="Bits of an ID; its levels follow from the data, or the kind.")
 @click.option(
     "--detail",
     type=in_range(Natural),
     metavar="BITS",
     help="Bits of a residual code beyond the ID, which keeps more of a vector.",
-)
-@click.option(
-    "--gradient", type=click.Choice(GRADIENTS), help="How the encoder of fsq and rvq learns through the rounding."
 )
 @click.option("--epochs", type=in_range(Count), help="Passes over the training words, at most.")
 @click.option("--seed", type=in_range(Seed), help="The same seed gives the same IDs.")
@@ -75,6 +75,8 @@ def command(out: str, config_file: Path | None, cache: bool, as_json: bool, **gi
       wotd-mlx train --corpus moods.csv --levels 6,6,8 --out runs/moods
       wotd-mlx train --levels 32,32,32,32 --detail 103 --out runs/123bits
       wotd-mlx train --levels auto --bits 20 --out runs/auto
+      wotd-mlx train --codes residual --bits 64 --language none --out runs/residual
+      wotd-mlx train --codes binary --language none --out runs/binary
       wotd-mlx train --student
       wotd-mlx train --corpus my-words.jsonl --out runs/mine --seed 7
     """
@@ -111,7 +113,7 @@ def _merge(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     from wotd_mlx.words.csv_table import SUFFIXES, read_csv
 
     levels, language = given.pop("levels"), given.pop("language")
-    options = {"kind": "codes", "compile": "fuse"} | {name: name for name in ("bits", "detail", "gradient", "epochs")}
+    options = {"kind": "codes", "compile": "fuse"} | {name: name for name in ("bits", "detail", "epochs")}
     codes = {key: given.pop(option) for key, option in options.items()}
     if levels == "auto":
         if codes["bits"] is None:
@@ -151,7 +153,7 @@ def show(info: RunInfo) -> None:
     figures.add_row(*(_number(codes[name]) for name in names), usage, f"{codes['collision_rate']:.0%}")
     console.print(figures)
 
-    labels = Table(title="Labels read off one coordinate, balanced accuracy", title_justify="left")
+    labels = Table(title="Labels of held-out words, balanced accuracy", title_justify="left")
     for name in ("attribute", "accuracy", "linear probe on the whole vector", "ratio"):
         labels.add_column(name, justify="left" if name == "attribute" else "right")
     for name, accuracy in codes["label_accuracy"].items():

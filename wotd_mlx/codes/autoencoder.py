@@ -9,31 +9,36 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from wotd_mlx.codes.axes import principal_axes
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.detail import Detail, detail_levels
+from wotd_mlx.codes.binary import Binary
+from wotd_mlx.codes.detail import Detail
 from wotd_mlx.codes.fsq import FSQ
 from wotd_mlx.codes.hvq import HVQ
 from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.rvq import RVQ
 from wotd_mlx.config import CodesConfig
+from wotd_mlx.config.codes import byte_levels
 from wotd_mlx.schemas import Attribute, Codes, WotdError
 
 
 def build_quantizer(cfg: CodesConfig, dims: int, attributes: Sequence[Attribute] = ()) -> Quantizer:
     """The quantiser that ``cfg.kind`` names, for vectors D = ``dims`` wide."""
     if cfg.kind == "fsq":
-        return FSQ(cfg.levels, cfg.gradient)
+        return FSQ(cfg.levels)
     if cfg.kind == "rvq":
-        return RVQ(cfg.levels, cfg.latent, cfg.ema, cfg.gradient)
+        return RVQ(cfg.levels, cfg.latent, cfg.ema)
+    if cfg.kind == "residual":
+        return Detail(cfg.levels, dims)
+    if cfg.kind == "binary":
+        return Binary(cfg.levels, dims)
     sizes = [len(a.values) for a in attributes]
     return HVQ(cfg.levels, min(cfg.latent or dims, dims), sizes, cfg.neighbour_weight)
 
 
 def build_detail(cfg: CodesConfig, dims: int) -> Detail | None:
     """The residual code of ``cfg.detail`` bits, or None."""
-    if not cfg.detail:
-        return None
-    return Detail(detail_levels(cfg.detail), dims, whiten=cfg.detail_whiten, sharpen=cfg.detail_sharpen)
+    return Detail(byte_levels(cfg.detail), dims) if cfg.detail else None
 
 
 class SkipMLP(nn.Module):
@@ -94,8 +99,9 @@ class Autoencoder(nn.Module):
         width, hidden = self.quantizer.width, cfg.hidden if self.quantizer.learns else 0
         self.mean = mx.zeros((dims,))
         self.scale = mx.ones(())
-        self.encoder = SkipMLP(dims, hidden, width)
-        self.decoder = SkipMLP(width, hidden, dims)
+        whole = self.quantizer.whole
+        self.encoder = nn.Identity() if whole else SkipMLP(dims, hidden, width)
+        self.decoder = nn.Identity() if whole else SkipMLP(width, hidden, dims)
         tied = attributes if self.quantizer.learns else ()
         self.heads = [
             OrdinalHead(len(a.values)) if self.quantizer.scalar else nn.Linear(width, len(a.values)) for a in tied
@@ -106,7 +112,8 @@ class Autoencoder(nn.Module):
         sizes = [len(a.values) for a in attributes]
         self.reader, self.text_reader = Reader(dims, sizes), Reader(2 * dims, sizes)
         # tables[q][k, v]: share of attribute value v among training words with code k, values counted alike.
-        self.tables = [mx.zeros((k, len(a.values))) for k, a in zip(cfg.levels, attributes, strict=False)]
+        shapes = [] if whole else [(k, len(a.values)) for k, a in zip(cfg.levels, attributes, strict=False)]
+        self.tables = [mx.zeros(shape) for shape in shapes]
         self.freeze(recurse=False, keys=["mean", "scale", "tables"])
         self.eval()  # codes are hard; `fit` alone trains
 
@@ -199,23 +206,19 @@ class Autoencoder(nn.Module):
         logits = [head(part) for head, part in zip(self.heads, parts, strict=False)]
         return self.reconstruct(codes.quantized), codes, logits, z
 
-    def start(self, x: NDArray[np.float32], seed: int) -> None:
-        """Begin at the best linear code of x (N, D), principal components and back; then start the codebooks."""
-        mean = x.mean(axis=0)
-        centred = x - mean
-        covariance = centred.T @ centred / len(x)
-        variances, directions = np.linalg.eigh(covariance.astype(np.float64))
-        width = min(self.quantizer.width, x.shape[1])
-        top = directions[:, ::-1][:, :width]
-        # An eigenvector's sign is arbitrary and differs between LAPACKs: the largest entry is made positive.
-        top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(width)])
-        scale = float(np.sqrt(max(float(np.trace(covariance)) / x.shape[1], 1e-12)))
-        gain = self.quantizer.component_scales(variances[::-1][:width] / scale**2)
-        self.mean, self.scale = mx.array(mean), mx.array(scale)
-        into = np.zeros((self.quantizer.width, x.shape[1]), np.float32)
-        into[:width] = (top * gain).T
-        self.encoder.linear.weight = mx.array(into)
-        back = np.zeros((x.shape[1], self.quantizer.width), np.float32)
-        back[:, :width] = top / gain
-        self.decoder.linear.weight = mx.array(back)
-        self.quantizer.start(np.asarray(self.latents(mx.array(x))), seed)
+    def start(self, x: NDArray[np.float32], seed: int, progress: Callable[[int], None] = lambda n: None) -> None:
+        """Begin at the best linear code of x (N, D), principal components and back; then start the quantiser."""
+        self.mean = mx.array(x.mean(axis=0))
+        centred = x - np.asarray(self.mean)
+        self.scale = mx.array(float(np.sqrt(max(float(centred.var(axis=0).mean()), 1e-12))))
+        if not self.quantizer.whole:
+            self._start_linear(centred / float(self.scale))
+        self.quantizer.start(np.asarray(self.latents(mx.array(x))), seed, progress)
+
+    def _start_linear(self, z: NDArray[np.float32]) -> None:
+        wide, dims = self.quantizer.width, z.shape[1]
+        variances, top = principal_axes(z, min(wide, dims))
+        gain = self.quantizer.component_scales(variances)
+        into, back = np.zeros((wide, dims), np.float32), np.zeros((dims, wide), np.float32)
+        into[: len(gain)], back[:, : len(gain)] = (top * gain).T, top / gain
+        self.encoder.linear.weight, self.decoder.linear.weight = mx.array(into), mx.array(back)

@@ -11,7 +11,6 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
-from wotd_mlx.codes.gradient import annealed
 from wotd_mlx.schemas import Codes
 
 
@@ -19,28 +18,16 @@ class Quantizer(nn.Module, ABC):
     """Latents (B, W) to Q small integers each, and back.
 
     ``quantizer(z) -> Codes(quantized, ids, loss)``; :meth:`ids_to_codes` and :meth:`codes_to_ids` are the two halves.
-
-    Args:
-        gradient: the estimator that trains the encoder, one of ``config.GRADIENTS``; outside training codes are hard.
     """
 
     levels: tuple[int, ...]
     width: int
     # True where each coordinate of the latents is one number of its own, squeezed into [-1, 1].
     scalar = False
+    # True where the vectors themselves are quantised, not latents of theirs, and no number of an ID means an attribute.
+    whole = False
     # True where the codes learn by gradient, together with an encoder and a decoder; False where they are computed.
     learns = True
-
-    def __init__(self, gradient: str = "straight-through"):
-        super().__init__()
-        self.gradient = gradient
-        # An array in the model's state, so that a compiled step reads and writes it; underscored: no parameter.
-        self._temperature = annealed(0.0)
-
-    @property
-    def estimator(self) -> str:
-        """The gradient in use: in evaluation straight-through, whose value is the hard code."""
-        return self.gradient if self.training else "straight-through"
 
     @property
     def bits(self) -> float:
@@ -76,12 +63,12 @@ class Quantizer(nn.Module, ABC):
             steps[row, q] = step
         return (ids[:, None] + mx.array(steps)) % mx.array(self.levels, mx.int32)
 
-    def start(self, z: NDArray[np.float32], seed: int) -> None:
+    def start(self, z: NDArray[np.float32], seed: int, progress: Callable[[int], None] = lambda n: None) -> None:
         """Prepare for latents such as z (N, W) before training; nothing to do where nothing is learnt."""
 
-    def anneal(self, progress: mx.array) -> None:
-        """Set the temperature of soft codes when ``progress``, 0 … 1, of training is done; part of the step."""
-        self._temperature = annealed(progress)
+    def stages(self, rows: int) -> int:
+        """How often :meth:`start` and :meth:`enter` together call ``progress`` with 1 for so many training words."""
+        return 0
 
     def learn(self, z: mx.array, ids: mx.array) -> None:
         """Move the codebooks towards z (B, W) with its ids (B, Q); part of the (compiled) training step."""

@@ -1,4 +1,4 @@
-"""Detail beyond a semantic ID: a residual code of any number of bits, for when more of the vector must survive."""
+"""A residual code of any number of bits, alone or beyond a semantic ID: for when most of a vector must survive."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx import nn
 from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Indices, Vectors
+from wotd_mlx.codes.base import Quantizer
+from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.codes.search import smallest
-from wotd_mlx.schemas import WotdError
-
-LEVEL_BITS = 8
-MAX_BITS = 1024
+from wotd_mlx.schemas import Codes, WotdError
 
 _CANDIDATES = 2048
 """Candidates searched at once, beam times vectors: a level's scores for them are two megabytes."""
@@ -23,46 +21,26 @@ _CANDIDATES = 2048
 _SWEEPS = 2
 """Sweeps of each refit over the levels: more of them than passes would only fit codes to IDs that will change."""
 
-_PASSES = 8
-"""Passes of the fit, each with a greedy search: beams took longer and gave no better codes on words (123 bits)."""
+_PASSES = 12
+"""Passes of the fit, each with a greedy search: beams took longer and gave no better codes; 8 make 1 % more error."""
 
 _WEIGHT = 10.0
 """Vectors of zero that every code is averaged with: with 3 the codes overfit, with 40 they are slow to arrive."""
 
 
-def detail_levels(bits: int) -> tuple[int, ...]:
-    """Codes in each level, so that all levels together take exactly ``bits`` bits: 256 each, the rest in the last.
-
-    Raises:
-        WotdError: fewer than 1 or more than 1,024 bits.
-    """
-    if not 1 <= bits <= MAX_BITS:
-        raise WotdError(f"a detail of {bits} bits is not possible; choose 1 to {MAX_BITS}")
-    rest = bits % LEVEL_BITS
-    return (1 << LEVEL_BITS,) * (bits // LEVEL_BITS) + ((1 << rest,) if rest else ())
-
-
-class Detail(nn.Module):
+class Detail(Quantizer):
     r"""A vector as the sum of one code from each of Q codebooks, which were fitted together.
 
     .. math::
-        \hat r = \Bigl(\sum_q e_{q,k_q}\Bigr) B, \quad
-        k \approx \arg\min_k \Bigl\lVert r A - \sum_q e_{q,k_q} \Bigr\rVert^2, \quad
-        A = (\Sigma + \bar\sigma I / 10)^{-\mathrm{whiten}/2}, \quad
-        B = G^{-\mathrm{sharpen}} A^{-1}
+        \hat r = \sum_q e_{q,k_q}, \quad k \approx \arg\min_k \Bigl\lVert r - \sum_q e_{q,k_q} \Bigr\rVert^2
 
-    with :math:`\Sigma` the covariance of what was fitted to, and :math:`\bar\sigma` its mean eigenvalue. :math:`G`
-    says how much each of its axes shrinks in coding: few bits pull every vector towards the mean, most of all along
-    the axes of small variance, which tell near neighbours apart.
-
-    With a whole vector on one side and a coded one on the other, ``whiten=0.5, sharpen=1`` keep people's ranking of
-    similar sentences best; 0 and 0 keep distances and neighbours best. They cost no bits.
+    Few bits pull every vector towards the mean, most of all along the axes of small variance, so that coded vectors lie
+    nearer to the truth than each other: against a whole vector they keep likeness, and their own neighbours. Where two
+    coded ones are compared, :class:`wotd_mlx.codes.binary.Binary` keeps more.
 
     Args:
-        levels: codes in each level, 2 or more; see :func:`detail_levels`.
+        levels: codes in each level, 2 or more; see :func:`wotd_mlx.config.codes.byte_levels`.
         width: W.
-        whiten: 0 for the space as it is, 1 for equal importance of all its axes.
-        sharpen: how much of the shrinkage decoding undoes, 0 to 1.
         beam: candidates kept at each level of encoding; 1 is greedy.
     Shape:
         r (B, W) -> ids (B, Q) int32 -> r̂ (B, W).
@@ -74,7 +52,10 @@ class Detail(nn.Module):
         learn 384 numbers from.
     """
 
-    def __init__(self, levels: Sequence[int], width: int, *, whiten: float = 0.0, sharpen: float = 0.0, beam: int = 8):
+    learns = False
+    whole = True
+
+    def __init__(self, levels: Sequence[int], width: int, *, beam: int = 8):
         super().__init__()
         if not levels or min(levels) < 2 or width < 1 or beam < 1:
             raise WotdError(
@@ -82,11 +63,9 @@ class Detail(nn.Module):
                 "each level needs 2 codes or more, the others 1 or more"
             )
         self.levels, self.width, self.beam = tuple(levels), width, beam
-        self.whiten, self.sharpen = whiten, sharpen
         self.books = [mx.zeros((k, width)) for k in self.levels]
-        self.into, self.back = mx.eye(width), mx.eye(width)
         # By name: freezing all would leave `books` as a list of empty mappings, which no optimiser takes.
-        self.freeze(recurse=False, keys=["books", "into", "back"])
+        self.freeze(recurse=False, keys=["books"])
 
     def encode(self, r: mx.array) -> mx.array:
         """r (B, W) -> ids (B, Q) int32, in memory that does not grow with B.
@@ -99,7 +78,26 @@ class Detail(nn.Module):
 
     def decode(self, ids: mx.array) -> mx.array:
         """ids (B, Q) -> r̂ (B, W)."""
-        return self._sum(ids) @ self.back
+        total = self.books[0][ids[:, 0]]
+        for q in range(1, len(self.levels)):
+            total = total + self.books[q][ids[:, q]]
+        return total
+
+    def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
+        ids = self.codes_to_ids(z)
+        return Codes(straight_through(z, self.decode(ids)), ids, mx.array(0.0)), []
+
+    def codes_to_ids(self, vectors: mx.array, values: mx.array | None = None, *, exact: bool = False) -> mx.array:
+        return self._encode(vectors, self.beam)
+
+    def ids_to_codes(self, ids: mx.array) -> mx.array:
+        return self.decode(ids)
+
+    def start(self, z: Vectors, seed: int, progress: Callable[[int], None] = lambda n: None) -> None:
+        self.fit(z, seed, progress)
+
+    def stages(self, rows: int) -> int:
+        return len(self.levels) + _PASSES
 
     def fit(self, residuals: Vectors, seed: int = 0, progress: Callable[[int], None] = lambda n: None) -> None:
         """Find the codebooks for vectors such as residuals (N, W), centred.
@@ -109,7 +107,7 @@ class Detail(nn.Module):
         was built from the same vectors, leave each vector's own entry out, or they are all zero.
 
         Args:
-            progress: called with 1 after each of ``fit_steps`` steps.
+            progress: called with 1 after each of :meth:`stages` steps.
         Raises:
             WotdError: residuals are not (N, W) with N ≥ 1, or a row has a number that is not finite.
         """
@@ -117,22 +115,11 @@ class Detail(nn.Module):
         if not len(residuals):
             raise WotdError("a detail can't be fitted to no vectors at all; give it one or more")
         r = np.asarray(residuals, np.float32)
-        variances, axes = np.linalg.eigh((r.T @ r / len(r)).astype(np.float64))
-        stretch = (np.maximum(variances, 0) + 0.1 * max(float(variances.mean()), 1e-12)) ** (-self.whiten / 2)
-        self.into = mx.array((axes * stretch) @ axes.T, mx.float32)
-        z = np.array(mx.array(r) @ self.into)
-        self._start(z, seed, progress)
+        self._k_means(r, seed, progress)
         for _ in range(_PASSES):
-            self._refit(z, np.asarray(self._encode(mx.array(r), beam=1)))
+            self._refit(r, np.asarray(self._encode(mx.array(r), beam=1)))
             progress(1)
-        gain = self._gain(r[:: len(r) // 4096 + 1], axes)
-        self.back = mx.array((axes / (stretch * gain**self.sharpen)) @ axes.T, mx.float32)
         mx.eval(self.parameters())
-
-    @property
-    def fit_steps(self) -> int:
-        """Calls of ``progress`` in one :meth:`fit`."""
-        return len(self.levels) + _PASSES
 
     def _check(self, shape: tuple[int, ...], finite: NDArray[Any]) -> None:
         if len(shape) != 2 or shape[1] != self.width:
@@ -140,30 +127,24 @@ class Detail(nn.Module):
         if not finite.all():
             raise WotdError(f"row {int(np.argmin(finite))} has a number that is not finite; leave that vector out")
 
-    def _sum(self, ids: mx.array) -> mx.array:
-        """ids (B, Q) -> the sums of their codes (B, W)."""
-        total = self.books[0][ids[:, 0]]
-        for q in range(1, len(self.levels)):
-            total = total + self.books[q][ids[:, q]]
-        return total
-
     def _encode(self, r: mx.array, beam: int) -> mx.array:
         parts = []
         rows = max(1, _CANDIDATES // beam)
+        if 0 < len(r) <= rows:
+            return self.search(r, beam)
         for start in range(0, len(r), rows):
-            parts.append(self(r[start : start + rows], beam))
+            parts.append(self.search(r[start : start + rows], beam))
             mx.eval(parts[-1])
         return mx.concatenate(parts) if parts else mx.zeros((0, len(self.levels)), mx.int32)
 
-    def __call__(self, r: mx.array, beam: int | None = None) -> mx.array:
-        """:meth:`encode` in one pass over all of r (B, W), unchecked: what an export traces."""
-        # Of each of L candidates: what it leaves over (B, L, W), the square of that less ‖z‖², and its ids so far.
-        z, beam = r @ self.into, beam or self.beam
-        left, cost = z[:, None], mx.zeros((len(z), 1))
+    def search(self, r: mx.array, beam: int) -> mx.array:
+        """:meth:`encode` in one pass over all of r (B, W), unchecked."""
+        # Of each of L candidates: what it leaves over (B, L, W), the square of that less ‖r‖², and its ids so far.
+        left, cost = r[:, None], mx.zeros((len(r), 1))
         so_far: list[mx.array] = []
         for k, book in zip(self.levels, self.books, strict=True):
             norm = (book * book).sum(axis=1)
-            scores = (cost[..., None] + (norm - 2 * (left @ book.T))).reshape(len(z), -1)
+            scores = (cost[..., None] + (norm - 2 * (left @ book.T))).reshape(len(r), -1)
             best = smallest(scores, beam)
             parent, code = best // k, best % k
             left = mx.take_along_axis(left, parent[..., None], axis=1) - book[code]
@@ -172,7 +153,7 @@ class Detail(nn.Module):
             so_far = [mx.concatenate([*before, code[..., None]], axis=2)]
         return mx.take_along_axis(so_far[0], mx.argmin(cost, axis=1)[:, None, None], axis=1)[:, 0]
 
-    def _start(self, z: Vectors, seed: int, progress: Callable[[int], None]) -> None:
+    def _k_means(self, z: Vectors, seed: int, progress: Callable[[int], None]) -> None:
         """Codebooks by k-means, each on what the ones before it leave of z (N, W)."""
         import faiss
 
@@ -199,7 +180,7 @@ class Detail(nn.Module):
         Each is what the vectors that chose it have left over, as if ten with nothing left over had chosen it too.
         This descends on one least-squares problem over all codes, whose matrix would take seconds to factor.
         """
-        left = z - np.asarray(self._sum(mx.array(ids)))
+        left = z - np.asarray(self.decode(mx.array(ids)))
         orders = [np.argsort(ids[:, q], kind="stable") for q in range(len(self.levels))]
         for _ in range(_SWEEPS):
             for q, (k, order) in enumerate(zip(self.levels, orders, strict=True)):
@@ -210,11 +191,3 @@ class Detail(nn.Module):
                 book[used] = np.add.reduceat(left[order], starts, axis=0) / (counts + _WEIGHT)[:, None]
                 left -= book[chosen]
                 self.books[q] = mx.array(book)
-
-    def _gain(self, r: Vectors, axes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How much of r (N, W) is left along each of ``axes`` (W, W, a column an axis) after coding, 0.05 to 1."""
-        z = mx.array(r) @ self.into
-        coded = np.asarray(self._sum(self._encode(mx.array(r), self.beam)))
-        along, whole = (coded @ axes), (np.asarray(z) @ axes)
-        share = (along * whole).sum(axis=0) / np.maximum((whole * whole).sum(axis=0), 1e-12)
-        return np.asarray(np.clip(share, 0.05, 1.0))

@@ -8,7 +8,7 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import gap, soft, straight_through
+from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.schemas import Codes
 
 
@@ -22,7 +22,6 @@ class FSQ(Quantizer):
 
     Args:
         levels: codes in each coordinate, 2 or more; there are ``prod(levels)`` IDs.
-        gradient: see :mod:`wotd_mlx.codes.gradient`; ``soft`` takes each scalar by itself.
     Shape:
         z (B, Q) -> quantized (B, Q) in [-1, 1], ids (B, Q).
     Reference:
@@ -31,8 +30,8 @@ class FSQ(Quantizer):
 
     scalar = True
 
-    def __init__(self, levels: Sequence[int], gradient: str = "straight-through", eps: float = 1e-3):
-        super().__init__(gradient)
+    def __init__(self, levels: Sequence[int], eps: float = 1e-3):
+        super().__init__()
         self.levels, self.width = tuple(levels), len(levels)
         L = np.asarray(levels, np.float64)
         half = (L - 1) * (1 + eps) / 2
@@ -50,18 +49,9 @@ class FSQ(Quantizer):
     def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
         bounded = self.bound(z)
         steps = mx.round(bounded)
-        quantized = self._estimate(bounded / self._unit, steps / self._unit)
+        quantized = straight_through(bounded / self._unit, steps / self._unit)
         codes = Codes(quantized, (steps + self._unit).astype(mx.int32), mx.array(0.0))
         return codes, [quantized[:, q : q + 1] for q in range(self.width)]
-
-    def _estimate(self, z: mx.array, code: mx.array) -> mx.array:
-        """z, code (B, Q) in [-1, 1] -> what the decoder sees."""
-        if self.estimator == "straight-through":
-            return straight_through(z, code)
-        scalars = [z[:, q : q + 1] for q in range(self.width)]
-        grids = [((mx.arange(k) - k // 2) / (k // 2))[:, None] for k in self.levels]
-        parts = [soft(s, g, self._temperature * gap(s, g)) for s, g in zip(scalars, grids, strict=True)]
-        return mx.concatenate(parts, axis=1)
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return (ids.astype(mx.float32) - self._unit) / self._unit

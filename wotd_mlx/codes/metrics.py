@@ -56,11 +56,12 @@ def recall_at(x: Vectors, decoded: Vectors, k: int = 10) -> float:
     k = min(k, len(x) - 1)
     if k < 1:
         return float("nan")
-    before, after = _neighbours(x, k), _neighbours(decoded, k)
+    before, after = neighbours(x, k), neighbours(decoded, k)
     return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(before, after, strict=True)]))
 
 
-def _neighbours(x: Vectors, k: int) -> Indices:
+def neighbours(x: Vectors, k: int) -> Indices:
+    """x (N, D) -> the numbers of each one's ``k`` < N nearest others by cosine, (N, k)."""
     import faiss
 
     rows = unit(x)

@@ -66,7 +66,9 @@ def codes_metrics(
         "calibration": calibration(model, *_asked(x, own, held), labels[held], attributes),
         "moves": {
             coordinate: dict(zip(probes, row, strict=True))
-            for coordinate, row in zip(coordinate_names(levels, attributes), changed.tolist(), strict=True)
+            for coordinate, row in zip(
+                coordinate_names(levels, attributes[: len(model.tables)]), changed.tolist(), strict=True
+            )
         },
     }
     if model.detail is not None:
@@ -86,8 +88,8 @@ def _asked(x: Embeddings, own: Embeddings | None, rows: Indices) -> tuple[mx.arr
 
 def _read(model: Autoencoder, x: Embeddings, own: Embeddings | None, ids: Indices, a: int, rows: Indices) -> Indices:
     """The value of attribute a that is read off words: as the reader says, values counted alike, where codes are laid
-    out so that an ID says the same; else as the word's code does."""
-    if not model.quantizer.laid_out:
+    out so that an ID says the same, or no ID says anything; else as the word's code does."""
+    if not (model.quantizer.laid_out or model.quantizer.whole):
         found: Indices = np.asarray(model.tables[a]).argmax(axis=1)[ids[rows, a]]
         return found
     odds = model.balanced(*_asked(x, own, rows))[a]
@@ -133,6 +135,8 @@ def known_metrics(model: Autoencoder, x: Embeddings, ids: Indices, labels: Indic
     few = np.flatnonzero(some)[:: max(1, np.count_nonzero(some) // _SEARCHED)]
     encoded = _read_back(model, np.asarray(model.encode(mx.array(x[few]))), labels[few])
     shown = np.arange(0, len(x), max(1, len(x) // _SEARCHED))
+    if not model.tables:
+        right = encoded = right[:0]  # an ID that reads as nothing
     shares = {
         "labels_read_back": right,
         "labels_read_back_own": right[: np.count_nonzero(some[:own])],
@@ -214,7 +218,7 @@ def corpus_ids(
     out = {}
     for name, words in groups.items():
         numbers = [_mode([ids[w.text][q] for w in words]) for q in range(len(model.quantizer.levels))]
-        for q, attribute in enumerate(attributes):
+        for q, attribute in enumerate(attributes[: len(tables)]):
             found = [w.labels[attribute.name] for w in words if w.labels.get(attribute.name) in attribute.values]
             if found and tables[q].any():
                 numbers[q] = int(tables[q][:, attribute.values.index(_mode(found))].argmax())

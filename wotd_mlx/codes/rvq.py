@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.codes.base import Quantizer
-from wotd_mlx.codes.gradient import gap, soft, straight_through
+from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.schemas import Codes
 
 
@@ -25,7 +25,6 @@ class RVQ(Quantizer):
         levels: K of each level.
         width: W of the latents.
         ema: share of the running mean that stays at each step.
-        gradient: estimator of the sum of codes, and of each level's code; ``soft`` adds up the levels' soft codes.
     Shape:
         z (B, W) -> quantized (B, W), ids (B, Q).
     Reference:
@@ -33,8 +32,8 @@ class RVQ(Quantizer):
         arXiv 1711.00937, appendix A.1.
     """
 
-    def __init__(self, levels: Sequence[int], width: int, ema: float = 0.99, gradient: str = "straight-through"):
-        super().__init__(gradient)
+    def __init__(self, levels: Sequence[int], width: int, ema: float = 0.99):
+        super().__init__()
         self.levels, self.width, self.ema = tuple(levels), width, ema
         self.books = [mx.random.normal((k, width)) for k in self.levels]
         self.counts = [mx.ones(k) for k in self.levels]
@@ -42,7 +41,6 @@ class RVQ(Quantizer):
         self.freeze(keys=["books", "counts", "sums"])
 
     def forward_levels(self, z: mx.array, values: mx.array | None = None) -> tuple[Codes, list[mx.array]]:
-        hard = self.estimator == "straight-through"
         residual, total = z, mx.zeros_like(z)
         ids: list[mx.array] = []
         parts: list[mx.array] = []
@@ -51,14 +49,9 @@ class RVQ(Quantizer):
             ids.append(_nearest(book, residual))
             code = book[ids[-1]]
             losses.append(((residual - code) ** 2).sum(axis=-1).mean())
-            parts.append(
-                straight_through(residual, code)
-                if hard
-                else soft(residual, book, self._temperature * gap(residual, book))
-            )
+            parts.append(straight_through(residual, code))
             residual, total = residual - code, total + code
-        quantized = straight_through(z, total) if hard else mx.stack(parts).sum(axis=0)
-        return Codes(quantized, mx.stack(ids, axis=-1), mx.stack(losses).mean()), parts
+        return Codes(straight_through(z, total), mx.stack(ids, axis=-1), mx.stack(losses).mean()), parts
 
     def ids_to_codes(self, ids: mx.array) -> mx.array:
         return mx.stack([book[ids[:, q]] for q, book in enumerate(self.books)]).sum(axis=0)
@@ -67,7 +60,7 @@ class RVQ(Quantizer):
         """Greedy search, level after level: quantized (B, W) -> ids (B, Q)."""
         return self.forward_levels(quantized)[0].ids
 
-    def start(self, z: NDArray[np.float32], seed: int) -> None:
+    def start(self, z: NDArray[np.float32], seed: int, progress: Callable[[int], None] = lambda n: None) -> None:
         """k-means on the residuals of z (N, W), level by level."""
         residual = mx.array(z)
         for q, k in enumerate(self.levels):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from wotd_mlx.config import CodesConfig
 from wotd_mlx.config.ranges import Count, Natural, Weight
 from wotd_mlx.training.rows import RowsTask
 from wotd_mlx.training.state import Real, TrainState
-from wotd_mlx.training.task import Parts
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,6 @@ class CodesTask(RowsTask[CodesState]):
         if cfg.compile:
             state = [self.moving.state]
             self._learn = partial(mx.compile, inputs=state, outputs=state)(self._learn)
-
-    def batches(self, epoch: int, start: int) -> Iterator[Parts]:
-        """(x, labels, weights); before each the soft codes cool down a little."""
-        before = (epoch - 1) * (self.total // self.cfg.epochs)
-        for n, parts in enumerate(super().batches(epoch, start), before + start):
-            self.model.quantizer.anneal(mx.array(n / self.total))
-            yield parts
 
     def loss(self, x: mx.array, labels: mx.array, weights: mx.array) -> tuple[mx.array, ...]:
         """The loss; and for the codebooks the latents z (B, W) and their ids (B, Q)."""

@@ -1,4 +1,4 @@
-"""Training the codes: by gradient, or computed as a dictionary; and how the levels are used in the end."""
+"""Training the codes: by gradient, or computed; and how the levels are used in the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import mlx.core as mx
 import numpy as np
 
 from wotd_mlx.arrays import Embeddings, Indices, Vectors
-from wotd_mlx.codes.autoencoder import Autoencoder, build_detail
-from wotd_mlx.codes.hvq import HVQ
+from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.codes.metrics import usage_and_perplexity
 from wotd_mlx.codes.reader import Reader
 from wotd_mlx.codes.split import Split
@@ -59,13 +58,12 @@ def fit_reader(
     reader.calibrate(*stacked(valid), len(views))
 
 
-def training_steps(cfg: CodesConfig, rows: int, labels: Indices, texts: bool = False) -> int:
+def training_steps(model: Autoencoder, cfg: CodesConfig, rows: int, labels: Indices, texts: bool = False) -> int:
     """How many steps :func:`fit` will count off on so many training words with labels (N, A)."""
-    detail = build_detail(cfg, 1)
-    beyond = detail.fit_steps if detail else 0
+    beyond = model.detail.stages(rows) if model.detail is not None else 0
     labelled = int((labels >= 0).any(axis=1).sum())
     beyond += steps_in(ReaderConfig(), labelled) + (steps_in(ReaderConfig(), 2 * labelled) if texts else 0)
-    return beyond + (HVQ.STAGES if cfg.kind == "hvq" else steps_in(cfg, rows))
+    return beyond + (steps_in(cfg, rows) if model.quantizer.learns else model.quantizer.stages(rows))
 
 
 def fit(
@@ -81,7 +79,7 @@ def fit(
 ) -> Iterator[Epoch]:
     """Train ``model`` on x (N, D) with labels (N, A); yields an epoch at a time and ends with the best weights.
 
-    A dictionary is computed rather than learnt by gradient: it takes one epoch.
+    Codes that are computed rather than learnt with an encoder around them take one epoch.
 
     Args:
         checkpoint: written on the way, and gone on from where it is there; the epochs before it are yielded too.
@@ -93,13 +91,13 @@ def fit(
     if len(bad := np.flatnonzero(~np.isfinite(x).all(axis=1))):
         raise WotdError(f"vector {bad[0]} of {len(x)} is not finite ({len(bad)} such); check the embedding model")
     mx.random.seed(seed)
-    model.start(x[split.train], seed)
+    model.start(x[split.train], seed, progress)
     fit_reader(model.reader, [x], labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
     if texts is not None:
         views = [np.concatenate([rows, texts.own], axis=1) for rows in (x, texts.guessed)]
         fit_reader(model.text_reader, views, labels, split.train, split.valid, seed, progress, fuse=cfg.compile)
-    if isinstance(model.quantizer, HVQ):
-        yield _fit_dictionary(model, model.quantizer, x, labels, split, cfg, seed, progress)
+    if not model.quantizer.learns:
+        yield _compute(model, x, labels, split, cfg, seed, progress)
     else:
         task = CodesTask(model, x, labels, split, cfg, seed)
         trainer = Trainer(task, task.step(cfg.clip, cfg.compile), CodesState())
@@ -109,9 +107,8 @@ def fit(
     model.fit_detail(x[split.train], seed, progress)
 
 
-def _fit_dictionary(
+def _compute(
     model: Autoencoder,
-    quantizer: HVQ,
     x: Embeddings,
     labels: Indices,
     split: Split,
@@ -120,7 +117,7 @@ def _fit_dictionary(
     progress: Callable[[int], None],
 ) -> Epoch:
     train = np.asarray(model.latents(mx.array(x[split.train])))
-    own = quantizer.enter(train, labels[split.train], seed, progress)
+    own = model.quantizer.enter(train, labels[split.train], seed, progress)
     ids = np.concatenate([own, np.asarray(model.encode(mx.array(x[split.valid])))])
     decoded = np.asarray(model.decode(mx.array(ids)))
     errors = ((x[np.concatenate([split.train, split.valid])] - decoded) ** 2).sum(axis=1)

@@ -36,9 +36,11 @@ def make_unique(model: Autoencoder, x: Embeddings, ids: Indices, budget: float =
     A greedy matching of words to IDs: of all pairs (word, candidate ID), the one that adds the least distance goes
     first; a word that holds an ID and an ID that is held are passed over. Words whose embeddings are equal
     (differently written, the same to the embedding) are told apart all the same. Who finds no free ID keeps its own.
+    Codes of whole vectors stay as they are: alike are only vectors that are.
     """
-    if not collision_rate(ids):
-        return Unique(ids, 0.0, 0.0, 0.0)
+    before = collision_rate(ids)
+    if not before or model.quantizer.whole:
+        return Unique(ids, before, before, 0.0)
     levels = model.quantizer.levels
     each = model.candidates(mx.array(x[:1]), mx.array(ids[:1])).shape[1] + 1
     step = max(1, _AT_ONCE // (each * x.shape[1]))
@@ -58,7 +60,7 @@ def make_unique(model: Autoencoder, x: Embeddings, ids: Indices, budget: float =
     chosen = np.maximum(chosen, 0)
     out = candidates[np.arange(n), chosen]
     cost = float(distances[np.arange(n), chosen].sum() / max(distances[:, 0].sum(), 1e-12) - 1)
-    return Unique(out, collision_rate(ids), collision_rate(out), cost)
+    return Unique(out, before, collision_rate(out), cost)
 
 
 def _candidates(model: Autoencoder, x: Embeddings, ids: Indices) -> tuple[Indices, Embeddings]:

@@ -1,6 +1,5 @@
 """Every setting of a training, as frozen dataclasses read from YAML or the command line."""
 
-from wotd_mlx.config.codes import GRADIENTS as GRADIENTS
 from wotd_mlx.config.codes import KINDS as KINDS
 from wotd_mlx.config.codes import MAX_CODES as MAX_CODES
 from wotd_mlx.config.codes import CodesConfig as CodesConfig

@@ -11,30 +11,47 @@ from msgspec import Meta
 from wotd_mlx.config.ranges import MAX_COUNT, Count, Natural, Part, Positive, Share, Weight, check
 from wotd_mlx.schemas import WotdError
 
-GRADIENTS = ("straight-through", "soft")
-
 
 class KindDefaults(NamedTuple):
-    """What a kind of codes takes where a setting is not given; ``latent`` 0 is as wide as the embedding."""
+    """What a kind of codes takes where a setting is not given; ``latent`` 0 is as wide as the embedding.
 
-    levels: tuple[int, ...]
-    latent: int
-    # The better in benchmarks/results/gradients.json; a dictionary learns nothing by gradient.
-    gradient: str
+    ``reads`` is false where no number of an ID means anything by itself: the code is so many ``bits``.
+    """
+
+    levels: tuple[int, ...] = ()
+    latent: int = 0
+    reads: bool = True
+    bits: int = 0
 
 
 KINDS = {
-    "hvq": KindDefaults((8, 8, 8, 2048), 0, "straight-through"),
-    "fsq": KindDefaults((8, 8, 8, 5), 0, "soft"),
-    "rvq": KindDefaults((32, 32, 32, 32), 64, "straight-through"),
+    "hvq": KindDefaults((8, 8, 8, 2048)),
+    "fsq": KindDefaults((8, 8, 8, 5)),
+    "rvq": KindDefaults((32, 32, 32, 32), latent=64),
+    "residual": KindDefaults(reads=False, bits=123),
+    "binary": KindDefaults(reads=False, bits=123),
 }
-
 
 # More codes than this in one coordinate are no longer read by anyone; chosen levels stay below.
 MAX_CODES = 64
 
 # An ID of more bits would need a cell table larger than the dictionary itself.
 MAX_BITS = 24
+
+
+MAX_WHOLE_BITS = 1024
+"""Bits of a code that keeps most of a vector."""
+
+
+def byte_levels(bits: int) -> tuple[int, ...]:
+    """Codes in each level, so that all levels together take exactly ``bits`` bits: 256 each, the rest in the last.
+
+    Raises:
+        WotdError: fewer than 1 or more than 1,024 bits.
+    """
+    if not 1 <= bits <= MAX_WHOLE_BITS:
+        raise WotdError(f"a code of {bits} bits is not possible; choose 1 to {MAX_WHOLE_BITS:,}")
+    return (256,) * (bits // 8) + ((1 << bits % 8,) if bits % 8 else ())
 
 
 Level = Annotated[int, Meta(ge=2, le=2**MAX_BITS)]
@@ -46,16 +63,16 @@ class CodesConfig:
     """The quantiser, the autoencoder around it, and their training.
 
     Args:
-        kind: ``hvq``, ``fsq`` or ``rvq``.
+        kind: ``hvq``, ``fsq`` or ``rvq``; or ``residual`` or ``binary``, which keep most of a vector, in an ID of one
+            number a byte that nobody reads.
         levels: codes in each of the Q coordinates; empty means the kind's default, or, with ``bits``, the best found.
         bits: how many bits an ID shall have: chooses levels from the data, or checks those given; 0 for no such wish.
+            It is all that ``residual`` and ``binary`` need; 0 is 123.
         latent: width W that RVQ and HVQ quantise (FSQ's is Q); 0 means the kind's default, HVQ's as wide as the
             embedding.
         neighbour_weight: HVQ: how much more an error counts in directions in which words differ much, which keeps
             neighbours at the price of error; 0 is plain error.
         detail: bits of a residual code beyond the ID, for when more of the vector must survive; 0 for none.
-        detail_whiten, detail_sharpen: see :class:`wotd_mlx.codes.detail.Detail`; 0 and 0 keep neighbours best, 0.5 and
-            1 the ranking of similar sentences.
         label_weight: FSQ, RVQ: weight of the loss that ties a coordinate to its attribute, beside a relative error of
             about 1.
         hidden: FSQ, RVQ: width of the encoder's and the decoder's hidden layer. The settings after it are theirs too.
@@ -63,7 +80,6 @@ class CodesConfig:
         ema: share of a codebook's running mean that stays at each step.
         warmup: share of all steps over which the learning rate rises; then it falls along a cosine.
         patience: epochs without a better validation loss before the training stops.
-        gradient: what trains the encoder, see :mod:`wotd_mlx.codes.gradient`; empty means the kind's better one.
         compile: fuse the training step with ``mx.compile``.
     """
 
@@ -73,8 +89,6 @@ class CodesConfig:
     latent: Natural = 0
     neighbour_weight: Weight = 0.35
     detail: Natural = 0
-    detail_whiten: Weight = 0.0
-    detail_sharpen: Weight = 0.0
     hidden: Count = 256
     epochs: Count = 30
     batch: Count = 512
@@ -86,7 +100,6 @@ class CodesConfig:
     label_weight: Weight = 0.03
     commitment: Weight = 0.25
     ema: Part = 0.99
-    gradient: str = ""
     compile: bool = True
 
     def __post_init__(self) -> None:
@@ -94,16 +107,21 @@ class CodesConfig:
         if self.kind not in KINDS:
             raise WotdError(f"codes kind {self.kind!r} is unknown; expected one of {', '.join(KINDS)}")
         default = KINDS[self.kind]
+        if not default.reads:
+            object.__setattr__(self, "bits", self.bits or round(self.made_bits) or default.bits)
+            object.__setattr__(self, "levels", byte_levels(self.bits))
         if not self.bits:
             object.__setattr__(self, "levels", self.levels or default.levels)
         object.__setattr__(self, "latent", self.latent or default.latent)
-        object.__setattr__(self, "gradient", self.gradient or default.gradient)
-        if self.gradient not in GRADIENTS:
-            raise WotdError(f"codes gradient {self.gradient!r} is unknown; expected one of {', '.join(GRADIENTS)}")
         if self.bits and self.levels and abs(self.made_bits - self.bits) > 1:
             raise WotdError(
                 f"codes levels {list(self.levels)} make {self.made_bits:.1f} bits, not {self.bits}; give one of the two"
             )
+
+    @property
+    def reads(self) -> bool:
+        """Whether a number of an ID means something by itself."""
+        return KINDS[self.kind].reads
 
     @property
     def made_bits(self) -> float:

@@ -11,6 +11,9 @@ from wotd_mlx.config.ranges import MAX_COUNT, Count, Natural, Part, Positive, Se
 from wotd_mlx.schemas import WotdError
 
 MAX_WORDS = 100
+
+NO_LANGUAGE = "none"
+"""In place of a model: no such stage."""
 """That a request may ask for."""
 METHODS = ("lora", "dora", "full")
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from wotd_mlx.backend import DEFAULT_MEMORY_LIMIT
 from wotd_mlx.config.codes import MAX_BITS, CodesConfig
-from wotd_mlx.config.language import LanguageConfig
+from wotd_mlx.config.language import NO_LANGUAGE, LanguageConfig
 from wotd_mlx.config.meaning import MeaningConfig
 from wotd_mlx.config.ranges import Part, Seed, check
 from wotd_mlx.schemas import Attribute, WotdError
@@ -59,7 +59,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check(self, "training")
-        if self.codes.levels and len(self.attributes) > len(self.codes.levels):
+        if self.codes.levels and len(self.tied) > len(self.codes.levels):
             raise WotdError(
                 f"{len(self.attributes)} attributes need as many coordinates; "
                 f"codes levels {list(self.codes.levels)} have {len(self.codes.levels)}"
@@ -68,10 +68,20 @@ class TrainingConfig:
             self._check_dictionary()
         if self.codes.kind == "hvq" and self.codes.bits > MAX_BITS:
             raise WotdError(f"{self.codes.bits} bits: a dictionary takes {MAX_BITS} at most, detail the rest")
+        if not self.codes.reads and (self.student or self.language.model != NO_LANGUAGE):
+            raise WotdError(
+                f"nobody reads an ID of {self.codes.kind} codes, a language model or a student neither; "
+                "give --language none, and no --student"
+            )
         if not (self.held_out > 0 and self.validation > 0 and self.held_out + self.validation < 1):
             raise WotdError(
                 f"held_out {self.held_out} and validation {self.validation} must be above 0 and leave words to train on"
             )
+
+    @property
+    def tied(self) -> tuple[Attribute, ...]:
+        """The attributes that coordinates of an ID are tied to: all, or, where no number means anything, none."""
+        return self.attributes if self.codes.reads else ()
 
     def _check_dictionary(self) -> None:
         levels = list(self.codes.levels)

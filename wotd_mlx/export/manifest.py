@@ -56,7 +56,7 @@ def _coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
     """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words with it; an
     address has none."""
     names = coder.names()
-    order = coordinate_names(coder.levels, coder.config.attributes)
+    order = coordinate_names(coder.levels, coder.config.tied)
     rows: dict[str, list[dict[str, Any]]] = {coordinate: [] for coordinate in order}
     for name in names:
         number = [0] * len(coder.levels)

@@ -39,7 +39,7 @@ class VectorEncoder(nn.Module):
         ids = self.codes.encode(vector, None if own is None else self.codes.told(vector, own))
         if self.codes.detail is None:
             return {"id": ids}
-        return {"id": ids, "detail": self.codes.detail(vector - self.codes.decode(ids))}
+        return {"id": ids, "detail": self.codes.detail.codes_to_ids(vector - self.codes.decode(ids))}
 
 
 class TextEncoder(nn.Module):

@@ -67,7 +67,7 @@ class WordIndex:
     @property
     def attributes(self) -> tuple[Attribute, ...]:
         """What the first coordinates mean."""
-        return self.coder.config.attributes
+        return self.coder.config.tied
 
     @property
     def row(self) -> dict[str, int]:
