@@ -52,12 +52,15 @@ class Coder:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to code: its name, the bits of a vector, and what fits it by training vectors and a seed."""
+    """A way to code: its name, the bits of a vector, and what fits it by training vectors and a seed.
+
+    ``by_texts``: it codes vectors (N, 2D) that have their texts' own embeddings beside them.
+    """
 
     name: str
     bits: float
     fit: Callable[[Vectors, int], Coder]
-    seeds: int = 3
+    by_texts: bool = False
 
 
 def brute(decode: Callable[[Any], Vectors]) -> Search:

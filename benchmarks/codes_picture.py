@@ -22,6 +22,11 @@ def by_code(rows: Iterable[Mapping[str, Any]], figure: Callable[[Mapping[str, An
     }
 
 
+def _kept(key: str) -> Callable[[Mapping[str, Any]], float]:
+    """A row's share of likeness that is kept, on STS-B dev."""
+    return lambda row: float(row["kept"]["stsb-dev"][key])
+
+
 def draw(figures: Mapping[str, Any], file: Path) -> None:
     """Four panels, of what was measured: ours thick, peers thin, bars from the least to the most of the seeds."""
     import matplotlib as mpl
@@ -40,7 +45,7 @@ def draw(figures: Mapping[str, Any], file: Path) -> None:
                 f"Sentences: likeness of {title}",
                 "share of ρ with people that is kept, STS-B dev",
                 sentences,
-                lambda row, key=key: float(row["kept"]["stsb-dev"][key]),
+                _kept(key),
             )
         )
     panels = [panel for panel in panels if panel[2]]

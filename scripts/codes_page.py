@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.codes_picture import OURS
 from scripts.tables import ROOT, filled, results, share, table
 
 PAGE = ROOT / "docs" / "explanation" / "codes.md"
-OURS = ("HVQ, labelled", "HVQ", "HVQ + detail", "residual", "binary", "FSQ", "RVQ")
 SETS = {
     "stsb-dev": "STS-B dev",
     "stsb-test": "STS-B test",
@@ -24,6 +24,8 @@ SETS = {
     "simlex-999": "SimLex-999",
 }
 """Sets of pairs that people compared, and their names; those that were not there have no column."""
+
+_FIGURES = ("relative_mse", "spearman", "recall_at_10")
 
 Rows = list[dict[str, Any]]
 
@@ -63,9 +65,6 @@ def words() -> str:
     return table(("bits", "code", "bytes", "relative MSE", "Spearman", "recall@10"), rows, left=2)
 
 
-_FIGURES = ("relative_mse", "spearman", "recall_at_10")
-
-
 def sentences() -> str:
     """What is kept of likeness: two coded vectors / a whole and a coded one; again with a byte more."""
     part = results("codes")["sentences"]
@@ -89,15 +88,14 @@ def cost() -> str:
     """Bytes of models, and speed, on the run's words."""
     rows = []
     for code, bits, seeds in coded(results("codes")["words"]["rows"]):
-        first = seeds[0]
-        size = first["model_bytes"] / 1e6
+        size = seeds[0]["model_bytes"] / 1e6
         rows.append(
             [
                 *_head(code, bits, seeds)[:2],
                 f"{size:.1f} MB" if size >= 1 else f"{1000 * size:.0f} kB",
                 f"{np.median([row['fit_seconds'] for row in seeds]):.1f}",
-                *(f"{np.median([row[key] for row in seeds]):,.0f}" for key in ("encoded_per_second",)),
-                *(f"{np.median([row[key] for row in seeds]) / 1e6:,.1f} M" for key in ("searched_per_second",)),
+                f"{np.median([row['encoded_per_second'] for row in seeds]):,.0f}",
+                f"{np.median([row['searched_per_second'] for row in seeds]) / 1e6:,.1f} M",
             ]
         )
     return table(("bits", "code", "model", "fit, s", "encoded a second", "searched a second"), rows, left=2)

@@ -17,7 +17,8 @@ from typing import Any
 
 import click
 
-from scripts.codes_page import OURS, coded
+from benchmarks.codes_picture import OURS
+from scripts.codes_page import coded
 from scripts.tables import ROOT, filled, results, share, table
 
 PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "word.svg"

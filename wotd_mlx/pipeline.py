@@ -71,6 +71,12 @@ def train_wotd_pipeline(config: TrainingConfig, output_dir: str | Path = "runs/d
     return WOTDTrainer(config, output_dir).train()
 
 
+def read_texts(run: RunFolder, dims: int) -> Texts:
+    """What a run's words are beside their vectors, of width ``dims``."""
+    glosses, meaning = run.read_glosses(), run.read_meaning(dims)
+    return Texts(glosses.bare, glosses.bare if meaning is None else np.asarray(meaning(mx.array(glosses.bare))))
+
+
 class WOTDTrainer:
     """Runs the stages of a training; one that a run folder holds already is not run again.
 
@@ -220,11 +226,6 @@ class WOTDTrainer:
             "glossed": float((counts > 0).mean()),
         }
 
-    def _texts(self, dims: int) -> Texts:
-        """What the run's words are beside their vectors."""
-        glosses, meaning = self.run.read_glosses(), self.run.read_meaning(dims)
-        return Texts(glosses.bare, glosses.bare if meaning is None else np.asarray(meaning(mx.array(glosses.bare))))
-
     def _codes(self) -> None:
         words, x = self.run.read_words()
         corpus = self._corpus(words)
@@ -239,7 +240,7 @@ class WOTDTrainer:
             "vectors": read_metadata(self.run.vectors, HINT)[DIGEST],
         }
         checkpoint = Checkpoint(self.run.codes_checkpoint, made_from, _DELETE)
-        texts = self._texts(x.shape[1])
+        texts = read_texts(self.run, x.shape[1])
         steps = training_steps(model, config.codes, len(split.train), labels[split.train], texts=True)
         history = []
         with progress("codes", steps) as advance:
