@@ -293,12 +293,13 @@ def choices(words: Words, data: Sentences | None, part: dict[str, Any], wrote: C
     from wotd_mlx.codes import binary, detail, hvq
 
     x, mean = words.x[words.split.train], words.x[words.split.train].mean(axis=0)
-    held = words.x[words.split.valid] - mean
+    held, beside = words.x[words.split.valid] - mean, words.texts.own[words.split.valid]
 
-    def of_words(fitted: Callable[[Vectors, int], Coder], bits: float) -> dict[str, float]:
+    def of_words(fitted: Callable[[Vectors, int], Coder], by_texts: bool = False) -> dict[str, float]:
         coder = fitted(x - mean, 0)
-        found = quality(held, coder.decode(coder.encode(held)), np.zeros_like(mean))
-        print(bits, json.dumps(found), flush=True)
+        codes = coder.encode(np.concatenate([held, beside], axis=1) if by_texts else held)
+        found = quality(held, coder.decode(codes), np.zeros_like(mean))
+        print(json.dumps(found), flush=True)
         return found
 
     def trial(name: str, stands: Any, values: list[Any], run: Callable[[Any], dict[str, float]]) -> None:
@@ -321,16 +322,20 @@ def choices(words: Words, data: Sentences | None, part: dict[str, Any], wrote: C
         trial(name, stands, values, with_value)
 
     wide = CodesConfig("hvq", (32,) * 4)
-    mixes = [(0.8, 0.55, 0.35), (0.75, 0.5, 0.35), (0.7, 0.5, 0.3), (0.75, 0.45, 0.4)]
-    of_constant("HVQ: weights of an entry and a neighbour", hvq, "MIX", mixes, lambda: of_words(ours(words, wide), 20))
+    mixes = [(0.8, 0.55, 0.35), (0.75, 0.5, 0.35), (0.7, 0.5, 0.3), (0.7, 0.45, 0.35), (0.65, 0.45, 0.35)]
+    of_constant("HVQ: weights of an entry and a neighbour", hvq, "MIX", mixes, lambda: of_words(ours(words, wide)))
     trial(
         "HVQ: weight of neighbours",
         wide.neighbour_weight,
         [0.0, 0.1, 0.35, 1.0],
-        lambda kappa: of_words(ours(words, replace(wide, neighbour_weight=kappa)), 20),
+        lambda kappa: of_words(ours(words, replace(wide, neighbour_weight=kappa))),
     )
-    for name, constant, values in (("ridge", "_WEIGHT", [5.0, 10.0, 20.0]), ("passes", "_PASSES", [8, 12, 20])):
-        of_constant(f"residual: {name}", detail, constant, values, lambda: of_words(coders.residual(64), 64))
+    labelled = ours(words, CodesConfig(), labelled=True)
+    of_constant(
+        "HVQ: worth of a prediction", hvq, "WORTH", [0.03, 0.05, 0.1], lambda: of_words(labelled, by_texts=True)
+    )
+    for name, constant, values in (("ridge", "_WEIGHT", [5.0, 10.0, 15.0, 20.0]), ("passes", "_PASSES", [8, 12, 20])):
+        of_constant(f"residual: {name}", detail, constant, values, lambda: of_words(coders.residual(64)))
     if data is not None:
         left, right = pairs(data.valid)
         true = cosines(left, right)

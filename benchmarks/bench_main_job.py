@@ -4,7 +4,8 @@
 
 Each kind trains in a process of its own with nothing cached, MLX's compiled kernels included, and once more without
 attributes, which tells what readable coordinates cost. FAISS's residual
-quantiser (beam 16) trains on the same training words and is measured on the same held-out word families.
+quantiser (coding with a beam of 16) trains on the same training words and is measured on the same held-out word
+families.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import wotd_mlx
+from benchmarks.coders import faiss_rq
 from benchmarks.timing import alternate, write_results
-from wotd_mlx.codes import metrics
+from wotd_mlx.codes.report import quality
 from wotd_mlx.codes.split import split_by_family
 from wotd_mlx.run_folder import RunFolder
 
@@ -53,23 +55,12 @@ def train(kind: str, embedding: str, folder: Path, **settings: Any) -> dict[str,
 
 def faiss_codes(folder: Path, levels: int, bits: int) -> dict[str, float]:
     """The same four figures for FAISS's residual quantiser on a run's own vectors and split."""
-    import faiss
-
     run = RunFolder(folder)
     words, x = run.read_words()
     split = split_by_family([word.text for word in words], run.read_config()[0])
     mean, held = x[split.train].mean(axis=0), x[split.test]
-    quantiser = faiss.ResidualQuantizer(x.shape[1], levels, bits)
-    quantiser.max_beam_size = 16
-    quantiser.train(x[split.train] - mean)
-    decoded = quantiser.decode(quantiser.compute_codes(held - mean)) + mean
-    return {
-        "bits": levels * bits,
-        "relative_mse": metrics.relative_mse(held, decoded, mean),
-        "cosine": metrics.cosine(held, decoded),
-        "spearman": metrics.pairwise_spearman(held, decoded),
-        "recall_at_10": metrics.recall_at(held, decoded),
-    }
+    coder = faiss_rq(levels * bits, bits)(x[split.train] - mean, 0)
+    return {"bits": levels * bits, **quality(held, coder.decode(coder.encode(held - mean)) + mean, mean)}
 
 
 def main() -> None:

@@ -121,11 +121,11 @@ def residual(bits: int) -> Callable[[Vectors, int], Coder]:
         import mlx.core as mx
 
         detail = Detail(byte_levels(bits), x.shape[1])
-        detail.fit(x, seed)
+        detail.start(x, seed)
         books = [np.asarray(book) for book in detail.books]
         return Coder(
             lambda v: np.asarray(detail.encode(mx.array(v))),
-            lambda codes: np.asarray(detail.decode(mx.array(codes))),
+            lambda codes: np.asarray(detail.ids_to_codes(mx.array(codes))),
             sum(book.nbytes for book in books),
             tables(books),
         )

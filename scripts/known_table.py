@@ -65,7 +65,7 @@ def coded(x: Embeddings, books: int, width: int) -> tuple[Books, np.ndarray[tupl
     y = x @ back.astype(np.float32).T
     detail = Detail((256,) * books, width, beam=_BEAM)
     chosen = np.random.default_rng(0).permutation(len(y))[:_FITTED]
-    detail.fit(y[np.sort(chosen)], seed=0)
+    detail.start(y[np.sort(chosen)], seed=0)
     values = np.stack([np.asarray(book) for book in detail.books])
     scales = (np.abs(values).max(axis=(1, 2)) / 127).astype(np.float32)
     rounded = np.rint(values / scales[:, None, None]).astype(np.int8)

@@ -31,6 +31,11 @@ def test_a_config_survives_json():
         ({"codes": {"levels": [8, 8.5]}}, "codes.levels[1] is 8.5, expected int"),
         ({"codes": {"kind": "pq"}}, "codes kind 'pq' is unknown; expected one of hvq, fsq, rvq, residual, binary"),
         ({"codes": {"kind": "binary", "bits": 1025}}, "a code of 1025 bits is not possible; choose 1 to 1,024"),
+        (
+            {"codes": {"kind": "residual", "levels": [8, 8]}},
+            "codes levels [8, 8] are no whole bytes, as residual's are; give bits instead, such as 6, which makes [64]",
+        ),
+        ({"codes": {"kind": "binary", "levels": [256], "bits": 64}}, "levels [256] are no whole bytes"),
         ({"codes": {"levels": [8, 1, 8]}}, "codes.levels[1] is 1, expected int >= 2"),
         ({"codes": {"levels": [8, 8]}}, "3 attributes need as many coordinates"),
         ({"codes": {"epochs": 0}}, "codes.epochs is 0, expected int >= 1"),

@@ -18,8 +18,9 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def small(kind: str) -> Quantizer:
-    """A quantiser of 4·4·4·4 codes, started on 2,000 latents 8 wide (FSQ: 4)."""
+    """A quantiser of 4·4·4·4 codes, or of 8 bits, started on 2,000 latents 8 wide (FSQ: 4)."""
     mx.random.seed(0)
-    quantizer = build_quantizer(CodesConfig(kind, (4, 4, 4, 4), latent=8), 8)
+    cfg = CodesConfig(kind, (4, 4, 4, 4), latent=8) if kind in KINDS else CodesConfig(kind, bits=8)
+    quantizer = build_quantizer(cfg, 8)
     quantizer.start(normal(2000, quantizer.width), seed=0)
     return quantizer

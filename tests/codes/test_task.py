@@ -59,14 +59,14 @@ def test_the_loss_and_the_evaluation_are_their_formulas():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"kind": "fsq", "epochs": 3, "patience": 9, "detail": 16},
-        {"kind": "hvq", "detail": 16},
-        {"kind": "residual"},
-        {"kind": "binary"},
+        {"kind": "fsq", "levels": (4, 4, 4, 4), "epochs": 3, "patience": 9, "detail": 16},
+        {"kind": "hvq", "levels": (4, 4, 4, 4), "detail": 16},
+        {"kind": "residual", "bits": 8},
+        {"kind": "binary", "bits": 8},
     ],
 )
 def test_as_many_steps_are_counted_off_as_were_said(settings):
-    cfg = CodesConfig(levels=(4, 4, 4, 4), hidden=16, batch=50, **settings)
+    cfg = CodesConfig(hidden=16, batch=50, **settings)
     taken: list[int] = []
     model = Autoencoder(16, cfg, ATTRIBUTES)
     list(fit(model, X, LABELS, SPLIT, cfg, 0, taken.append))

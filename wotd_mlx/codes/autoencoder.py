@@ -180,7 +180,7 @@ class Autoencoder(nn.Module):
 
     def decode_detail(self, ids: mx.array, detail: mx.array) -> mx.array:
         """ids (B, Q) and the residual code's numbers -> x̂ (B, D), nearer to the vectors than :meth:`decode`."""
-        return self.decode(ids) + self._detail().decode(detail)
+        return self.decode(ids) + self._detail().ids_to_codes(detail)
 
     def _detail(self) -> Detail:
         if self.detail is None:
@@ -193,7 +193,7 @@ class Autoencoder(nn.Module):
             return
         z = np.asarray(self.latents(mx.array(x)))
         told = self.reconstruct(mx.array(z - self.quantizer.left_over(z)))
-        self.detail.fit(x - np.asarray(told), seed, progress)
+        self.detail.start(x - np.asarray(told), seed, progress)
 
     def reconstruct(self, quantized: mx.array) -> mx.array:
         """Quantised latents (B, W) -> x̂ (B, D)."""

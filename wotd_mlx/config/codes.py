@@ -109,7 +109,12 @@ class CodesConfig:
         default = KINDS[self.kind]
         if not default.reads:
             object.__setattr__(self, "bits", self.bits or round(self.made_bits) or default.bits)
-            object.__setattr__(self, "levels", byte_levels(self.bits))
+            if self.levels not in ((), whole := byte_levels(self.bits)):
+                raise WotdError(
+                    f"codes levels {list(self.levels)} are no whole bytes, as {self.kind}'s are; give bits instead, "
+                    f"such as {self.bits}, which makes {list(whole)}"
+                )
+            object.__setattr__(self, "levels", whole)
         if not self.bits:
             object.__setattr__(self, "levels", self.levels or default.levels)
         object.__setattr__(self, "latent", self.latent or default.latent)

@@ -67,7 +67,7 @@ class Decoder(nn.Module):
     def __call__(self, id: mx.array, detail: mx.array | None = None) -> dict[str, mx.array]:
         vector = self.codes.decode(id)
         if detail is not None and self.codes.detail is not None:
-            vector = vector + self.codes.detail.decode(detail)
+            vector = vector + self.codes.detail.ids_to_codes(detail)
         return {"vector": vector}
 
 
