@@ -7,9 +7,11 @@ python -m scripts.readme --run runs/default    the picture and the commands' out
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +22,7 @@ import click
 from benchmarks.codes_picture import OURS
 from scripts.codes_page import coded
 from scripts.tables import ROOT, filled, results, share, table
+from wotd_mlx.taste.sqlite import DATA_VARIABLE, SqliteStore, profile_path
 
 PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "word.svg"
 WORD = "kingly"
@@ -32,6 +35,8 @@ COMMANDS = {
     "wotd-mlx export encoder --out build/app": 2,
 }
 """What README shows, ``{id}`` being the word's, and how many lines of what each prints."""
+DAILY = ("wotd-mlx like petrichor gossamer", "wotd-mlx today", "wotd-mlx like", "wotd-mlx profile")
+_SOURCES = ("Definitions", "Pronunciations", "Etymology")
 
 
 def peers() -> str:
@@ -132,6 +137,18 @@ def console(run: Path) -> str:
     return "```console\n" + "\n".join(shown) + "\n```"
 
 
+def daily() -> str:
+    """Two likes and the word of a day, of a new profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[DATA_VARIABLE] = folder
+        SqliteStore(profile_path(), seed=0).close()  # else it is another word each time
+        shown = []
+        for command in DAILY:
+            shown += [f"$ {command}", *_printed(None, *shlex.split(command)[1:])]
+    # Where definitions are from stands below all commands' output alike.
+    return "```console\n" + "\n".join(line for line in shown if not line.startswith(_SOURCES)) + "\n```"
+
+
 def picture(run: Path) -> str:
     """A word, its four numbers and what they say, as an SVG that suits light and dark pages."""
     (word,) = _json(run, "encode", WORD)
@@ -161,8 +178,8 @@ def _json(run: Path, *command: str) -> Any:
     return [json.loads(line) for line in _printed(run, *command, "--json")]
 
 
-def _printed(run: Path, *command: str) -> Iterator[str]:
-    asked = [sys.executable, "-m", "wotd_mlx.cli", *command, "--run", str(run)]
+def _printed(run: Path | None, *command: str) -> Iterator[str]:
+    asked = [sys.executable, "-m", "wotd_mlx.cli", *command, *(["--run", str(run)] if run else [])]
     done = subprocess.run(asked, check=True, capture_output=True, text=True)
     yield from (line.rstrip() for line in done.stdout.splitlines())
 
@@ -174,7 +191,7 @@ def main(run: Path | None) -> None:
     tables = dict(TABLES)
     if run is not None:
         PICTURE.write_text(picture(run), encoding="utf-8")
-        tables["console"] = lambda: console(run)
+        tables |= {"console": lambda: console(run), "daily": daily}
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
     print(PAGE.name)
 

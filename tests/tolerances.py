@@ -21,6 +21,7 @@ TOL = {
     "beside_large": Tol(1e-4, 1e-5, "fp32 after terms 16 times the longest squared length; worst seen 1.8e-5"),
     "sum_order": Tol(1e-5, 1e-5, "fp32, the same sum in another order; worst seen 2.9e-6"),
     "eigenvectors": Tol(3e-5, 3e-5, "principal axes of an fp32 covariance against an SVD in fp64; worst seen 7.5e-6"),
+    "integral": Tol(1e-4, 1e-4, "a sum over a grid of 161 points against an adaptive integral; worst seen 3e-6"),
     "torch": Tol(1e-5, 1e-5, "fp32 against torch on a CPU, forward and gradient; worst seen 6.1e-6 of 1 + |want|"),
     "difference": Tol(
         2e-3, 2e-3, "fp32 central differences, step 1e-2: rounding 1e-5, the cubic term 1e-3; worst seen 1.2e-4"

@@ -8,12 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.encoder import Reading, SemanticEncoder
 from wotd_mlx.find import Found, find, short
 from wotd_mlx.known import FILE, KNOWN, KnownWords
 from wotd_mlx.run_folder import RunFolder
 from wotd_mlx.schemas import MissingError, Word
+from wotd_mlx.words.difficulty import TYPICAL_ZIPF
 from wotd_mlx.words.jsonl import find_word
 from wotd_mlx.words.normal import normal
 
@@ -109,6 +113,17 @@ class Vocabulary:
 
         corpus = load_builtin()
         return next((word for word in (*corpus.words, *corpus.lexicon) if normal(word.text) == normal(text)), None)
+
+    @cached_property
+    def zipf(self) -> NDArray[np.float32]:
+        """(N,) how often each known word is used today, the logarithm of uses in a thousand million words; by its
+        class of difficulty where nobody counted."""
+        from wotd_mlx.words.builtin import load_builtin
+
+        corpus = load_builtin()
+        counted = {word.text: word.zipf for word in (*corpus.words, *corpus.lexicon) if word.zipf is not None}
+        classes = zip(self.known.words, self.known.difficulty.tolist(), strict=True)
+        return np.array([counted.get(word, TYPICAL_ZIPF[level]) for word, level in classes], np.float32)
 
     def gloss(self, word: str) -> str | None:
         """The first gloss of a word, as it stands beside it; None where the dictionary has none."""

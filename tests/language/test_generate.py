@@ -273,6 +273,31 @@ def test_requests_that_cannot_be_answered(known, text, message):
 
 
 @pytest.mark.parametrize(
+    ("text", "readings"),
+    [
+        ("forsoth", ["forsooth"]),
+        ("romantc victorian", ["romantic victorian"]),
+        ("forsoth, telephne", ["forsooth, telephone"]),
+    ],
+)
+def test_the_nearest_readings_are_offered(known, text, readings):
+    with pytest.raises(WotdError) as caught:
+        words_wanted(text, known)
+    told = str(caught.value).split("did you mean ")[1].rstrip("?").split("', '")
+    assert [reading.strip("'") for reading in told][: len(readings)] == readings
+    assert len(told) <= 3
+    for reading in told:
+        words_wanted(reading.strip("'"), known)  # each can be asked for as it stands
+
+
+def test_no_reading_is_made_up(known):
+    for text in ("[1,2", "Generate 5 words with mood=blue", "q7" * 60):
+        with pytest.raises(WotdError) as caught:
+            words_wanted(text, known)
+        assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "options",
     [{"method": "magic"}, {"temperature": -1}, {"temperature": float("nan")}, {"weight": -1.0}, {"rerank": 0},
      {"any_word": True, "strict": True}, {"seed": -1}, {"seed": 10**22}, {"seed": 1.5}, {"seed": True}, {"rerank": 21},

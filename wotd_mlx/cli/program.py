@@ -15,6 +15,8 @@ import click
 from wotd_mlx.schemas import WotdError
 
 COMMANDS = (
+    *("today", "like", "dislike", "skip", "know", "undo", "history", "profile", "review"),
+    *("feed", "schedule"),
     *("train", "encode", "decode", "find", "show", "interpolate", "codes", "generate"),
     *("language", "export", "lvm", "status"),
 )
@@ -95,9 +97,11 @@ class _OneLine(logging.Formatter):
 @click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
 @click.pass_context
 def main(ctx: click.Context, verbose: bool) -> None:
-    """Words to four-number semantic IDs, and back.
+    """A word a day, to your taste; words to four-number semantic IDs, and back.
 
     \b
+    wotd-mlx today                       the word of the day, and why this one
+    wotd-mlx like                        it is to your taste; or dislike, skip, know, undo
     wotd-mlx train                       train on the built-in words, into runs/default
     wotd-mlx encode serendipity forsooth the ID and labels of each word
     wotd-mlx decode 2,1,3,0              what an ID stands for

@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wotd_mlx.io.sqlite import connect, writing
 from wotd_mlx.schemas import WotdError
 
 _AT_ONCE = 500
 """Variables in one statement: SQLite's bound was 999 for long."""
-_WAIT = 60
-"""Seconds in which another process's write is waited for."""
 
 
 class EmbeddingCache:
@@ -34,29 +33,12 @@ class EmbeddingCache:
         self.path, self.ttl = path, ttl
         self._lock = threading.Lock()
         with self._clear_errors("used"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Another process's write is waited for; WAL lets readers go on meanwhile.
-            self._db = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-            self._db.execute(f"PRAGMA busy_timeout={1000 * _WAIT}")
-            self._go_over_to_wal()
-            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db = connect(path, durable=False)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS vectors (model TEXT, text BLOB, vector BLOB NOT NULL, "
                 "created REAL NOT NULL, PRIMARY KEY (model, text)) WITHOUT ROWID"
             )
             self._db.execute("SELECT model, text, vector, created FROM vectors LIMIT 1").fetchone()
-
-    def _go_over_to_wal(self) -> None:
-        """SQLite doesn't wait here, whatever the timeout, for who opens or closes the file at the same moment."""
-        until = time.monotonic() + _WAIT
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-            time.sleep(0.01)
 
     def get(self, model: str, texts: Sequence[str], dims: int) -> dict[str, NDArray[np.float32]]:
         """The vectors (D,) that are known for any of ``texts``, not older than the TTL, and ``dims`` wide."""
@@ -80,16 +62,10 @@ class EmbeddingCache:
             (model, _key(text), np.ascontiguousarray(vector, "<f4").tobytes(), now)
             for text, vector in zip(texts, vectors, strict=True)
         ]
-        with self._clear_errors("written"), self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                if self.ttl is not None:
-                    self._db.execute("DELETE FROM vectors WHERE created < ?", (now - self.ttl,))
-                self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
+        with self._clear_errors("written"), self._lock, writing(self._db):
+            if self.ttl is not None:
+                self._db.execute("DELETE FROM vectors WHERE created < ?", (now - self.ttl,))
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the file; the cache can't be used after."""

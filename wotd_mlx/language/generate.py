@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,6 +44,8 @@ NEAR = 200
 """Words that a request without a pattern chooses from: those nearest to what it stands for."""
 _POOL = 4
 """Where words are missing, the model chooses among so many of the nearest for each."""
+_READINGS, _LONGEST_TYPED = 3, 80
+"""Readings that are offered for a request that can't be read, and characters up to which one is looked at."""
 
 
 class Goal(NamedTuple):
@@ -90,7 +93,8 @@ def words_wanted(text: str, known: WordIndex) -> WordRequest:
     without brackets, values such as ``style=romantic`` or ``romantic victorian``, or a few words to be like.
 
     Raises:
-        WotdError: another request, or one that can't be read; it names the column.
+        WotdError: another request, or one that can't be read; it names the column, and the three readings nearest to
+            it.
     """
     plain = text.strip()
     if re.match(r"[\[(]|[\d*{][\d\s,*{}-]*$", plain):
@@ -100,7 +104,12 @@ def words_wanted(text: str, known: WordIndex) -> WordRequest:
     words = tuple(dict.fromkeys(normal(part) for part in plain.split(",")))
     if words and all(word in known.row and can_write(word) for word in words):
         return Like(words)
-    request = parse_request(text, known.levels, known.attributes)
+    try:
+        request = parse_request(text, known.levels, known.attributes)
+    except WotdError as error:
+        if near := _nearest_readings(plain, known):
+            raise WotdError(f"{error}; did you mean {', '.join(map(repr, near))}?") from error
+        raise
     if isinstance(request, WordRequest):
         return request
     raise WotdError(f"{text!r} doesn't ask for words; expected a pattern, attributes, examples or two IDs")
@@ -117,6 +126,25 @@ def _typed_values(text: str, known: WordIndex) -> tuple[tuple[str, str], ...]:
         values = next(a.values for a in known.attributes if a.name == has[0])
         found[has[0]] = next(v for v in values if normal(v) == value)
     return tuple(found.items())
+
+
+def _nearest_readings(text: str, known: WordIndex) -> list[str]:
+    """Three requests that are written nearly like ``text``: values and known words; none for one that begins as those
+    of the DSL do, whose error says more."""
+    if len(text) > _LONGEST_TYPED or re.match(r"[\[<(]|(generate|words|encode|decode)\b", text, re.IGNORECASE):
+        return []
+    values = [value for attribute in known.attributes for value in attribute.values]
+    typed = [part for part in re.split(r"[\s,]+", normal(text)) if part]
+    # A request of several values or words may have one of them misspelt.
+    parts = [
+        part
+        if part in known.row or part in values
+        else next(iter(get_close_matches(part, [*values, *known.row], 1)), "")
+        for part in typed
+    ]
+    joined = [" ".join(parts) if all(part in values for part in parts) else ", ".join(parts)] if all(parts) else []
+    found = dict.fromkeys([*joined, *get_close_matches(normal(text), [*values, *known.row], _READINGS)])
+    return list(found)[:_READINGS]
 
 
 def goal_of(known: WordIndex, request: WordRequest) -> Goal:

@@ -9,6 +9,8 @@ EASY, MEDIUM, HARD = range(3)
 
 _EASY_ZIPF, _HARD_ZIPF = 4.0, 3.0
 """Ten uses in a million words, and one."""
+TYPICAL_ZIPF = (4.5, 3.5, 2.0)
+"""Of a word of each class of which no use was counted."""
 
 
 def difficulty(word: Word) -> int:

@@ -1,0 +1,176 @@
+"""Simulated people: whose tastes come from dictionaries, authors and ratings, not from what a taste model sees.
+
+A person likes a set of words. What the works of an author or a period say of words is left out of the labels that the
+model is given, where the person's taste is made of those works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.config import DEFAULT_ATTRIBUTES
+from wotd_mlx.known import UNKNOWN
+from wotd_mlx.vocabulary import Vocabulary
+from wotd_mlx.words.assign import Judge
+from wotd_mlx.words.dictionary.wordnet import PARTS, WordNet, find_wordnet
+from wotd_mlx.words.evidence import Evidence, gather
+from wotd_mlx.words.labels import DELTA_MIN
+from wotd_mlx.words.reading import Work, read_manifest
+from wotd_mlx.words.screen import cefr
+
+Mask = NDArray[np.bool_]
+
+TOPICS = {"animals": 5, "plants": 20, "food": 13, "feelings": 12}
+OTHER_TOPICS = {"body": 8, "substances": 27, "phenomena": 19, "emotion": 37}
+"""Numbers of WordNet's lexicographers' files; the others choose constants."""
+_Z_MIN, _USES_MIN = 2.6, 3
+
+
+@dataclass(frozen=True)
+class Person:
+    """A simulated person.
+
+    Args:
+        name: what they like.
+        likes: (M,) which words.
+        labels: (M, V) what the model is given of labels.
+    """
+
+    name: str
+    likes: Mask
+    labels: NDArray[np.float32]
+
+
+class People:
+    """Makes people for M words.
+
+    Args:
+        words: the vocabulary.
+        rows: (M,) the rows of the words in its table.
+        works: a folder of literature with a manifest.
+    """
+
+    def __init__(self, words: Vocabulary, rows: NDArray[np.int64], works: Path):
+        self.words, self.rows = words, rows
+        self.texts = [words.known.words[row] for row in rows]
+        self.works = read_manifest(works)
+
+    def tested(self) -> Iterator[Person]:
+        """Those that the figures are of."""
+        yield from (self._person(name, self.topic(number)) for name, number in TOPICS.items())
+        yield self._person("law", self.law)
+        yield self._person("pleasant", self.valence >= 1)
+        yield self._person("unpleasant", self.valence <= -1)
+        yield self._person("learner's B2", self.level("B2"))
+        for era in ("shakespearean", "victorian", "modernist"):
+            yield self._of_works(era, _in_era(era))
+        yield self._of_works("contemporary", None)
+        for author in ("Shakespeare", "Joyce"):
+            yield self._of_works(f"{author}'s", _by(author))
+        yield self._person("animals, pleasant", self.topic(TOPICS["animals"]) | (self.valence >= 1))
+        yield self._of_works("shakespearean, food", _in_era("shakespearean"), self.topic(TOPICS["food"]))
+
+    def for_choices(self) -> Iterator[Person]:
+        """Those that constants were chosen by."""
+        yield from (self._person(name, self.topic(number)) for name, number in OTHER_TOPICS.items())
+        yield self._person("learner's B1", self.level("B1"))
+        yield self._of_works("romantic", _in_era("romantic"))
+        yield self._of_works("Milton's", _by("Milton"))
+        yield self._of_works("Lawrence's", _by("Lawrence"))
+        emotion = self.topic(OTHER_TOPICS["emotion"])
+        yield self._person("emotion, body", emotion | self.topic(OTHER_TOPICS["body"]))
+
+    def _person(self, name: str, likes: Mask) -> Person:
+        known = self.words.known
+        values = zip(known.likeliest[self.rows].T, known.probability[self.rows].T, strict=True)
+        return Person(name, likes, _hots([(value, probability) for value, probability in values]))
+
+    def _of_works(self, name: str, own: Callable[[Work], bool] | None, also: Mask | None = None) -> Person:
+        """Who likes what some works over-use; without any, what today's English does."""
+        if own is None:
+            evidence = self.evidence
+            lean = evidence.against_today()
+            uses = evidence.today
+            judge = Judge(evidence, today=False)
+        else:
+            group = np.array([own(work) for work in self.works])
+            found = self.evidence.lean(group, ~group, with_today=True)
+            lean, uses = found, found.uses  # type: ignore[assignment]
+            left = tuple(work for work in self.works if not own(work))
+            eras = tuple(dict.fromkeys(work.era for work in left if work.era in DEFAULT_ATTRIBUTES[2].values))
+            judge = Judge(gather(left, set(self.texts).__contains__), eras)
+        index = self.evidence.index
+        at = np.array([index.get(word, -1) for word in self.texts])
+        likes = (at >= 0) & (lean.z[at] > _Z_MIN) & (lean.delta[at] > DELTA_MIN) & (uses[at] >= _USES_MIN)
+        return Person(name, likes if also is None else likes | also, self._judged(judge))
+
+    def _judged(self, judge: Judge) -> NDArray[np.float32]:
+        """The labels of other works, as far as they go."""
+        labels = [judge.judge(word).labels for word in self.texts]
+        columns = []
+        for attribute in DEFAULT_ATTRIBUTES:
+            numbers = {value: number for number, value in enumerate(attribute.values)}
+            columns.append((np.array([numbers.get(label.get(attribute.name, ""), UNKNOWN) for label in labels]), 1.0))
+        return _hots(columns)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """Counts of all works."""
+        return gather(self.works, set(self.texts).__contains__)
+
+    @cached_property
+    def _synsets(self) -> list[list[object]]:
+        folder = find_wordnet()
+        if folder is None:
+            raise SystemExit("error: people with topics need WordNet; install wordnet-base")
+        self._wordnet = WordNet(folder)
+        return [[s for part in PARTS for s in self._wordnet.synsets(word, part)] for word in self.texts]
+
+    def topic(self, number: int) -> Mask:
+        """The words whose commonest sense is of a lexicographers' file."""
+        return np.array([bool(found) and found[0].topic == number for found in self._synsets])  # type: ignore[attr-defined]
+
+    @cached_property
+    def law(self) -> Mask:
+        """The words one of whose three commonest senses is of the domain of law."""
+        return np.array([any(self._is_law(synset) for synset in found[:3]) for found in self._synsets])
+
+    def _is_law(self, synset: object) -> bool:
+        pointers = synset.pointers  # type: ignore[attr-defined]
+        return any(sign == ";c" and self._wordnet.word(kind, at, 1) == "law" for sign, at, kind, _, _ in pointers)
+
+    @cached_property
+    def valence(self) -> NDArray[np.float64]:
+        """People's mean rating of each word, −4 unpleasant to 4 pleasant; 0 for those that nobody rated."""
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+        rated = SentimentIntensityAnalyzer().lexicon
+        return np.array([rated.get(word, 0.0) for word in self.texts])
+
+    def level(self, name: str) -> Mask:
+        """The words of a CEFR level."""
+        return np.array([cefr(word) == name for word in self.texts])
+
+
+def _hots(
+    columns: list[tuple[NDArray[np.int8] | NDArray[np.int64], NDArray[np.float32] | float]],
+) -> NDArray[np.float32]:
+    parts = []
+    for (values, probability), attribute in zip(columns, DEFAULT_ATTRIBUTES, strict=True):
+        hot = (values[:, None] == np.arange(len(attribute.values))).astype(np.float32)
+        parts.append(hot * np.broadcast_to(np.asarray(probability, np.float32), values.shape)[:, None])
+    return np.concatenate(parts, axis=1)
+
+
+def _in_era(era: str) -> Callable[[Work], bool]:
+    return lambda work: work.era == era
+
+
+def _by(author: str) -> Callable[[Work], bool]:
+    return lambda work: author.lower() in work.author.lower()

@@ -1,0 +1,1 @@
+"""A word a day: chosen for a person, with the reason why."""

@@ -1,0 +1,118 @@
+"""A day's word as it is shown: what it means, why this one, and where it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wotd_mlx.show import Shown, show
+from wotd_mlx.taste.votes import DISLIKE, LIKE, Given, Store, Vote
+from wotd_mlx.vocabulary import Vocabulary
+from wotd_mlx.words.reading import read_manifest, read_work
+
+NEAR = 2
+"""Liked words that a reason names."""
+_NEAR_ENOUGH, _FAR_ENOUGH = 0.45, 0.3
+"""Cosines from which a person sees that two words have to do with each other, and below which nobody would say so."""
+_LONGEST = 240
+"""Characters of an example."""
+_SENTENCE = re.compile(r"(?<=[.!?;])[\"'”’)]*\s+")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sentence that uses a word, and where it is from."""
+
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Today:
+    """A word of a day.
+
+    Args:
+        day: ISO 8601.
+        shown: all that is known of it.
+        why: reasons, each a sentence or less.
+        example: None where none is known.
+    """
+
+    day: str
+    shown: Shown
+    why: tuple[str, ...]
+    example: Example | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        shown = self.shown.as_json()
+        example = None if self.example is None else {"text": self.example.text, "source": self.example.source}
+        first = {name: shown.pop(name) for name in ("word", "id", "labels", "gloss")}
+        return {"date": self.day, **first, "why": list(self.why), "example": example, **shown}
+
+
+def present(words: Vocabulary, store: Store, given: Given, literature: Path | None = None) -> Today:
+    """A word that was given, with the reasons that held then.
+
+    Args:
+        literature: a folder of works with a manifest, in which a sentence that uses the word is looked for where the
+            dictionary has none.
+    """
+    shown = show(words, given.word)
+    example = _example(shown) or (quoted(literature, given.word) if literature else None)
+    return Today(given.day, shown, tuple(reasons(words, store.votes(), given, shown)), example)
+
+
+def _example(shown: Shown) -> Example | None:
+    """The dictionary's first example that has the word itself, in some form: others show a synonym's use."""
+    stem = re.compile(rf"\b{re.escape(shown.word[: max(3, len(shown.word) - 2)])}", re.IGNORECASE)
+    found = ((text, sense.source) for sense in shown.senses for text in sense.examples)
+    return next((Example(text, source) for text, source in found if stem.search(text)), None)
+
+
+def reasons(words: Vocabulary, votes: Sequence[Vote], given: Given, shown: Shown) -> list[str]:
+    """Why a word was given: what is near it among words liked before then, and what its labels rest on."""
+    then = datetime.fromisoformat(given.at)
+    before = [vote for vote in votes if datetime.fromisoformat(vote.at) <= then and vote.word != given.word]
+    last = {vote.word: vote.kind for vote in before if vote.kind in (LIKE, DISLIKE)}
+    liked = [word for word, kind in last.items() if kind == LIKE and word in words.known.row_of]
+    found = [_nearness(words, liked, given.word)] if given.word in words.known.row_of else []
+    for figures in shown.evidence.values():
+        # A statistic tells most people nothing; `show` has it.
+        told = [part for part in str(figures.get("because", "")).split(", ") if part and not part.startswith("z ")]
+        found.append(": ".join([str(figures["value"]), *([", ".join(told)] if told else [])]))
+    return found
+
+
+def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
+    if not liked:
+        return "you haven't said yet what you like: this one is near words that many people like"
+    known = words.known
+    rows = known.word_rows.rows(np.array([known.row_of[one] for one in (word, *liked)]))
+    cosines = rows[1:] @ rows[0]
+    best = [n for n in np.argsort(-cosines, kind="stable")[:NEAR].tolist() if cosines[n] >= _NEAR_ENOUGH]
+    if not best:
+        new = cosines.max() < _FAR_ENOUGH
+        return "something new: unlike what you liked so far" if new else "like what you liked, though near to none of it"
+    return f"near {' and '.join(liked[n] for n in best)}, which you liked"
+
+
+def quoted(folder: Path, word: str) -> Example | None:
+    """The shortest sentence of a literature folder that has a word, of those long enough to show its use."""
+    whole = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
+    best: Example | None = None
+    for work in read_manifest(folder):
+        text = read_work(work.path)
+        if not whole.search(text):
+            continue
+        for sentence in _SENTENCE.split(text):
+            line = " ".join(sentence.split())
+            if whole.search(line) and 30 <= len(line) <= (len(best.text) if best else _LONGEST):
+                best = Example(line, f"{work.author}, {work.title}")
+    return best

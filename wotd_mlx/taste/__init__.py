@@ -1,0 +1,1 @@
+"""What a person likes: their votes, kept, and what is learnt from them."""

@@ -1,0 +1,74 @@
+"""What a taste goes by: how alike two words are, in several senses of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wotd_mlx.arrays import Vectors
+from wotd_mlx.config.taste import TasteConfig
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """M words as a taste sees them; each kernel tells how alike words are in one sense, 1 for a word and itself or so.
+
+    Args:
+        unit: (M, D) vectors less their mean, of unit length.
+        axes: (M, C) principal components, each of variance 1.
+        labels: (M, V) the probability of each value of each attribute, less its mean, scaled to a mean length of 1.
+        rarity: (M,) zipf: the logarithm of uses in a thousand million words of today.
+        config: widths of the kernels.
+    """
+
+    unit: Vectors
+    axes: Vectors
+    labels: Vectors
+    rarity: Vectors
+    config: TasteConfig
+
+    @classmethod
+    def of(cls, vectors: Vectors, labels: Vectors, rarity: Vectors, config: TasteConfig) -> Features:
+        """From vectors (M, D), probabilities of values (M, V) and zipf (M,)."""
+        centred = vectors - vectors.mean(axis=0)
+        variances, directions = np.linalg.eigh((centred.T @ centred / len(centred)).astype(np.float64))
+        top = slice(-1, -1 - min(config.components, len(variances)), -1)
+        scale = np.sqrt(np.maximum(variances[top], 1e-12))
+        axes = centred @ (directions[:, top] / scale).astype(np.float32)
+        values = labels - labels.mean(axis=0)
+        length = float(np.sqrt(np.mean((values**2).sum(axis=1)))) if values.size else 0.0
+        unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+        return cls(unit, axes, values / max(length, 1e-12), rarity.astype(np.float32), config)
+
+    def __len__(self) -> int:
+        return len(self.unit)
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Their names."""
+        near = tuple(f"within {width:g}" for width in self.config.near)
+        return (*near, "meaning", "tone", "labels", "rarity")
+
+    def alike(self, rows: Rows, others: Rows | None = None) -> dict[str, Vectors]:
+        r"""Each kernel between all words, or ``others`` (N,), and ``rows`` (n,): (N, n).
+
+        .. math:: e^{(\cos - 1)/w}, \quad \cos, \quad \tfrac1C a \cdot b, \quad l \cdot m, \quad e^{-(f - g)^2 / 2r^2}
+        """
+        some = slice(None) if others is None else others
+        cosines = self.unit[some] @ self.unit[rows].T
+        found = {
+            name: np.exp((cosines - 1) / np.float32(width))
+            for name, width in zip(self.kernels, self.config.near, strict=False)
+        }
+        gap = (self.rarity[some][:, None] - self.rarity[rows]) / np.float32(self.config.rarity)
+        return {
+            **found,
+            "meaning": cosines,
+            "tone": self.axes[some] @ self.axes[rows].T / np.float32(self.axes.shape[1]),
+            "labels": self.labels[some] @ self.labels[rows].T,
+            "rarity": np.exp(-(gap**2) / 2),
+        }
