@@ -86,10 +86,11 @@ def pools(words: Vocabulary, rows: Rows) -> Callable[[Person, TasteConfig], Pool
     """What makes a person's pool; all that is the same for all people is made once."""
     known = words.known
     vectors, zipf, families = known.word_rows.rows(rows), words.zipf[rows], known.families[rows]
+    codes = ((known.ids[rows] + 0.5) / known.levels).astype(np.float32)
 
     def pool(person: Person, config: TasteConfig) -> Pool:
-        features = Features.of(vectors, person.labels, zipf, config)
-        kept = Remembered(features.unit, features.axes, features.labels, features.rarity, config)
+        features = Features.of(vectors, person.labels, zipf, codes, config)
+        kept = Remembered(features.unit, features.axes, features.labels, features.rarity, config, codes)
         return Pool(kept, families, np.ones(len(rows), np.float32), np.ones(len(rows), bool))
 
     return pool

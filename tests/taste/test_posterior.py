@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -26,7 +28,9 @@ def test_kernels_are_their_formulas():
     rng = np.random.default_rng(1)
     vectors, labels = rng.normal(size=(30, 8)).astype(np.float32), rng.random((30, 4)).astype(np.float32)
     zipf = rng.uniform(1, 5, 30)
-    found = Features.of(vectors, labels, zipf, CONFIG).alike(np.array([4, 9]), np.array([0, 1, 4]))
+    codes = (rng.integers(0, 8, (30, 2)) + 0.5).astype(np.float32) / 8
+    features = Features.of(vectors, labels, zipf, codes, CONFIG)
+    found = features.alike(np.array([4, 9]), np.array([0, 1, 4]))
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     cos = unit[[0, 1, 4]] @ unit[[4, 9]].T
@@ -40,6 +44,10 @@ def test_kernels_are_their_formulas():
     close(found["tone"], axes[[0, 1, 4]] @ axes[[4, 9]].T / 3, "eigenvectors")
     close(found["labels"], values[[0, 1, 4]] @ values[[4, 9]].T, "sum_order")
     close(found["rarity"], np.exp(-2 * (zipf[[0, 1, 4]][:, None] - zipf[[4, 9]]) ** 2), "sum_order")
+    steps = np.abs(codes[[0, 1, 4]][:, None] - codes[[4, 9]]) * 8
+    by_codes = replace(features, by_codes=True).alike(np.array([4, 9]), np.array([0, 1, 4]))
+    assert list(by_codes) == ["number 1", "number 2"]
+    close(np.stack(list(by_codes.values()), axis=-1), np.exp(-steps), "sum_order")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,8 @@ class Daily:
         meet = known.one_a_family(np.flatnonzero(known.meet))
         rows = np.union1d(meet, np.array(also, np.int64))
         zipf = self.words.zipf[rows]
-        features = Features.of(known.word_rows.rows(rows), self._labels(rows), zipf, self.config)
+        codes = ((known.ids[rows] + 0.5) / known.levels).astype(np.float32)
+        features = Features.of(known.word_rows.rows(rows), self._labels(rows), zipf, codes, self.config)
         knew = [float(self.words.zipf[row]) for row in self._rows(votes, KNOW)]
         others = [float(self.words.zipf[row]) for row in self._rows(votes, *_OPINIONS)]
         worth = np.asarray(1 - Known(knew, others)(zipf), np.float32)

@@ -99,7 +99,9 @@ def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
     best = [n for n in np.argsort(-cosines, kind="stable")[:NEAR].tolist() if cosines[n] >= _NEAR_ENOUGH]
     if not best:
         new = cosines.max() < _FAR_ENOUGH
-        return "something new: unlike what you liked so far" if new else "like what you liked, though near to none of it"
+        return (
+            "something new: unlike what you liked so far" if new else "like what you liked, though near to none of it"
+        )
     return f"near {' and '.join(liked[n] for n in best)}, which you liked"
 
 

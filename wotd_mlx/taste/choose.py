@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +94,14 @@ def by_nearness(pool: Pool, said: Said, free: NDArray[np.bool_], rng: np.random.
     return np.asarray(pool.features.unit @ pool.features.unit[said.liked].sum(axis=0), np.float64)
 
 
+def by_codes(pool: Pool, said: Said, free: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
+    """As :func:`by_taste`, from nothing but the IDs of words."""
+    return by_taste(replace(pool, features=replace(pool.features, by_codes=True)), said, free, rng)
+
+
 STRATEGIES: dict[str, Scores] = {
     "taste": by_taste,
+    "codes": by_codes,
     "mean": by_mean,
     "nearest": by_nearness,
     "random": by_chance,

@@ -12,6 +12,9 @@ from wotd_mlx.config.taste import TasteConfig
 
 Rows = NDArray[np.int64]
 
+_STEP = 1 / 8
+"""A code's share of a coordinate that is read."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -23,6 +26,8 @@ class Features:
         labels: (M, V) the probability of each value of each attribute, less its mean, scaled to a mean length of 1.
         rarity: (M,) zipf: the logarithm of uses in a thousand million words of today.
         config: widths of the kernels.
+        codes: (M, Q) each number of the words' IDs, as a share of its coordinate.
+        by_codes: go by nothing but the IDs.
     """
 
     unit: Vectors
@@ -30,10 +35,12 @@ class Features:
     labels: Vectors
     rarity: Vectors
     config: TasteConfig
+    codes: Vectors
+    by_codes: bool = False
 
     @classmethod
-    def of(cls, vectors: Vectors, labels: Vectors, rarity: Vectors, config: TasteConfig) -> Features:
-        """From vectors (M, D), probabilities of values (M, V) and zipf (M,)."""
+    def of(cls, vectors: Vectors, labels: Vectors, rarity: Vectors, codes: Vectors, config: TasteConfig) -> Features:
+        """From vectors (M, D), probabilities of values (M, V), zipf (M,) and shares of coordinates (M, Q)."""
         centred = vectors - vectors.mean(axis=0)
         variances, directions = np.linalg.eigh((centred.T @ centred / len(centred)).astype(np.float64))
         top = slice(-1, -1 - min(config.components, len(variances)), -1)
@@ -42,7 +49,7 @@ class Features:
         values = labels - labels.mean(axis=0)
         length = float(np.sqrt(np.mean((values**2).sum(axis=1)))) if values.size else 0.0
         unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
-        return cls(unit, axes, values / max(length, 1e-12), rarity.astype(np.float32), config)
+        return cls(unit, axes, values / max(length, 1e-12), rarity.astype(np.float32), config, codes)
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -50,6 +57,8 @@ class Features:
     @property
     def kernels(self) -> tuple[str, ...]:
         """Their names."""
+        if self.by_codes:
+            return tuple(f"number {q + 1}" for q in range(self.codes.shape[1]))
         near = tuple(f"within {width:g}" for width in self.config.near)
         return (*near, "meaning", "tone", "labels", "rarity")
 
@@ -57,8 +66,13 @@ class Features:
         r"""Each kernel between all words, or ``others`` (N,), and ``rows`` (n,): (N, n).
 
         .. math:: e^{(\cos - 1)/w}, \quad \cos, \quad \tfrac1C a \cdot b, \quad l \cdot m, \quad e^{-(f - g)^2 / 2r^2}
+
+        By codes, for each number of an ID, :math:`e^{-|k - m| / s}`: coordinates run through their values in order.
         """
         some = slice(None) if others is None else others
+        if self.by_codes:
+            gaps = np.abs(self.codes[some][:, None] - self.codes[rows])
+            return {name: np.exp(-gaps[..., q] / np.float32(_STEP)) for q, name in enumerate(self.kernels)}
         cosines = self.unit[some] @ self.unit[rows].T
         found = {
             name: np.exp((cosines - 1) / np.float32(width))
