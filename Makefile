@@ -39,7 +39,7 @@ docs: $(VENV)/.parity  ## every page and table that is made from code and result
 		$(BIN)/python -m scripts.$$script || exit 1; done
 
 # Benchmarks that are told where their data is: DATA=sentences.tsv, MEANING="--similarity DIR --gcide FILE" and so on.
-GIVEN := benchmarks/bench_lvm_quality.py benchmarks/bench_meaning.py
+GIVEN := benchmarks/bench_lvm_quality.py benchmarks/bench_meaning.py benchmarks/bench_taste.py
 
 bench: $(VENV)/.parity  ## every benchmark, into benchmarks/results (three hours)
 	$(BIN)/wotd-mlx train --student

@@ -131,12 +131,11 @@ def tried() -> dict[str, TasteConfig]:
         "variance .4": replace(stands, variance=0.4),
         "likes .05": replace(stands, likes=0.05),
         "likes .2": replace(stands, likes=0.2),
-        "near .25": replace(stands, near=(0.25,)),
-        "near .1, .3": replace(stands, near=(0.1, 0.3)),
-        "rarity 1": replace(stands, rarity=1.0),
         "trust 0": replace(stands, trust=0),
-        "trust 20": replace(stands, trust=20),
-        "new 1000": replace(stands, new=1000),
+        "trust 10": replace(stands, trust=10),
+        "near .25": replace(stands, near=(0.25,)),
+        "rarity 1": replace(stands, rarity=1.0),
+        "no rule about what is new": replace(stands, new=10**6),
     }
     return {"stands": stands, **other}
 

@@ -28,15 +28,12 @@ PAGE, PICTURE = ROOT / "README.md", ROOT / "docs" / "word.svg"
 WORD = "kingly"
 COMMANDS = {
     f"wotd-mlx encode {WORD} serendipity": 2,
-    "wotd-mlx decode {id} -n 3": 4,
-    'wotd-mlx find "pleasing to the ear" -n 3': 3,
-    "wotd-mlx interpolate melancholy mirth --steps 3": 3,
-    'wotd-mlx generate "[1,*,1,*]" -n 3 --method encoder': 3,
-    "wotd-mlx export encoder --out build/app": 2,
+    "wotd-mlx decode {id} -n 2": 3,
+    'wotd-mlx find "pleasing to the ear" -n 2': 2,
 }
 """What README shows, ``{id}`` being the word's, and how many lines of what each prints."""
-DAILY = ("wotd-mlx like petrichor gossamer", "wotd-mlx today", "wotd-mlx like", "wotd-mlx profile")
-_SOURCES = ("Definitions", "Pronunciations", "Etymology")
+DAILY = {"wotd-mlx like petrichor": 1, "wotd-mlx today": 7}
+"""Likewise, for a new profile."""
 
 
 def peers() -> str:
@@ -141,12 +138,11 @@ def daily() -> str:
     """Two likes and the word of a day, of a new profile."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ[DATA_VARIABLE] = folder
-        SqliteStore(profile_path(), seed=0).close()  # else it is another word each time
+        SqliteStore(profile_path(), seed=1).close()  # else it is another word each time
         shown = []
-        for command in DAILY:
-            shown += [f"$ {command}", *_printed(None, *shlex.split(command)[1:])]
-    # Where definitions are from stands below all commands' output alike.
-    return "```console\n" + "\n".join(line for line in shown if not line.startswith(_SOURCES)) + "\n```"
+        for command, count in DAILY.items():
+            shown += [f"$ {command}", *list(_printed(None, *shlex.split(command)[1:]))[:count]]
+    return "```console\n" + "\n".join(shown) + "\n```"
 
 
 def picture(run: Path) -> str:

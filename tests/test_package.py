@@ -79,6 +79,7 @@ def test_imports_run_one_way_only():
         "embed": ("codes", "lvm", *above),
         "codes": ("lvm", *above),
         "lvm": ("words", *above),
+        "taste": ("embed", "codes", "language", "lvm", "daily", "vocabulary", *above),
         "training": ("words", "embed", "codes", "language", "lvm", *above),
     }
     for stage, others in unknown.items():
