@@ -45,6 +45,14 @@ def walk(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[str
 CALLED = list(walk(main))
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell):
+    assert "_WOTD_MLX_COMPLETE" in run("completion", shell).stdout
+    asked = {"COMP_WORDS": "wotd-mlx today --co", "COMP_CWORD": "2" if shell != "fish" else "--co"}
+    done = process(env={**os.environ, **asked, "_WOTD_MLX_COMPLETE": f"{shell}_complete"})
+    assert b"--count" in done.stdout
+
+
 def test_a_group_in_the_group_is_walked_into():
     assert {words[0] for words in CALLED} == set(COMMANDS)
     assert ("lvm", "train") in CALLED

@@ -14,7 +14,7 @@ from wotd_mlx.show import show
 from wotd_mlx.taste.sqlite import SqliteStore
 from wotd_mlx.taste.votes import Given, Vote
 from wotd_mlx.vocabulary import Vocabulary
-from wotd_mlx.words.dictionary import Entry, Sense
+from wotd_mlx.words.dictionary import Entry, Sense, Source
 
 WORDS = ("dew", "rain", "mist", "tax", "levy")
 AT, DAY = "2026-11-30T08:00:00+01:00", "2026-11-30"
@@ -23,7 +23,7 @@ VECTORS = np.array([[1, 0, 0], [0.8, 0.6, 0], [0.9, 0.1, 0.42], [0, 0, 1], [0.1,
 
 class Dictionary:
     digest = "0123"
-    sources = ()
+    sources = (Source("A", "1", "MIT", "Definitions: A, MIT"), Source("B", "1", "MIT", "Etymology: B"))
 
     def entry(self, word):
         examples = ("a rainy day", "the damp of the morning", "dews lay on the grass")
@@ -80,6 +80,7 @@ def test_an_example_uses_the_word_itself(words, tmp_path):
     store = SqliteStore(tmp_path / "p.sqlite")
     found = present(words, store, Given(DAY, "dew", AT))
     assert found.example == Example("dews lay on the grass", "A")
+    assert found.sources == ("A (MIT)",)  # nothing was told of its origin
     row = found.as_json()
     assert list(row)[:7] == ["date", "word", "id", "labels", "gloss", "why", "example"]
     assert (row["date"], row["word"], row["gloss"]) == (DAY, "dew", "drops of water")

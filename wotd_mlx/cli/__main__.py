@@ -23,7 +23,7 @@ def run() -> None:
         _open_streams()
         from wotd_mlx.cli.program import main
 
-        main()
+        main(prog_name="wotd-mlx")  # what shells complete, however it was called
     except KeyboardInterrupt:  # where click doesn't see it
         _leave()
     finally:

@@ -18,7 +18,7 @@ COMMANDS = (
     *("today", "like", "dislike", "skip", "know", "undo", "history", "profile", "review"),
     *("feed", "schedule"),
     *("train", "encode", "decode", "find", "show", "interpolate", "codes", "generate"),
-    *("language", "export", "lvm", "status"),
+    *("language", "export", "lvm", "status", "completion"),
 )
 
 

@@ -100,7 +100,8 @@ def show_today(found: Today) -> None:
         Text(_written(date.fromisoformat(found.day)), "dim"),
         Text.assemble((one_line(shown.word), "bold magenta"), (sound, "italic"), (number, "cyan")),
     ]
-    sources = [Text(one_line(line), "dim") for line in shown.attribution]
+    # All of each line every morning would be more than the word; `show` has them.
+    sources = [Text(one_line(f"from {', '.join(found.sources)}"), "dim")] if found.sources else []
     if console.is_terminal:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)

@@ -42,12 +42,14 @@ class Today:
         shown: all that is known of it.
         why: reasons, each a sentence or less.
         example: None where none is known.
+        sources: where its texts are from, with the licence of each, in short; ``shown.attribution`` has it whole.
     """
 
     day: str
     shown: Shown
     why: tuple[str, ...]
     example: Example | None
+    sources: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -66,7 +68,9 @@ def present(words: Vocabulary, store: Store, given: Given, literature: Path | No
     """
     shown = show(words, given.word)
     example = _example(shown) or (quoted(literature, given.word) if literature else None)
-    return Today(given.day, shown, tuple(reasons(words, store.votes(), given, shown)), example)
+    told = [s for s in (words.dictionary.sources if words.dictionary else ()) if s.attribution in shown.attribution]
+    sources = tuple(f"{source.name} ({source.licence})" for source in told)
+    return Today(given.day, shown, tuple(reasons(words, store.votes(), given, shown)), example, sources)
 
 
 def _example(shown: Shown) -> Example | None:
