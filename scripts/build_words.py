@@ -20,7 +20,7 @@ from wotd_mlx.schemas import Corpus, Word, WotdError
 from wotd_mlx.words import screen
 from wotd_mlx.words import worth as worth_meeting
 from wotd_mlx.words.assign import Judge
-from wotd_mlx.words.builtin import DATA
+from wotd_mlx.words.builtin import DATA, WORKS, WORKS_COLUMNS
 from wotd_mlx.words.choose import LITERARY, LOVED, candidates, corpora_table, counts_table, draft, lexicon
 from wotd_mlx.words.derive import Derivations
 from wotd_mlx.words.dictionary import Source
@@ -37,7 +37,8 @@ from wotd_mlx.words.table import BUILTIN_COLUMNS, LEXICON_COLUMNS, write_table
 
 
 def build(literature: Path, wordlist: Path, wordnet: Path, out: Path) -> str:
-    """Write ``builtin.tsv``, ``lexicon.tsv``, ``families.tsv`` and ``irregular.tsv`` into ``out``; return a summary."""
+    """Write ``builtin.tsv``, ``lexicon.tsv``, ``works.tsv``, ``families.tsv``, ``irregular.tsv`` into ``out``;
+    return a summary."""
     words, net, readers = WordList.read(wordlist), WordNet(wordnet), dictionaries()
     explained = {word for reader in readers for word in reader.words()}
 
@@ -50,7 +51,8 @@ def build(literature: Path, wordlist: Path, wordnet: Path, out: Path) -> str:
         base = screen.head(text, words.is_known)
         return base if base.isalpha() else base.replace("-", "")  # lemminflect writes *over-eat*, the lists don't
 
-    judge = Judge(gather(read_manifest(literature), words.is_known))
+    works = read_manifest(literature)
+    judge = Judge(gather(works, words.is_known))
     builtin = draft(candidates(judge, words))
     rest = lexicon(judge, words, builtin, explained, (*LOVED, *readers[-1].words()))
     derivations = Derivations(lambda text: text in explained and words.is_known(text), net, glosses)
@@ -59,6 +61,8 @@ def build(literature: Path, wordlist: Path, wordnet: Path, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "builtin.tsv", builtin, BUILTIN_COLUMNS)
     write_table(out / "lexicon.tsv", rest, LEXICON_COLUMNS)
+    named = [WORKS_COLUMNS, *((work.name, work.author, work.title, str(work.year)) for work in works)]
+    (out / WORKS.name).write_text("".join("\t".join(row) + "\n" for row in named), encoding="utf-8", newline="\n")
     bases = sorted({word.text for word in (*builtin, *rest)} | {text for text in explained if words.is_known(text)})
     forms = irregular_forms(sorted({*words.words, *bases}), head, explained.__contains__)
     regular = [text for text in sorted(words.words) if text not in forms and head(text) in explained]

@@ -50,7 +50,8 @@ def test_a_known_word_with_all_there_is(words):
     assert shown.labels == {"style": "romantic", "complexity": "complex", "era": "victorian"}
     assert shown.evidence["style"]["works"] == 7
     assert shown.evidence["style"]["because"] == (
-        "5.5 times the odds of other texts, z 8.77, in 7 works, 83 uses in the works, above all shelley-frankenstein"
+        "5.5 times the odds of other texts, z 8.77, in 7 works, 83 uses in the works, above all Mary "
+        "Shelley, Frankenstein (1818)"
     )
     assert shown.evidence["complexity"]["because"] == "CEFR C2, 2.6 uses in a million words today"
     near = coder.nearest(coder.known.vectors[[coder.known.row("solitude")]], 6)[0]

@@ -12,6 +12,7 @@ import numpy as np
 from wotd_mlx.encoder import NEAREST, Neighbour
 from wotd_mlx.known import LIKELY
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
+from wotd_mlx.words.builtin import load_works
 from wotd_mlx.words.normal import normal
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _because(found: Mapping[str, Any]) -> str:
         "z": lambda v: f"z {v:g}",
         "works": lambda v: f"in {v} works",
         "uses": lambda v: f"{v:,} uses in the works",
-        "source": lambda v: f"above all {v}" if v != "wordfreq" else "today's English",
+        "source": lambda v: f"above all {load_works().get(v, v)}" if v != "wordfreq" else "today's English",
         "cefr": lambda v: f"CEFR {v}",
         "zipf": lambda v: f"{10 ** (v - 3):.2g} uses in a million words today",
     }

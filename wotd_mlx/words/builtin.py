@@ -5,18 +5,28 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from wotd_mlx.io.table import read_table as read_rows
 from wotd_mlx.schemas import Corpus, Word
 from wotd_mlx.words.table import read_table
 
 DATA = Path(__file__).parent / "data"
 BUILTIN = DATA / "builtin.tsv"
 LEXICON = DATA / "lexicon.tsv"
+WORKS = DATA / "works.tsv"
+WORKS_COLUMNS = ("work", "author", "title", "year")
 
 
 @cache
 def load_builtin() -> Corpus:
     """Return the 1,200 built-in words, with the lexicon beside them; no text is in both."""
     return Corpus("builtin", read_table(BUILTIN), load_lexicon())
+
+
+@cache
+def load_works() -> dict[str, str]:
+    """Return what the built-in words' sources are called: the name of a work's file → ``author, title (year)``."""
+    table = read_rows(WORKS, "\t", WORKS_COLUMNS, "reinstall wotd-mlx", quoted=False)
+    return {work: f"{author}, {title} ({year})" for _, (work, author, title, year) in table.rows}
 
 
 @cache
