@@ -32,6 +32,12 @@ literature = click.option(
 @click.option("-n", "--count", type=in_range(Count), default=1, show_default=True, help="How many words.")
 @click.option("--date", "day", metavar="DAY", help="Another day, such as 2026-12-24.")
 @click.option("--notify", "notified", is_flag=True, help="As a notification of the system, where it has them.")
+@click.option(
+    "--predictor",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="OUT/models/NAME of `wotd-mlx lvm train`: what comes after the last five liked words, in place of the taste.",
+)
 @profile
 @literature
 @known_run
@@ -40,6 +46,7 @@ def command(
     count: int,
     day: str | None,
     notified: bool,
+    predictor: Path | None,
     profile: str,
     literature: Path | None,
     run: str | None,
@@ -63,7 +70,7 @@ def command(
 
     words, wanted = Vocabulary.open(run), day_of(day)
     with opened(profile) as store:
-        chosen = Daily(words, store).of(wanted, now(), count)
+        chosen = Daily(words, store, predictor=predictor).of(wanted, now(), count)
         if len(chosen) < count:
             click.echo(f"no more words are left: {len(chosen)} of {count}", err=True)
         for given in chosen:

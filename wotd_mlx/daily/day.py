@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 
 from wotd_mlx.config.taste import TasteConfig
 from wotd_mlx.schemas import WotdError
-from wotd_mlx.taste.choose import STRATEGIES, Pool, Said, choose
+from wotd_mlx.taste.choose import Pool, Said, Scores, by_taste, choose
 from wotd_mlx.taste.features import Features, Rows
 from wotd_mlx.taste.rarity import Known
 from wotd_mlx.taste.votes import DISLIKE, KNOW, LIKE, SKIP, Given, Store, Vote
@@ -31,10 +32,14 @@ class Daily:
         words: those that can be given.
         store: what the person said, and was given.
         config: how a taste is learnt and words are chosen.
+        predictor: ``OUT/models/NAME`` of a training: its predictions choose in place of the taste.
     """
 
-    def __init__(self, words: Vocabulary, store: Store, config: TasteConfig | None = None):
+    def __init__(
+        self, words: Vocabulary, store: Store, config: TasteConfig | None = None, predictor: Path | None = None
+    ):
         self.words, self.store, self.config = words, store, config or TasteConfig()
+        self.predictor = predictor
 
     def of(self, day: date, now: datetime, count: int = 1) -> list[Given]:
         """The words of a day, less those that were skipped; those that aren't there yet are chosen and stored. They are
@@ -74,9 +79,16 @@ class Daily:
         passed = [rows_of[vote.word] for vote in votes if vote.word in rows_of]
         pool = Pool(pool.features, pool.families, pool.worth, pool.without([at[row] for row in passed if row in at]))
         chosen = choose(
-            pool, here, [at[row] for row in before], [at[row] for row in near], count, rng, STRATEGIES["taste"]
+            pool, here, [at[row] for row in before], [at[row] for row in near], count, rng, self._scores(rows)
         )
         return [self.words.known.words[rows[place]] for place in chosen]
+
+    def _scores(self, rows: Rows) -> Scores:
+        if self.predictor is None:
+            return by_taste
+        from wotd_mlx.daily.predict import by_prediction
+
+        return by_prediction(self.predictor, self.words.known.word_rows.rows(rows), self.words.known.embedding)
 
     def said(self, votes: Sequence[Vote], given: Sequence[Given]) -> Said:
         """What the votes say of known words, by their rows in the table; a word's last vote counts."""
