@@ -334,7 +334,12 @@ def choices(words: Words, data: Sentences | None, part: dict[str, Any], wrote: C
     of_constant(
         "HVQ: worth of a prediction", hvq, "WORTH", [0.03, 0.05, 0.1], lambda: of_words(labelled, by_texts=True)
     )
-    for name, constant, values in (("ridge", "_WEIGHT", [5.0, 10.0, 15.0, 20.0]), ("passes", "_PASSES", [8, 12, 20])):
+    constants = (
+        ("ridge", "_WEIGHT", [5.0, 10.0, 15.0, 20.0]),
+        ("passes", "_PASSES", [8, 12, 20]),
+        ("rounds", "_ROUNDS", [0, 1, 2]),
+    )
+    for name, constant, values in constants:
         of_constant(f"residual: {name}", detail, constant, values, lambda: of_words(coders.residual(64)))
     if data is not None:
         left, right = pairs(data.valid)
