@@ -49,9 +49,7 @@ def _print(found: Shown) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    sound = f"  /{one_line(found.ipa)}/{' (predicted)' if found.ipa_predicted else ''}" if found.ipa else ""
-    number = f"  {found.id}" if found.id is not None else ""
-    lines = [Text.assemble((one_line(found.word), "bold"), (sound, "italic"), (number, "cyan"))]
+    lines = [headline(found)]
     if found.source != "known":
         told = "its labels are predicted" if found.source else "the dictionary alone has it"
         lines.append(Text(f"no word of this vocabulary; {told}", "yellow"))
@@ -66,6 +64,15 @@ def _print(found: Shown) -> None:
         return
     for text in (*lines, *(Text(f"{title:<12}").append(text) for title, text in _rows(found)), *sources):
         click.echo(text.plain)
+
+
+def headline(found: Shown) -> Text:
+    """The word, how it sounds, and its ID."""
+    from rich.text import Text
+
+    sound = f"  /{one_line(found.ipa)}/{' (predicted)' if found.ipa_predicted else ''}" if found.ipa else ""
+    number = f"  {found.id}" if found.id is not None else ""
+    return Text.assemble((one_line(found.word), "bold"), (sound, "italic"), (number, "cyan"))
 
 
 def _rows(found: Shown) -> Iterator[tuple[str, Text]]:

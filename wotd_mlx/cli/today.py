@@ -10,6 +10,7 @@ import click
 
 from wotd_mlx.cli.options import as_json, in_range, known_run, one_line, print_json
 from wotd_mlx.cli.person import day_of, now, opened, profile
+from wotd_mlx.cli.show import headline
 from wotd_mlx.config.ranges import Count
 
 if TYPE_CHECKING:
@@ -101,12 +102,7 @@ def show_today(found: Today) -> None:
     from rich.text import Text
 
     console, shown = Console(highlight=False), found.shown
-    sound = f"  /{one_line(shown.ipa)}/{' (predicted)' if shown.ipa_predicted else ''}" if shown.ipa else ""
-    number = f"  {shown.id}" if shown.id is not None else ""
-    lines = [
-        Text(_written(date.fromisoformat(found.day)), "dim"),
-        Text.assemble((one_line(shown.word), "bold magenta"), (sound, "italic"), (number, "cyan")),
-    ]
+    lines = [Text(_written(date.fromisoformat(found.day)), "dim"), headline(shown)]
     # All of each line every morning would be more than the word; `show` has them.
     sources = [Text(one_line(f"from {', '.join(found.sources)}"), "dim")] if found.sources else []
     if console.is_terminal:

@@ -14,25 +14,10 @@ _HINT = "give a file that `wotd-mlx profile export` wrote"
 
 
 @dataclass(frozen=True)
-class _Row:
-    word: str
-    kind: str
-    at: str
-    day: str
-
-
-@dataclass(frozen=True)
-class _Day:
-    day: str
-    word: str
-    at: str
-
-
-@dataclass(frozen=True)
 class _File:
     version: int
-    votes: tuple[_Row, ...] = ()
-    given: tuple[_Day, ...] = ()
+    votes: tuple[Vote, ...] = ()
+    given: tuple[Given, ...] = ()
 
 
 def export_votes(store: Store, path: Path) -> tuple[int, int]:
@@ -53,15 +38,4 @@ def import_votes(store: Store, path: Path) -> tuple[int, int]:
     found = read_json(path, _File, _HINT)
     if found.version != VERSION:
         raise WotdError(f"{path} is of version {found.version}, expected {VERSION}; {_HINT}")
-    votes, given = list[Vote](), list[Given]()
-    for number, row in enumerate(found.votes, 1):
-        try:
-            votes.append(Vote(**asdict(row)))
-        except WotdError as error:
-            raise WotdError(f"{path}: vote {number}: {error}; {_HINT}") from error
-    for number, one in enumerate(found.given, 1):
-        try:
-            given.append(Given(**asdict(one)))
-        except WotdError as error:
-            raise WotdError(f"{path}: given word {number}: {error}; {_HINT}") from error
-    return store.merge(votes, given)
+    return store.merge(found.votes, found.given)
