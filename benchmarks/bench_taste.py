@@ -25,11 +25,12 @@ from benchmarks.taste_picture import draw
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.arrays import Vectors
 from wotd_mlx.config.taste import TasteConfig
-from wotd_mlx.taste.choose import STRATEGIES, Pool, Said, choose
+from wotd_mlx.taste.choose import STRATEGIES, Pool, Said, Scores, choose
 from wotd_mlx.taste.features import Features, Rows
 from wotd_mlx.vocabulary import Vocabulary
 
 PARTS = ("choices", "people")
+RULED = "nearest, by the same rules"
 DAYS, A_DAY, NAMED, NOISE = 60, 3, 3, 0.1
 
 
@@ -46,7 +47,7 @@ class Remembered(Features):
         return {name: np.stack([kept[row][name] for row in rows.tolist()], axis=1) for name in self.kernels}
 
 
-def simulate(pool: Pool, person: Person, strategy: str, seed: int) -> dict[str, Any]:
+def simulate(pool: Pool, person: Person, scores: Scores, seed: int) -> dict[str, Any]:
     """A person's sixty days; their likes day by day, and how much they met that was new."""
     rng, config = np.random.default_rng(seed), pool.features.config
     # Whoever is asked first names the same words and is as often of two minds, whatever the strategy.
@@ -57,7 +58,7 @@ def simulate(pool: Pool, person: Person, strategy: str, seed: int) -> dict[str, 
     unit, draws = pool.features.unit, np.random.default_rng([seed, 1])
     for day in range(DAYS):
         said = Said(np.array(rows, np.int64), np.array(votes, np.float32), np.array(noise, np.float32))
-        chosen = choose(pool, said, given, last, A_DAY, draws, STRATEGIES[strategy])
+        chosen = choose(pool, said, given, last, A_DAY, draws, scores)
         near = unit[chosen] @ unit[said.liked].T
         outside += int((near.max(axis=1) <= config.outside).sum())
         alike += bool(last) and bool((unit[chosen] @ unit[last].T).max() >= config.apart)
@@ -78,7 +79,7 @@ def simulate(pool: Pool, person: Person, strategy: str, seed: int) -> dict[str, 
 
 
 def plain(pool: Pool) -> Pool:
-    """The same without rules about what is new or too alike: peers are held to none."""
+    """The same without rules about what is new or too alike: peers are held to none, save :data:`RULED`."""
     return replace(pool, features=replace(pool.features, config=replace(pool.features.config, new=10**6, apart=1.0)))
 
 
@@ -110,12 +111,15 @@ def measure(
     for person in people:
         pool = None
         for strategy in strategies:
+            if strategy == "codes" and not person.by_codes:
+                continue
             for seed in range(seeds):
                 if (person.name, strategy, seed) in done:
                     continue
                 pool = pool or make(person, config)
                 started = time.perf_counter()
-                found = simulate(pool if strategy == "taste" else plain(pool), person, strategy, seed)
+                held = strategy in ("taste", RULED)
+                found = simulate(pool if held else plain(pool), person, STRATEGIES[strategy.split(",")[0]], seed)
                 size = int(person.likes.sum())
                 rows.append({"person": person.name, "words": size, "strategy": strategy, "seed": seed, **found})
                 told = {key: round(found[key], 3) for key in ("liked", "outside", "alike_days", "most")}
@@ -165,7 +169,7 @@ def main() -> None:
             measure(chosen, strategies, make, config, part, min(arguments.seeds, 3), wrote)
     if "people" in asked:
         part = figures.setdefault("people", [])
-        measure(people.tested(), STRATEGIES, make, TasteConfig(), part, arguments.seeds, wrote)
+        measure(people.tested(), (*STRATEGIES, RULED), make, TasteConfig(), part, arguments.seeds, wrote)
         draw(part, RESULTS / "taste.png")
 
 

@@ -40,11 +40,13 @@ class Person:
         name: what they like.
         likes: (M,) which words.
         labels: (M, V) what the model is given of labels.
+        by_codes: whether IDs may be gone by: they say what all works do of a word.
     """
 
     name: str
     likes: Mask
     labels: NDArray[np.float32]
+    by_codes: bool = True
 
 
 class People:
@@ -108,7 +110,7 @@ class People:
         index = self.evidence.index
         at = np.array([index.get(word, -1) for word in self.texts])
         likes = (at >= 0) & (lean.z[at] > _Z_MIN) & (lean.delta[at] > DELTA_MIN) & (uses[at] >= _USES_MIN)
-        return Person(name, likes if also is None else likes | also, self._judged(judge))
+        return Person(name, likes if also is None else likes | also, self._judged(judge), by_codes=False)
 
     def _judged(self, judge: Judge) -> NDArray[np.float32]:
         """The labels of other works, as far as they go."""

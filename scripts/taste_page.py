@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.codes_page import spread
 from scripts.tables import ROOT, filled, results, share, table
 from wotd_mlx.daily.day import Daily
 from wotd_mlx.daily.today import present
@@ -48,13 +49,17 @@ def people() -> str:
     lines = []
     for person in dict.fromkeys(row["person"] for row in rows):
         own = [row for row in rows if row["person"] == person]
-        cells = [
-            f"{share(_mean(by))} ± {share((max(r['liked'] for r in by) - min(r['liked'] for r in by)) / 2)}"
-            for by in ([row for row in own if row["strategy"] == strategy] for strategy in strategies)
-        ]
+        by = {strategy: [row["liked"] for row in own if row["strategy"] == strategy] for strategy in strategies}
+        # IDs say what the works do that a person likes: nobody is asked for them then.
+        cells = [spread(liked) if liked else "" for liked in by.values()]
         lines.append([person, f"{own[0]['words']:,}", *cells, share(_mean(own, "most"))])
-    means = [share(_mean(row for row in rows if row["strategy"] == strategy)) for strategy in strategies]
-    lines.append(["**mean**", "", *(f"**{mean}**" for mean in means), f"**{share(_mean(rows, 'most'))}**"])
+    means = [
+        share(_mean(row for row in rows if row["strategy"] == strategy)) if strategy != "codes" else ""
+        for strategy in strategies
+    ]
+    lines.append(
+        ["**mean**", "", *(f"**{mean}**" if mean else "" for mean in means), f"**{share(_mean(rows, 'most'))}**"]
+    )
     return table(("person", "words liked", *strategies, "oracle"), lines)
 
 
