@@ -31,7 +31,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         right.scatter(shares, np.arange(len(people)), color=colour, s=60 if number == 0 else 25, zorder=3 - number)
     left.set_xlabel("day")
     left.set_title("share of words liked, mean over people", loc="left")
-    left.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=len(strategies), frameon=False)
     right.set_yticks(np.arange(len(people)), people)
     right.invert_yaxis()
     right.set_title("by person", loc="left")
