@@ -111,8 +111,8 @@ class Vocabulary:
             return find_word(self.coder.run.corpus, text)
         from wotd_mlx.words.builtin import load_builtin
 
-        corpus = load_builtin()
-        return next((word for word in (*corpus.words, *corpus.lexicon) if normal(word.text) == normal(text)), None)
+        corpus, wanted = load_builtin(), normal(text)
+        return next((word for word in (*corpus.words, *corpus.lexicon) if word.text == wanted), None)
 
     @cached_property
     def zipf(self) -> NDArray[np.float32]:

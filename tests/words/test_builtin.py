@@ -12,11 +12,12 @@ import pytest
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.words import choose, labels, screen
 from wotd_mlx.words.assign import NEUTRAL_COUNT_MIN, NEUTRAL_DELTA_MAX
-from wotd_mlx.words.builtin import BUILTIN, LEXICON, load_builtin, load_lexicon
+from wotd_mlx.words.builtin import BUILTIN, LEXICON, load_builtin, load_lexicon, load_works
 from wotd_mlx.words.dictionary import load_dictionary
 from wotd_mlx.words.evidence import WORKS_MIN
 from wotd_mlx.words.families import MERGED, stem
 from wotd_mlx.words.forms import IRREGULAR
+from wotd_mlx.words.normal import normal
 
 VALUES = {attribute.name: set(attribute.values) for attribute in DEFAULT_ATTRIBUTES}
 WORDS = load_builtin().words
@@ -28,6 +29,15 @@ def test_twelve_corpora_of_a_hundred():
     groups = load_builtin().groups
     assert list(groups) == [value for attribute in DEFAULT_ATTRIBUTES for value in attribute.values]
     assert {len(words) for words in groups.values()} == {100}
+
+
+def test_words_are_looked_up_as_they_stand():
+    assert [word.text for word in ALL if normal(word.text) != word.text] == []
+
+
+def test_works_have_names():
+    assert {word.source for word in WORDS} - {"wordfreq", "cefrpy"} <= set(load_works())
+    assert load_works()["shelley-frankenstein"] == "Mary Shelley, Frankenstein (1818)"
 
 
 def test_one_form_a_stem():

@@ -68,9 +68,10 @@ def present(words: Vocabulary, store: Store, given: Given, literature: Path | No
     """
     shown = show(words, given.word)
     example = _example(shown) or (quoted(literature, given.word) if literature else None)
-    told = [s for s in (words.dictionary.sources if words.dictionary else ()) if s.attribution in shown.attribution]
-    sources = tuple(f"{source.name} ({source.licence})" for source in told)
-    return Today(given.day, shown, tuple(reasons(words, store.votes(), given, shown)), example, sources)
+    sources = words.dictionary.sources if words.dictionary is not None else ()
+    told = [source for source in sources if source.attribution in shown.attribution]
+    named = tuple(f"{source.name} ({source.licence})" for source in told)
+    return Today(given.day, shown, tuple(reasons(words, store.votes(), given, shown)), example, named)
 
 
 def _example(shown: Shown) -> Example | None:
