@@ -87,7 +87,7 @@ def pools(words: Vocabulary, rows: Rows) -> Callable[[Person, TasteConfig], Pool
     """What makes a person's pool; all that is the same for all people is made once."""
     known = words.known
     vectors, zipf, families = known.word_rows.rows(rows), words.zipf[rows], known.families[rows]
-    codes = ((known.ids[rows] + 0.5) / known.levels).astype(np.float32)
+    codes = known.id_shares(rows)
 
     def pool(person: Person, config: TasteConfig) -> Pool:
         features = Features.of(vectors, person.labels, zipf, codes, config)

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
-from wotd_mlx.known import UNKNOWN
 from wotd_mlx.vocabulary import Vocabulary
 from wotd_mlx.words.assign import Judge
-from wotd_mlx.words.dictionary.wordnet import PARTS, WordNet, find_wordnet
-from wotd_mlx.words.evidence import Evidence, gather
-from wotd_mlx.words.labels import DELTA_MIN
+from wotd_mlx.words.dictionary.wordnet import PARTS, Synset, WordNet, find_wordnet
+from wotd_mlx.words.evidence import Evidence, Lean, gather
+from wotd_mlx.words.labels import DELTA_MIN, LogOdds
 from wotd_mlx.words.reading import Work, read_manifest
 from wotd_mlx.words.screen import cefr
 
@@ -89,21 +88,19 @@ class People:
         yield self._person("emotion, body", emotion | self.topic(OTHER_TOPICS["body"]))
 
     def _person(self, name: str, likes: Mask) -> Person:
-        known = self.words.known
-        values = zip(known.likeliest[self.rows].T, known.probability[self.rows].T, strict=True)
-        return Person(name, likes, _hots([(value, probability) for value, probability in values]))
+        return Person(name, likes, self.words.known.label_shares(self.rows))
 
     def _of_works(self, name: str, own: Callable[[Work], bool] | None, also: Mask | None = None) -> Person:
         """Who likes what some works over-use; without any, what today's English does."""
         if own is None:
             evidence = self.evidence
-            lean = evidence.against_today()
+            lean: Lean | LogOdds = evidence.against_today()
             uses = evidence.today
             judge = Judge(evidence, today=False)
         else:
             group = np.array([own(work) for work in self.works])
-            found = self.evidence.lean(group, ~group, with_today=True)
-            lean, uses = found, found.uses  # type: ignore[assignment]
+            lean = found = self.evidence.lean(group, ~group, with_today=True)
+            uses = found.uses
             left = tuple(work for work in self.works if not own(work))
             eras = tuple(dict.fromkeys(work.era for work in left if work.era in DEFAULT_ATTRIBUTES[2].values))
             judge = Judge(gather(left, set(self.texts).__contains__), eras)
@@ -115,11 +112,12 @@ class People:
     def _judged(self, judge: Judge) -> NDArray[np.float32]:
         """The labels of other works, as far as they go."""
         labels = [judge.judge(word).labels for word in self.texts]
-        columns = []
-        for attribute in DEFAULT_ATTRIBUTES:
-            numbers = {value: number for number, value in enumerate(attribute.values)}
-            columns.append((np.array([numbers.get(label.get(attribute.name, ""), UNKNOWN) for label in labels]), 1.0))
-        return _hots(columns)
+        columns = [
+            [label.get(attribute.name) == value for label in labels]
+            for attribute in DEFAULT_ATTRIBUTES
+            for value in attribute.values
+        ]
+        return np.array(columns, np.float32).T
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -127,7 +125,7 @@ class People:
         return gather(self.works, set(self.texts).__contains__)
 
     @cached_property
-    def _synsets(self) -> list[list[object]]:
+    def _synsets(self) -> list[list[Synset]]:
         folder = find_wordnet()
         if folder is None:
             raise SystemExit("error: people with topics need WordNet; install wordnet-base")
@@ -136,15 +134,15 @@ class People:
 
     def topic(self, number: int) -> Mask:
         """The words whose commonest sense is of a lexicographers' file."""
-        return np.array([bool(found) and found[0].topic == number for found in self._synsets])  # type: ignore[attr-defined]
+        return np.array([bool(found) and found[0].topic == number for found in self._synsets])
 
     @cached_property
     def law(self) -> Mask:
         """The words one of whose three commonest senses is of the domain of law."""
         return np.array([any(self._is_law(synset) for synset in found[:3]) for found in self._synsets])
 
-    def _is_law(self, synset: object) -> bool:
-        pointers = synset.pointers  # type: ignore[attr-defined]
+    def _is_law(self, synset: Synset) -> bool:
+        pointers = synset.pointers
         return any(sign == ";c" and self._wordnet.word(kind, at, 1) == "law" for sign, at, kind, _, _ in pointers)
 
     @cached_property
@@ -158,16 +156,6 @@ class People:
     def level(self, name: str) -> Mask:
         """The words of a CEFR level."""
         return np.array([cefr(word) == name for word in self.texts])
-
-
-def _hots(
-    columns: list[tuple[NDArray[np.int8] | NDArray[np.int64], NDArray[np.float32] | float]],
-) -> NDArray[np.float32]:
-    parts = []
-    for (values, probability), attribute in zip(columns, DEFAULT_ATTRIBUTES, strict=True):
-        hot = (values[:, None] == np.arange(len(attribute.values))).astype(np.float32)
-        parts.append(hot * np.broadcast_to(np.asarray(probability, np.float32), values.shape)[:, None])
-    return np.concatenate(parts, axis=1)
 
 
 def _in_era(era: str) -> Callable[[Work], bool]:

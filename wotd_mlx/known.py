@@ -210,6 +210,18 @@ class KnownWords:
         """(N, A) the number of each attribute's value by evidence, else by guess."""
         return np.where(self.labels == UNKNOWN, self.guesses, self.labels)
 
+    def label_shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """rows (M,) -> (M, V) the probability of each attribute's likeliest value in its column, 0 in the others."""
+        parts = [
+            (self.likeliest[rows, a : a + 1] == np.arange(len(attribute.values))) * self.probability[rows, a : a + 1]
+            for a, attribute in enumerate(self.attributes)
+        ]
+        return np.concatenate([np.zeros((len(rows), 0)), *parts], axis=1).astype(np.float32)
+
+    def id_shares(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """rows (M,) -> (M, Q) each number of their IDs, as a share of its coordinate."""
+        return ((self.ids[rows] + 0.5) / self.levels).astype(np.float32)
+
     @cached_property
     def readings(self) -> tuple[tuple[str, ...], ...]:
         """For each attribute, the value that most words with a code of its coordinate have by evidence; "" for none."""

@@ -13,6 +13,7 @@ from wotd_mlx.cli.options import TEXT, as_json, known_run, one_line, print_json
 from wotd_mlx.schemas import MissingError, WotdError
 
 if TYPE_CHECKING:
+    from wotd_mlx.daily.day import Daily
     from wotd_mlx.taste.sqlite import SqliteStore
     from wotd_mlx.vocabulary import Vocabulary
 
@@ -73,19 +74,15 @@ def known_word(words: Vocabulary, text: str) -> str:
     raise MissingError(f"{text[:_LONGEST_SHOWN]!r} is none of {words.name}; {hint}")
 
 
-def vote(kind: str, texts: Sequence[str], run: str | None, name: str) -> Iterator[str]:
-    """Keep a vote on words, or on today's where none is named; yields each word as it stands in the profile."""
-    from wotd_mlx.daily.day import Daily
+def vote(kind: str, texts: Sequence[str], daily: Daily) -> list[str]:
+    """Keep a vote on words, or on today's where none is named; returns each word as it stands in the profile."""
     from wotd_mlx.taste.votes import Vote
-    from wotd_mlx.vocabulary import Vocabulary
 
-    words = Vocabulary.open(run)
-    with opened(name) as store:
-        at = now()
-        named = [known_word(words, text) for text in texts]
-        chosen = list(dict.fromkeys(named)) or [Daily(words, store).of(at.date(), at)[0].word]
-        store.add([Vote(word, kind, at.isoformat(timespec="microseconds"), at.date().isoformat()) for word in chosen])
-    yield from chosen
+    at = now()
+    named = [known_word(daily.words, text) for text in texts]
+    chosen = list(dict.fromkeys(named)) or [daily.of(at.date(), at)[0].word]
+    daily.store.add([Vote.of(word, kind, at) for word in chosen])
+    return chosen
 
 
 def vote_command(kind: str, said: str, help_text: str) -> click.Command:
@@ -102,7 +99,13 @@ def vote_command(kind: str, said: str, help_text: str) -> click.Command:
     @known_run
     @as_json
     def command(words: Sequence[str], profile: str, run: str | None, as_json: bool) -> None:
-        for word in vote(kind, words, run, profile):
+        from wotd_mlx.daily.day import Daily
+        from wotd_mlx.vocabulary import Vocabulary
+
+        vocabulary = Vocabulary.open(run)
+        with opened(profile) as store:
+            voted = vote(kind, words, Daily(vocabulary, store))
+        for word in voted:
             if as_json:
                 print_json({"word": word, "vote": kind})
             else:

@@ -41,8 +41,7 @@ def command(word: str | None, rating: str | None, count: int, profile: str, run:
     with opened(profile) as store:
 
         def rate(text: str, kind: str) -> None:
-            at = now()
-            store.add([Vote(text, kind, at.isoformat(timespec="microseconds"), at.date().isoformat())])
+            store.add([Vote.of(text, kind, now())])
 
         if word is not None and rating is not None:
             rated = known_word(words, word)

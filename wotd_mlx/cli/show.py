@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -44,25 +44,35 @@ def command(word: str, run: str | None, as_json: bool) -> None:
 
 def _print(found: Shown) -> None:
     """Aligned and in colour on a terminal, a line each where the output goes elsewhere."""
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
     lines = [headline(found)]
     if found.source != "known":
         told = "its labels are predicted" if found.source else "the dictionary alone has it"
         lines.append(Text(f"no word of this vocabulary; {told}", "yellow"))
     sources = [Text(one_line(line), "dim") for line in found.attribution]
+    print_page(lines, _rows(found), sources, 12)
+
+
+def print_page(
+    head: Sequence[Text], rows: Iterator[tuple[str, Text]], foot: Sequence[Text], width: int, gap: Sequence[str] = ()
+) -> None:
+    """Lines, titled rows and lines: aligned and in colour on a terminal, with ``gap`` around the rows; a line each
+    where the output goes elsewhere, titles ``width`` wide."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
     if console.is_terminal:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column()
-        for title, text in _rows(found):
+        for title, text in rows:
             table.add_row(title, text)
-        console.print(*lines, table, *sources, sep="\n")
+        console.print(*head, *gap, table, *gap, *foot, sep="\n")
         return
-    for text in (*lines, *(Text(f"{title:<12}").append(text) for title, text in _rows(found)), *sources):
+    for text in (*head, *(Text(f"{title:<{width}}").append(text) for title, text in rows), *foot):
         click.echo(text.plain)
 
 

@@ -28,11 +28,13 @@ def command(profile: str, literature: Path | None, run: str | None, as_json: boo
     from wotd_mlx.daily.today import present
     from wotd_mlx.vocabulary import Vocabulary
 
-    (skipped,) = vote("skip", (), run, profile)
-    click.echo(f"{one_line(skipped)}: skipped", err=True)
-    words, at = Vocabulary.open(run), now()
+    words = Vocabulary.open(run)
     with opened(profile) as store:
-        given = Daily(words, store).of(at.date(), at)[0]
+        daily = Daily(words, store)
+        (skipped,) = vote("skip", (), daily)
+        click.echo(f"{one_line(skipped)}: skipped", err=True)
+        at = now()
+        given = daily.of(at.date(), at)[0]
         found = present(words, store, given, literature)
     if as_json:
         print_json(found.as_json())

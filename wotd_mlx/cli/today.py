@@ -10,7 +10,7 @@ import click
 
 from wotd_mlx.cli.options import as_json, in_range, known_run, one_line, print_json
 from wotd_mlx.cli.person import day_of, now, opened, profile
-from wotd_mlx.cli.show import headline
+from wotd_mlx.cli.show import headline, print_page
 from wotd_mlx.config.ranges import Count
 
 if TYPE_CHECKING:
@@ -97,24 +97,12 @@ def _notify(found: Today) -> bool:
 
 def show_today(found: Today) -> None:
     """In colour and wrapped on a terminal, a line each where the output goes elsewhere."""
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console, shown = Console(highlight=False), found.shown
-    lines = [Text(_written(date.fromisoformat(found.day)), "dim"), headline(shown)]
+    lines = [Text(_written(date.fromisoformat(found.day)), "dim"), headline(found.shown)]
     # All of each line every morning would be more than the word; `show` has them.
     sources = [Text(one_line(f"from {', '.join(found.sources)}"), "dim")] if found.sources else []
-    if console.is_terminal:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column()
-        for title, text in _rows(found):
-            table.add_row(title, text)
-        console.print(*lines, "", table, "", *sources, sep="\n")
-        return
-    for text in (*lines, *(Text(f"{title:<10}").append(text) for title, text in _rows(found)), *sources):
-        click.echo(text.plain)
+    print_page(lines, _rows(found), sources, 10, gap=("",))
 
 
 def _rows(found: Today) -> Iterator[tuple[str, Text]]:

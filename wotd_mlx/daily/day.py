@@ -113,8 +113,8 @@ class Daily:
         meet = known.one_a_family(np.flatnonzero(known.meet))
         rows = np.union1d(meet, np.array(also, np.int64))
         zipf = self.words.zipf[rows]
-        codes = ((known.ids[rows] + 0.5) / known.levels).astype(np.float32)
-        features = Features.of(known.word_rows.rows(rows), self._labels(rows), zipf, codes, self.config)
+        labels, codes = known.label_shares(rows), known.id_shares(rows)
+        features = Features.of(known.word_rows.rows(rows), labels, zipf, codes, self.config)
         knew = [float(self.words.zipf[row]) for row in self._rows(votes, KNOW)]
         others = [float(self.words.zipf[row]) for row in self._rows(votes, *_OPINIONS)]
         worth = np.asarray(1 - Known(knew, others)(zipf), np.float32)
@@ -129,11 +129,3 @@ class Daily:
     def _rows(self, votes: Sequence[Vote], *kinds: str) -> list[int]:
         found = (self.words.known.row_of.get(vote.word) for vote in votes if vote.kind in kinds)
         return [row for row in found if row is not None]
-
-    def _labels(self, rows: Rows) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        known = self.words.known
-        parts = [
-            (known.likeliest[rows, a : a + 1] == np.arange(len(attribute.values))) * known.probability[rows, a : a + 1]
-            for a, attribute in enumerate(known.attributes)
-        ]
-        return np.concatenate([np.zeros((len(rows), 0)), *parts], axis=1).astype(np.float32)

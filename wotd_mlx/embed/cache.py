@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wotd_mlx.io.sqlite import connect, writing
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.io.sqlite import connect, told_as, writing
 
 _AT_ONCE = 500
 """Variables in one statement: SQLite's bound was 999 for long."""
@@ -71,15 +69,9 @@ class EmbeddingCache:
         """Close the file; the cache can't be used after."""
         self._db.close()
 
-    @contextmanager
-    def _clear_errors(self, wanted: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise WotdError(
-                f"the embedding cache {self.path} can't be {wanted}: {error}; free space or move it away, "
-                "and the vectors are computed anew"
-            ) from error
+    def _clear_errors(self, wanted: str) -> AbstractContextManager[None]:
+        hint = "free space or move it away, and the vectors are computed anew"
+        return told_as(f"the embedding cache {self.path} can't be {wanted}", hint)
 
 
 def _key(text: str) -> bytes:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wotd_mlx.schemas import WotdError
+
 WAIT = 60
 """Seconds in which another process's write is waited for."""
 
@@ -45,6 +47,19 @@ def writing(db: sqlite3.Connection) -> Iterator[None]:
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
+
+
+@contextmanager
+def told_as(what: str, hint: str) -> Iterator[None]:
+    """Tell what goes wrong inside in one line.
+
+    Raises:
+        WotdError: ``what``, such as ``the cache c.sqlite can't be read``, why, and what to do.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise WotdError(f"{what}: {error}; {hint}") from error
 
 
 def _go_over_to_wal(db: sqlite3.Connection) -> None:

@@ -132,7 +132,7 @@ def choose(
     found = scores(pool, said, free, rng)
     chosen: list[int] = []
     for place in range(len(given), len(given) + count):
-        kept = free & pool.without([*given, *said.rows.tolist(), *chosen])
+        kept = free & pool.without(chosen)
         far = kept & (_nearness(unit, [*recent, *chosen]) < config.apart)
         outside = far & (_nearness(unit, said.liked) <= config.outside)
         # What was liked has a core only after some votes.

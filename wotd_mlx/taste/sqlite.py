@@ -9,11 +9,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from wotd_mlx.io.sqlite import connect, writing
-from wotd_mlx.schemas import WotdError
+from wotd_mlx.io.sqlite import connect, told_as, writing
 from wotd_mlx.taste.votes import Given, Vote, check_profile
 
 log = logging.getLogger("wotd_mlx")
@@ -187,14 +186,9 @@ class SqliteStore:
             other.close()
         log.warning("%s is brought up to date; as it was it is kept as %s", self.path, copy.name)
 
-    @contextmanager
-    def _clear_errors(self, wanted: str) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise WotdError(
-                f"the profile {self.path} can't be {wanted}: {error}; free space, or let this user write there"
-            ) from error
+    def _clear_errors(self, wanted: str) -> AbstractContextManager[None]:
+        hint = "free space, or let this user write there"
+        return told_as(f"the profile {self.path} can't be {wanted}", hint)
 
 
 def _version(db: sqlite3.Connection) -> int:

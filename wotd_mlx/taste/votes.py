@@ -50,6 +50,11 @@ class Vote:
         _check_time(self.at)
         _check_day(self.day)
 
+    @classmethod
+    def of(cls, word: str, kind: str, now: datetime) -> Vote:
+        """A vote of this moment, in the person's own time."""
+        return cls(word, kind, now.isoformat(timespec="microseconds"), now.date().isoformat())
+
 
 @dataclass(frozen=True)
 class Given:
