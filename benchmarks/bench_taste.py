@@ -1,11 +1,18 @@
 """Does it learn? Simulated people are given three words a day for sixty days, by several strategies.
 
-    python -m benchmarks.bench_taste --works FOLDER [--seeds 5] [--only PART,…]
+    python -m benchmarks.bench_taste --works FOLDER [--seeds 5] [--only PART,…] [--predictor DIR]
 
 A person names three words that they like; then votes on each word that is given, one vote in ten the other way. The
 figure is the share of given words that they truly like. Words are those worth meeting that the package ships, one a
 family. ``choices`` measures constants on people of other topics, authors and periods than ``people`` has. What
 results/taste.json holds already is not measured again. The picture is results/taste.png.
+
+A predictor of the next vector is one of the strategies: it reads the last five liked words. What it learns from are
+words that people of other topics liked, one after another:
+
+    python -m benchmarks.bench_taste --works FOLDER --diaries diaries.tsv
+    wotd-mlx lvm train gru --data diaries.tsv --context 5 --out artifacts/diaries
+    python -m benchmarks.bench_taste --works FOLDER --predictor artifacts/diaries/models/gru
 """
 
 from __future__ import annotations
@@ -13,25 +20,28 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.people import People, Person
-from benchmarks.taste_picture import draw
+from benchmarks.taste_picture import A_DAY, draw
 from benchmarks.timing import RESULTS, write_results
 from wotd_mlx.arrays import Vectors
 from wotd_mlx.config.taste import TasteConfig
-from wotd_mlx.taste.choose import STRATEGIES, Pool, Said, Scores, choose
+from wotd_mlx.daily.predict import by_prediction
+from wotd_mlx.taste.choose import STRATEGIES, Pool, Said, Scores, by_nearness, choose
 from wotd_mlx.taste.features import Features, Rows
 from wotd_mlx.vocabulary import Vocabulary
 
 PARTS = ("choices", "people")
 RULED = "nearest, by the same rules"
-DAYS, A_DAY, NAMED, NOISE = 60, 3, 3, 0.1
+DAYS, NAMED, NOISE = 60, 3, 0.1
+_KEPT = NAMED + DAYS * A_DAY
 
 
 class Remembered(Features):
@@ -40,11 +50,20 @@ class Remembered(Features):
     def alike(self, rows: Rows, others: Rows | None = None) -> dict[str, Vectors]:
         if others is not None:
             return super().alike(rows, others)
-        kept: dict[int, dict[str, Vectors]] = self.__dict__.setdefault("kept", {})
-        if new := [row for row in dict.fromkeys(rows.tolist()) if row not in kept]:
-            found = super().alike(np.array(new, np.int64))
-            kept |= {row: {name: found[name][:, n].copy() for name in self.kernels} for n, row in enumerate(new)}
-        return {name: np.stack([kept[row][name] for row in rows.tolist()], axis=1) for name in self.kernels}
+        place, kept = self._kept
+        asked = dict.fromkeys(rows.tolist())
+        if len(place.keys() | asked) > _KEPT:
+            place.clear()
+        if new := [row for row in asked if row not in place]:
+            for name, found in super().alike(np.array(new, np.int64)).items():
+                kept[name][len(place) : len(place) + len(new)] = found.T
+            place |= {row: len(place) + n for n, row in enumerate(new)}
+        at = [place[row] for row in rows.tolist()]
+        return {name: kept[name][at].T for name in self.kernels}
+
+    @cached_property
+    def _kept(self) -> tuple[dict[int, int], dict[str, Vectors]]:
+        return {}, {name: np.empty((_KEPT, len(self)), np.float32) for name in self.kernels}
 
 
 def simulate(pool: Pool, person: Person, scores: Scores, seed: int) -> dict[str, Any]:
@@ -99,7 +118,7 @@ def pools(words: Vocabulary, rows: Rows) -> Callable[[Person, TasteConfig], Pool
 
 def measure(
     people: Iterable[Person],
-    strategies: Iterable[str],
+    strategies: Mapping[str, Scores],
     make: Callable[[Person, TasteConfig], Pool],
     config: TasteConfig,
     rows: list[dict[str, Any]],
@@ -110,7 +129,7 @@ def measure(
     done = {(row["person"], row["strategy"], row["seed"]) for row in rows}
     for person in people:
         pool = None
-        for strategy in strategies:
+        for strategy, scores in strategies.items():
             if strategy == "codes" and not person.by_codes:
                 continue
             for seed in range(seeds):
@@ -119,7 +138,7 @@ def measure(
                 pool = pool or make(person, config)
                 started = time.perf_counter()
                 held = strategy in ("taste", RULED)
-                found = simulate(pool if held else plain(pool), person, STRATEGIES[strategy.split(",")[0]], seed)
+                found = simulate(pool if held else plain(pool), person, scores, seed)
                 size = int(person.likes.sum())
                 rows.append({"person": person.name, "words": size, "strategy": strategy, "seed": seed, **found})
                 told = {key: round(found[key], 3) for key in ("liked", "outside", "alike_days", "most")}
@@ -150,6 +169,8 @@ def main() -> None:
     parser.add_argument("--works", type=Path, required=True, help="folder of literature with a manifest")
     parser.add_argument("--seeds", type=int, default=5, help="how many times each person begins")
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
+    parser.add_argument("--predictor", type=Path, help="OUT/models/NAME of a training, a strategy more")
+    parser.add_argument("--diaries", type=Path, help="write what a predictor learns from to this file, and stop")
     arguments = parser.parse_args()
     asked, file = arguments.only.split(","), RESULTS / "taste.json"
     figures: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
@@ -161,15 +182,23 @@ def main() -> None:
     words = Vocabulary.open(None)
     rows = words.known.one_a_family(np.flatnonzero(words.known.meet))
     people, make = People(words, rows, arguments.works), pools(words, rows)
+    if arguments.diaries is not None:
+        people.diaries(arguments.diaries)
+        return
     if "choices" in asked:
         chosen = list(people.for_choices())
         for name, config in tried().items():
             part = figures.setdefault("choices", {}).setdefault(name, [])
             strategies = ("nearest", "taste") if name == "stands" else ("taste",)
-            measure(chosen, strategies, make, config, part, min(arguments.seeds, 3), wrote)
+            scores = {strategy: STRATEGIES[strategy] for strategy in strategies}
+            measure(chosen, scores, make, config, part, min(arguments.seeds, 3), wrote)
     if "people" in asked:
         part = figures.setdefault("people", [])
-        measure(people.tested(), (*STRATEGIES, RULED), make, TasteConfig(), part, arguments.seeds, wrote)
+        strategies = {**STRATEGIES, RULED: by_nearness}
+        if arguments.predictor is not None:
+            scores = by_prediction(arguments.predictor, words.known.word_rows.rows(rows), words.known.embedding)
+            strategies[f"predictor {arguments.predictor.name}"] = scores
+        measure(people.tested(), strategies, make, TasteConfig(), part, arguments.seeds, wrote)
         draw(part, RESULTS / "taste.png")
 
 

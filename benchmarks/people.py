@@ -26,8 +26,13 @@ from wotd_mlx.words.screen import cefr
 Mask = NDArray[np.bool_]
 
 TOPICS = {"animals": 5, "plants": 20, "food": 13, "feelings": 12}
-OTHER_TOPICS = {"body": 8, "substances": 27, "phenomena": 19, "emotion": 37}
+OTHER_TOPICS = {
+    **{"body": 8, "communication": 10, "persons": 18, "phenomena": 19, "possession": 21, "shape": 25},
+    **{"substances": 27, "time": 28, "motion": 38, "perception": 39},
+}
 """Numbers of WordNet's lexicographers' files; the others choose constants."""
+_TOPICS, _EMOTION = 45, 37
+"""How many lexicographers' files there are, and that of verbs of feeling."""
 _Z_MIN, _USES_MIN = 2.6, 3
 
 
@@ -82,10 +87,20 @@ class People:
         yield from (self._person(name, self.topic(number)) for name, number in OTHER_TOPICS.items())
         yield self._person("learner's B1", self.level("B1"))
         yield self._of_works("romantic", _in_era("romantic"))
-        yield self._of_works("Milton's", _by("Milton"))
-        yield self._of_works("Lawrence's", _by("Lawrence"))
-        emotion = self.topic(OTHER_TOPICS["emotion"])
-        yield self._person("emotion, body", emotion | self.topic(OTHER_TOPICS["body"]))
+        yield from (self._of_works(f"{author}'s", _by(author)) for author in ("Austen", "Woolf", "Dickens"))
+        yield self._person("emotion, body", self.topic(_EMOTION) | self.topic(OTHER_TOPICS["body"]))
+
+    def diaries(self, file: Path, times: int = 20, length: int = 24) -> None:
+        """Write what a predictor learns from: words that somebody of another topic than those tested liked, one after
+        another, as sentences of an article."""
+        rng, lines, article = np.random.default_rng(0), ["article_id\tsent_idx\tsentence"], 0
+        for number in set(range(_TOPICS)) - set(TOPICS.values()):
+            liked = np.flatnonzero(self.topic(number))
+            for _ in range(times if len(liked) >= length else 0):
+                chosen = rng.choice(liked, length, replace=False).tolist()
+                lines += [f"{article}\t{place}\t{self.texts[row]}" for place, row in enumerate(chosen)]
+                article += 1
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _person(self, name: str, likes: Mask) -> Person:
         return Person(name, likes, self.words.known.label_shares(self.rows))

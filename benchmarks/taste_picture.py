@@ -1,4 +1,4 @@
-"""How the share of liked words grows over days, by strategy."""
+"""How the share of liked words, and regret, grow over days, by strategy."""
 
 from __future__ import annotations
 
@@ -6,36 +6,47 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SMOOTH = 7
+A_DAY = 3
+
+
+def regret(row: dict[str, Any]) -> NDArray[np.float64]:
+    """Day by day, how many liked words an oracle would have given more until then."""
+    given = A_DAY * np.arange(1, len(row["by_day"]) + 1)
+    return np.minimum(given, row["most"] * given[-1]) - A_DAY * np.cumsum(row["by_day"])
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """Draw the mean over people and seeds, a week's running mean, and each person's share, by strategy."""
+    """Draw the means over people and seeds, a week's running mean and regret, and each person's share, by strategy."""
     from matplotlib import pyplot
 
     strategies = list(dict.fromkeys(row["strategy"] for row in rows))
     people = list(dict.fromkeys(row["person"] for row in rows))
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(13, 5), layout="constrained", width_ratios=(1, 1.6))
+    figure, axes = pyplot.subplots(1, 3, figsize=(15, 5), layout="constrained", width_ratios=(1, 1, 1.6))
+    left, middle, right = axes
     for number, strategy in enumerate(strategies):
-        colour = f"C{number}"
-        days = np.mean([row["by_day"] for row in rows if row["strategy"] == strategy], axis=0)
+        colour, width = f"C{number}", 2.2 if number == 0 else 1
+        own = [row for row in rows if row["strategy"] == strategy]
+        days = np.mean([row["by_day"] for row in own], axis=0)
         running = np.convolve(days, np.ones(_SMOOTH) / _SMOOTH, mode="valid")
-        left.plot(
-            np.arange(_SMOOTH, len(days) + 1), running, color=colour, label=strategy, lw=2.2 if number == 0 else 1
-        )
+        left.plot(np.arange(_SMOOTH, len(days) + 1), running, color=colour, label=strategy, lw=width)
+        middle.plot(np.arange(1, len(days) + 1), np.mean([regret(row) for row in own], axis=0), color=colour, lw=width)
         shares = [
             np.mean([row["liked"] for row in rows if row["strategy"] == strategy and row["person"] == person])
             for person in people
         ]
         right.scatter(shares, np.arange(len(people)), color=colour, s=60 if number == 0 else 25, zorder=3 - number)
-    left.set_xlabel("day")
+    for axis in (left, middle):
+        axis.set_xlabel("day")
+    middle.set_title("regret: liked words missed", loc="left")
     left.set_title("share of words liked, mean over people", loc="left")
     figure.legend(loc="outside lower center", ncols=len(strategies), frameon=False)
     right.set_yticks(np.arange(len(people)), people)
     right.invert_yaxis()
     right.set_title("by person", loc="left")
-    for axis in (left, right):
+    for axis in axes:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=110)

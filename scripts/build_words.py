@@ -1,4 +1,4 @@
-"""Make the built-in word table, the lexicon, and the tables of families and irregular forms.
+"""Make the built-in word table, the lexicon, and the tables of uses, families and irregular forms.
 
     python scripts/build_words.py --literature DIR [--wordlist /usr/share/dict/scowl] [--wordnet /usr/share/wordnet]
 
@@ -34,11 +34,12 @@ from wotd_mlx.words.reading import read_manifest
 from wotd_mlx.words.relate import irregular_forms, merged_stems, write_pairs
 from wotd_mlx.words.screen import WordList, need_packages
 from wotd_mlx.words.table import BUILTIN_COLUMNS, LEXICON_COLUMNS, write_table
+from wotd_mlx.words.uses import USES, uses_of, write_uses
 
 
 def build(literature: Path, wordlist: Path, wordnet: Path, out: Path) -> str:
-    """Write ``builtin.tsv``, ``lexicon.tsv``, ``works.tsv``, ``families.tsv``, ``irregular.tsv`` into ``out``;
-    return a summary."""
+    """Write ``builtin.tsv``, ``lexicon.tsv``, ``works.tsv``, ``uses.tsv``, ``families.tsv``, ``irregular.tsv`` into
+    ``out``; return a summary."""
     words, net, readers = WordList.read(wordlist), WordNet(wordnet), dictionaries()
     explained = {word for reader in readers for word in reader.words()}
 
@@ -62,6 +63,7 @@ def build(literature: Path, wordlist: Path, wordnet: Path, out: Path) -> str:
     write_table(out / "builtin.tsv", builtin, BUILTIN_COLUMNS)
     write_table(out / "lexicon.tsv", rest, LEXICON_COLUMNS)
     named = [WORKS_COLUMNS, *((work.name, work.author, work.title, str(work.year)) for work in works)]
+    write_uses(out / USES.name, uses_of(judge.evidence, (word.text for word in (*builtin, *rest))))
     (out / WORKS.name).write_text("".join("\t".join(row) + "\n" for row in named), encoding="utf-8", newline="\n")
     bases = sorted({word.text for word in (*builtin, *rest)} | {text for text in explained if words.is_known(text)})
     forms = irregular_forms(sorted({*words.words, *bases}), head, explained.__contains__)

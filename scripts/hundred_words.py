@@ -22,6 +22,7 @@ from wotd_mlx.pipeline import LEXICON
 from wotd_mlx.schemas import Word
 from wotd_mlx.words.difficulty import HARD
 from wotd_mlx.words.jsonl import read_jsonl
+from wotd_mlx.words.uses import believable
 
 FILE = ROOT / "docs" / "reference" / "hundred_words.md"
 COUNT, NEIGHBOURS = 50, 5
@@ -31,8 +32,8 @@ HEAD = """\
 
 As they are in a run with {embedding} and levels {levels},
 made by `python -m scripts.hundred_words`, which chooses them by a hash of the word. A label in plain type rests on
-evidence, and the ID reads so; one in italics is likelier than not to the model, with its probability; ? is neither. The
-neighbours are the nearest words of other families.
+evidence, and the ID reads so; one in italics is likelier than not to the model, with its probability, where the
+works don't speak against it; ? is neither. The neighbours are the nearest words of other families.
 
 """
 
@@ -58,7 +59,7 @@ def rows(words: Sequence[Word], known: KnownWords) -> Iterator[tuple[str, ...]]:
         row = known.row(word.text) or 0
         vector = known.word_rows.rows(np.array([row]))[0]
         near = known.nearest(vector, NEIGHBOURS, exclude=[row])
-        evidence, guess = known.evidence_of(row), known.guess_of(row)
+        evidence, guess = known.evidence_of(row), believable(word.text, known.guess_of(row))
         told = [evidence.get(a.name) or _likely(*guess.get(a.name, ("", 0.0))) for a in known.attributes]
         number = f"`{','.join(map(str, known.id_of(row)))}`"
         yield (f"**{word.text}**", number, *told, ", ".join(known.words[n.row] for n in near))

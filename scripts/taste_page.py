@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.taste_picture import regret
 from scripts.codes_page import spread
 from scripts.tables import ROOT, filled, results, share, table
 from wotd_mlx.daily.day import Daily
@@ -61,6 +62,18 @@ def people() -> str:
         ["**mean**", "", *(f"**{mean}**" if mean else "" for mean in means), f"**{share(_mean(rows, 'most'))}**"]
     )
     return table(("person", "words liked", *strategies, "oracle"), lines)
+
+
+def over_time() -> str:
+    """By strategy: how many of what was given is liked at first and at last, and the regret."""
+    rows: Rows = results("taste")["people"]
+    lines = []
+    for strategy in dict.fromkeys(row["strategy"] for row in rows):
+        own = [row for row in rows if row["strategy"] == strategy]
+        shares = np.mean([row["by_day"] for row in own], axis=0)
+        lost = float(np.mean([regret(row)[-1] for row in own]))
+        lines.append([strategy, share(float(shares[:DAYS].mean())), share(float(shares[-DAYS:].mean())), f"{lost:.0f}"])
+    return table(("strategy", "first fortnight", "last fortnight", "regret, words"), lines)
 
 
 def summary() -> str:
@@ -116,7 +129,7 @@ def days() -> str:
     return "\n\n".join(told)
 
 
-TABLES = {"people": people, "summary": summary, "choices": choices}
+TABLES = {"people": people, "over_time": over_time, "summary": summary, "choices": choices}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from wotd_mlx.known import LIKELY
 from wotd_mlx.schemas import MissingError, SemanticID, Word, WotdError
 from wotd_mlx.words.builtin import load_works
 from wotd_mlx.words.normal import normal
+from wotd_mlx.words.uses import Uses, believable, load_uses
 
 if TYPE_CHECKING:
     from wotd_mlx.vocabulary import Vocabulary
@@ -33,6 +34,7 @@ class Shown:
             evidence says nothing of.
         source: ``known`` or ``predicted``; empty where neither.
         evidence: for each label that rests on evidence the figures, and ``because``, the same in words.
+        uses: where the works that the built-in words rest on use it; None where they don't.
         senses: its meanings, the commonest first.
         ipa: General American, without slashes; ``ipa_predicted`` where no dictionary has it.
         neighbours: words of like meaning, one a family.
@@ -47,6 +49,7 @@ class Shown:
     probability: Mapping[str, float | None]
     source: str
     evidence: Mapping[str, Mapping[str, Any]]
+    uses: Uses | None
     senses: tuple[Sense, ...]
     ipa: str | None
     ipa_predicted: bool
@@ -64,6 +67,7 @@ class Shown:
             "probability": {name: None if p is None else round(p, 3) for name, p in self.probability.items()},
             "source": self.source or None,
             "evidence": {name: dict(figures) for name, figures in self.evidence.items()},
+            "uses": None if self.uses is None else self.uses.as_json(),
             "gloss": self.senses[0].gloss if self.senses else None,
             "senses": [{"pos": s.pos or None, "gloss": s.gloss, "examples": list(s.examples)} for s in self.senses],
             "ipa": self.ipa,
@@ -97,7 +101,7 @@ def show(words: Vocabulary, text: str) -> Shown:
     else:
         told = words.read([word])[0]
     neighbours: tuple[Neighbour, ...] = ()
-    guessed = known.guess_of(row) if row is not None else {}
+    guessed = believable(word, known.guess_of(row)) if row is not None else {}
     if row is not None:
         vector = known.word_rows.rows(np.array([row]))[0]
         near = known.nearest(vector, NEIGHBOURS, exclude=[row])
@@ -112,6 +116,7 @@ def show(words: Vocabulary, text: str) -> Shown:
         probability={**(told.probability if told else {}), **{name: p for name, (_, p) in guessed.items()}},
         source=told.source if told else "",
         evidence=_evidence(words, row),
+        uses=load_uses(word),
         senses=entry.senses if entry else (),
         ipa=entry.ipa if entry else None,
         ipa_predicted=bool(entry and entry.ipa_predicted),
@@ -151,10 +156,11 @@ def figures_of(word: Word, attribute: str, value: str) -> dict[str, Any]:
         found = {key.removeprefix(prefix): v for key, v in word.evidence.items() if key.startswith(prefix)}
         found |= {"uses": word.evidence.get("count") or None, "source": word.source or None}
     found = {key: v for key, v in found.items() if v is not None}
-    return {**found, "because": _because(found)} if found else {}
+    return {**found, "because": because(found)} if found else {}
 
 
-def _because(found: Mapping[str, Any]) -> str:
+def because(found: Mapping[str, Any], but: Collection[str] = ()) -> str:
+    """Figures in words, but for some."""
     said: dict[str, Callable[[Any], str]] = {
         "verse_ratio": lambda v: f"verse has it {v:g} times as often as prose",
         "delta": lambda v: f"{math.exp(min(v, 20)):.1f} times the odds of other texts",
@@ -165,4 +171,4 @@ def _because(found: Mapping[str, Any]) -> str:
         "cefr": lambda v: f"CEFR {v}",
         "zipf": lambda v: f"{10 ** (v - 3):.2g} uses in a million words today",
     }
-    return ", ".join(tell(found[key]) for key, tell in said.items() if key in found)
+    return ", ".join(tell(found[key]) for key, tell in said.items() if key in found and key not in but)

@@ -182,5 +182,5 @@ def test_the_words_that_the_package_ships_answer_at_once(monkeypatch, tmp_path):
     assert SHIPPED.exists()
     (found,) = rows("today")
     assert found["id"] is not None
-    assert found["why"][0].startswith("you haven't said yet")
+    assert found["why"][0].endswith("say what you like, and the next ones follow")
     assert Path(tmp_path / "p" / "default.sqlite").exists()

@@ -72,7 +72,7 @@ def test_a_clock_that_jumps_back_between_reviews():
 
 def today(day: str = "2026-11-30", word: str = "dew", gloss: str = "drops, of <water>; & more") -> Today:
     senses, origin = (Sense(gloss, "noun", source="A"),), "Old English dēaw"
-    shown = Shown(word, None, {}, {}, "known", {}, senses, "du", False, (), (), origin, ())
+    shown = Shown(word, None, {}, {}, "known", {}, None, senses, "du", False, (), (), origin, ())
     return Today(day, shown, ("near mist, which you liked",), Example("dew \\ lay\non it", "A"))
 
 

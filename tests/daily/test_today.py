@@ -9,14 +9,17 @@ import pytest
 
 from tests.known_tables import small_table
 from wotd_mlx.codes.packed import Int8Rows
+from wotd_mlx.config.taste import TasteConfig
 from wotd_mlx.daily.today import Example, present, quoted, reasons
 from wotd_mlx.show import show
 from wotd_mlx.taste.sqlite import SqliteStore
 from wotd_mlx.taste.votes import Given, Vote
 from wotd_mlx.vocabulary import Vocabulary
 from wotd_mlx.words.dictionary import Entry, Sense, Source
+from wotd_mlx.words.uses import load_uses
 
 WORDS = ("dew", "rain", "mist", "tax", "levy")
+FIRST = "a word to begin with; say what you like, and the next ones follow"
 AT, DAY = "2026-11-30T08:00:00+01:00", "2026-11-30"
 VECTORS = np.array([[1, 0, 0], [0.8, 0.6, 0], [0.9, 0.1, 0.42], [0, 0, 1], [0.1, 0, 0.99]], np.float32)
 
@@ -39,7 +42,7 @@ class Dictionary:
 @pytest.fixture
 def words() -> Vocabulary:
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
-    labels = np.array([[0, -1], [-1, -1], [-1, -1], [1, 1], [-1, -1]], np.int8)
+    labels = np.array([[0, -1], [-1, -1], [-1, -1], [1, 1], [0, -1]], np.int8)
     known = small_table(words=WORDS, word_rows=Int8Rows.of(unit), labels=labels, guesses=labels, width=3)
     found = Vocabulary(known, "five words")
     found.__dict__["dictionary"] = Dictionary()
@@ -62,18 +65,30 @@ def test_the_nearest_liked_words_are_named(words):
     assert why(words, [vote("tax")], "mist")[0] == "like what you liked, though near to none of it"
 
 
+def test_a_period_is_named_where_no_meaning_is_near(words):
+    assert why(words, [vote("levy")])[0] == "classical like levy, which you liked"
+    assert why(words, [vote("rain"), vote("levy")])[0] == "near rain, which you liked"
+    words.known.labels[0, 1] = words.known.labels[3, 1]
+    assert why(words, [vote("tax")])[0].startswith("something new")  # both are contemporary: so is most of what is said
+
+
 def test_only_what_was_said_before_counts(words):
     later = "2026-11-30T07:00:01+00:00"  # a second after it was given, in another zone
-    assert why(words, [vote("rain", at=later)])[0].startswith("you haven't said yet what you like")
-    assert why(words, [vote("rain"), vote("rain", "dislike")])[0].startswith("you haven't said yet")
+    assert why(words, [vote("rain", at=later)])[0] == FIRST
+    assert why(words, [vote("rain"), vote("rain", "dislike")])[0] == FIRST
     assert why(words, [vote("rain"), vote("rain", "dislike", later)])[0] == "near rain, which you liked"
-    assert why(words, [vote("dew")])[0].startswith("you haven't said yet")  # itself is no reason
+    assert why(words, [vote("dew")])[0] == FIRST  # itself is no reason
 
 
 def test_labels_are_reasons_where_evidence_gives_them(words):
-    assert why(words, [])[1:] == ["classical"]
-    assert why(words, [], "tax")[1:] == ["modern", "contemporary"]
-    assert why(words, [], "rain")[1:] == []
+    assert why(words, [])[1:] == ["classical", str(load_uses("dew"))]
+    assert why(words, [], "tax")[1:] == ["modern", "contemporary", str(load_uses("tax"))]
+    assert why(words, [], "rain")[1:] == [str(load_uses("rain"))]
+
+
+def test_before_anything_was_said_a_word_is_near_what_many_like(words, monkeypatch):
+    monkeypatch.setattr("wotd_mlx.daily.today.TasteConfig", lambda: TasteConfig(seeds=("mist", "tax", "rain")))
+    assert why(words, [])[0] == FIRST.replace("a word to begin with", "near mist and rain, which many people like")
 
 
 def test_an_example_uses_the_word_itself(words, tmp_path):

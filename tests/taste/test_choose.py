@@ -63,12 +63,30 @@ def test_no_two_of_a_day_or_of_two_days_are_too_alike():
         given, last = given + chosen, chosen
 
 
-def test_every_seventh_word_is_outside_what_was_liked():
+def test_of_seven_words_one_is_outside_what_was_liked():
     found, had = features(300), said([0, 1, 2], [1.0, 1.0, 1.0])
     chosen = choose(pool(found), had, [], [], 21, draws(), by_nearness)
     near = (found.unit[chosen] @ found.unit[:3].T).max(axis=1)
-    assert (near[[6, 13, 20]] <= CONFIG.outside).all()
-    assert (near[[0, 1, 2, 3]] > CONFIG.outside).all()
+    assert near[:6].min() > CONFIG.outside
+    assert all(near[start : start + 7].min() <= CONFIG.outside for start in range(15))
+
+
+def test_a_word_that_is_outside_by_itself_counts_as_new():
+    found, had = features(300), said([0, 1, 2], [1.0, 1.0, 1.0])
+    near = (found.unit @ found.unit[:3].T).max(axis=1)
+    inside, outside = (np.flatnonzero(mask)[3:].tolist() for mask in (near > CONFIG.outside, near <= CONFIG.outside))
+
+    def next_is_new(given):
+        (row,) = choose(pool(found), had, given, [], 1, draws(), by_nearness)
+        return near[row] <= CONFIG.outside
+
+    assert next_is_new(inside[:6])
+    assert not next_is_new(inside[:5])
+    assert not next_is_new([*inside[:3], outside[0], *inside[3:8]])
+    assert next_is_new([outside[0], *inside[:6]])
+    # That it was liked since doesn't make it a part of what had been liked.
+    liked = said([0, 1, 2, outside[0]], [1.0] * 4)
+    assert choose(pool(found), liked, [outside[0], *inside[:5]], [], 1, draws(), by_nearness)[0] not in outside
 
 
 def test_what_is_outside_is_the_likeliest_there():

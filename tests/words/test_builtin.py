@@ -12,12 +12,13 @@ import pytest
 from wotd_mlx.config import DEFAULT_ATTRIBUTES
 from wotd_mlx.words import choose, labels, screen
 from wotd_mlx.words.assign import NEUTRAL_COUNT_MIN, NEUTRAL_DELTA_MAX
-from wotd_mlx.words.builtin import BUILTIN, LEXICON, load_builtin, load_lexicon, load_works
+from wotd_mlx.words.builtin import BUILTIN, LEXICON, WORKS, load_builtin, load_lexicon, load_works
 from wotd_mlx.words.dictionary import load_dictionary
 from wotd_mlx.words.evidence import WORKS_MIN
 from wotd_mlx.words.families import MERGED, stem
 from wotd_mlx.words.forms import IRREGULAR
 from wotd_mlx.words.normal import normal
+from wotd_mlx.words.uses import USES
 
 VALUES = {attribute.name: set(attribute.values) for attribute in DEFAULT_ATTRIBUTES}
 WORDS = load_builtin().words
@@ -37,7 +38,8 @@ def test_words_are_looked_up_as_they_stand():
 
 def test_works_have_names():
     assert {word.source for word in WORDS} - {"wordfreq", "cefrpy"} <= set(load_works())
-    assert load_works()["shelley-frankenstein"] == "Mary Shelley, Frankenstein (1818)"
+    assert str(load_works()["shelley-frankenstein"]) == "Mary Shelley, Frankenstein (1818)"
+    assert str(load_works()["jonson-volpone"]) == "Ben Jonson, Volpone … (1606)"
 
 
 def test_one_form_a_stem():
@@ -194,7 +196,7 @@ def test_rebuilding_gives_the_same_bytes(tmp_path):
         str(tmp_path),
     ]
     subprocess.run([sys.executable, *argv], cwd=ROOT, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    for path in (BUILTIN, LEXICON, MERGED, IRREGULAR):
+    for path in (BUILTIN, LEXICON, WORKS, USES, MERGED, IRREGULAR):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 

@@ -94,6 +94,8 @@ def _rows(found: Shown) -> Iterator[tuple[str, Text]]:
         before = sense.pos
     for name, value in found.labels.items():
         yield one_line(name), _label(found, name, value)
+    if found.uses:
+        yield "works", Text(str(found.uses))
     for title, words in (("like it", [n.word for n in found.neighbours]), ("its family", list(found.family))):
         if words:
             yield title, Text(one_line(", ".join(words)))

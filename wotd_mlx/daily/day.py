@@ -115,10 +115,15 @@ class Daily:
         zipf = self.words.zipf[rows]
         labels, codes = known.label_shares(rows), known.id_shares(rows)
         features = Features.of(known.word_rows.rows(rows), labels, zipf, codes, self.config)
-        knew = [float(self.words.zipf[row]) for row in self._rows(votes, KNOW)]
-        others = [float(self.words.zipf[row]) for row in self._rows(votes, *_OPINIONS)]
-        worth = np.asarray(1 - Known(knew, others)(zipf), np.float32)
+        worth = np.asarray(1 - self.knows(votes)(zipf), np.float32)
         return Pool(features, known.families[rows], worth, np.isin(rows, meet)), rows
+
+    def knows(self, votes: Sequence[Vote]) -> Known:
+        """How common a word has to be for the person to know it already, as far as the votes tell."""
+        knew, others = (
+            [float(self.words.zipf[row]) for row in self._rows(votes, *kinds)] for kinds in ((KNOW,), _OPINIONS)
+        )
+        return Known(knew, others)
 
     def past(self, day: date, most: int) -> list[Given]:
         """The latest words that were given up to a day, each once, less those that were skipped."""

@@ -10,8 +10,7 @@ import numpy as np
 
 from wotd_mlx.daily.day import Daily
 from wotd_mlx.taste.posterior import Posterior
-from wotd_mlx.taste.rarity import Known
-from wotd_mlx.taste.votes import KNOW, LIKE, VOTES
+from wotd_mlx.taste.votes import LIKE, VOTES
 
 _SHOWN = 8
 
@@ -59,7 +58,6 @@ def profile(daily: Daily) -> Profile:
     for word in liked:
         for name, value in (known.evidence_of(known.row_of[word]) if word in known.row_of else {}).items():
             labels[name][value] += 1
-    knew = [float(daily.words.zipf[known.row_of[v.word]]) for v in votes if v.kind == KNOW and v.word in known.row_of]
     kinds = Counter(vote.kind for vote in votes)
     return Profile(
         votes={kind: kinds[kind] for kind in VOTES},
@@ -68,5 +66,5 @@ def profile(daily: Daily) -> Profile:
         rests_on=posterior.rests_on if liked else {},
         likely=tuple(known.words[rows[place]] for place in best.tolist()),
         labels={name: dict(counts.most_common()) for name, counts in labels.items() if counts},
-        known_above=round(10 ** (Known(knew).above - 3), 2),
+        known_above=round(10 ** (daily.knows(votes).above - 3), 2),
     )

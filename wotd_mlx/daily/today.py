@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from wotd_mlx.show import Shown, show
+from wotd_mlx.config.taste import TasteConfig
+from wotd_mlx.show import Shown, because, show
 from wotd_mlx.taste.votes import DISLIKE, LIKE, Given, Store, Vote
 from wotd_mlx.vocabulary import Vocabulary
 from wotd_mlx.words.reading import read_manifest, read_work
@@ -20,6 +21,8 @@ NEAR = 2
 """Liked words that a reason names."""
 _NEAR_ENOUGH, _FAR_ENOUGH = 0.45, 0.3
 """Cosines from which a person sees that two words have to do with each other, and below which nobody would say so."""
+_PERIODS, _NO_PERIOD = ("era", "style"), ("neutral", "modern", "contemporary")
+"""Labels that tell a period, and the values of most words of today, which nobody likes a word for."""
 _LONGEST = 240
 """Characters of an example."""
 _SENTENCE = re.compile(r"(?<=[.!?;])[\"'”’)]*\s+")
@@ -89,25 +92,41 @@ def reasons(words: Vocabulary, votes: Sequence[Vote], given: Given, shown: Shown
     liked = [word for word, kind in last.items() if kind == LIKE and word in words.known.row_of]
     found = [_nearness(words, liked, given.word)] if given.word in words.known.row_of else []
     for figures in shown.evidence.values():
-        # A statistic tells most people nothing; `show` has it.
-        told = [part for part in str(figures.get("because", "")).split(", ") if part and not part.startswith("z ")]
-        found.append(": ".join([str(figures["value"]), *([", ".join(told)] if told else [])]))
-    return found
+        # A statistic tells most people nothing; `show` has it. What the works say stands below.
+        told = because(figures, but=("z", "works", "uses", *(("source",) if shown.uses else ())))
+        found.append(": ".join([str(figures["value"]), *filter(None, [told])]))
+    return [*found, str(shown.uses)] if shown.uses else found
 
 
 def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
+    """What a word has to do with those that were liked: in meaning, else in period."""
     if not liked:
-        return "you haven't said yet what you like: this one is near words that many people like"
+        best, _ = _nearest(words, [seed for seed in TasteConfig().seeds if seed in words.known.row_of], word)
+        first = f"near {' and '.join(best)}, which many people like" if best else "a word to begin with"
+        return f"{first}; say what you like, and the next ones follow"
+    best, cosine = _nearest(words, liked, word)
+    if best:
+        return f"near {' and '.join(best)}, which you liked"
+    evidence = words.known.evidence_of(words.known.row_of[word])
+    for name in _PERIODS:
+        value = evidence.get(name)
+        same = [one for one in liked if words.known.evidence_of(words.known.row_of[one]).get(name) == value]
+        if same and value is not None and value not in _NO_PERIOD:
+            return f"{value} like {' and '.join(same[-NEAR:])}, which you liked"
+    if cosine < _FAR_ENOUGH:
+        return "something new: unlike what you liked so far"
+    return "like what you liked, though near to none of it"
+
+
+def _nearest(words: Vocabulary, others: Sequence[str], word: str) -> tuple[list[str], float]:
+    """The words that one is near to, as a person sees it, the nearest first; and the cosine of the nearest."""
+    if not others:
+        return [], -1.0
     known = words.known
-    rows = known.word_rows.rows(np.array([known.row_of[one] for one in (word, *liked)]))
+    rows = known.word_rows.rows(np.array([known.row_of[one] for one in (word, *others)]))
     cosines = rows[1:] @ rows[0]
-    best = [n for n in np.argsort(-cosines, kind="stable")[:NEAR].tolist() if cosines[n] >= _NEAR_ENOUGH]
-    if not best:
-        new = cosines.max() < _FAR_ENOUGH
-        return (
-            "something new: unlike what you liked so far" if new else "like what you liked, though near to none of it"
-        )
-    return f"near {' and '.join(liked[n] for n in best)}, which you liked"
+    best = np.argsort(-cosines, kind="stable")[:NEAR].tolist()
+    return [others[n] for n in best if cosines[n] >= _NEAR_ENOUGH], float(cosines.max())
 
 
 def quoted(folder: Path, word: str) -> Example | None:

@@ -120,8 +120,8 @@ def choose(
 ) -> list[int]:
     """``count`` rows for a day, none of a family that was given or voted on before.
 
-    Every seventh word lies outside what was liked. None is too like another of the day or of ``recent`` ones, as long
-    as others are left.
+    Of any seven words at least one lies outside what was liked before it. None is too like another of the day or of
+    ``recent`` ones, as long as others are left.
 
     Args:
         given: rows that were given before, in order.
@@ -130,29 +130,38 @@ def choose(
     config, unit = pool.features.config, pool.features.unit
     free = pool.without([*given, *said.rows.tolist()])
     found = scores(pool, said, free, rng)
+    outside = _nearness(unit, unit[said.liked]) <= config.outside
     chosen: list[int] = []
-    for place in range(len(given), len(given) + count):
+    since = _since_new(pool, said.liked, given)
+    for _ in range(count):
         kept = free & pool.without(chosen)
-        far = kept & (_nearness(unit, [*recent, *chosen]) < config.apart)
-        outside = far & (_nearness(unit, said.liked) <= config.outside)
+        far = kept & (_nearness(unit, unit[[*recent, *chosen]]) < config.apart)
         # What was liked has a core only after some votes.
-        new = (place + 1) % config.new == 0 and len(said.liked) > 0
-        wanted = next((mask for mask in ((outside, far, kept) if new else (far, kept)) if mask.any()), None)
+        new = since + 1 >= config.new and len(said.liked) > 0
+        wanted = next((mask for mask in ((far & outside, far, kept) if new else (far, kept)) if mask.any()), None)
         if wanted is None:
             break
         scored = found
         if new and not np.isfinite(found[wanted]).any():
             scored = scores(pool, said, wanted, rng)
         chosen.append(int(np.where(wanted, scored, -np.inf).argmax()))
+        since = 0 if outside[chosen[-1]] else since + 1
     return chosen
 
 
-def _nearness(unit: Vectors, rows: Sequence[int] | Rows) -> Vectors:
-    """(M,) the cosine of each word with the nearest of some; −1 where there are none."""
-    if not len(rows):
-        return np.full(len(unit), -1, np.float32)
-    nearest: Vectors = (unit @ unit[np.asarray(rows, np.int64)].T).max(axis=1)
-    return nearest
+def _since_new(pool: Pool, liked: Rows, given: Sequence[int]) -> int:
+    """How many words were given since the last that lay outside what was liked before it."""
+    config, unit = pool.features.config, pool.features.unit
+    for back, row in enumerate(reversed(given)):
+        before = liked[~np.isin(liked, given[len(given) - 1 - back :])]
+        if back >= config.new or float(_nearness(unit[[row]], unit[before]).item()) <= config.outside:
+            return back
+    return len(given)
+
+
+def _nearness(unit: Vectors, others: Vectors) -> Vectors:
+    """The cosine of each of unit (M, D) with the nearest of others (N, D): (M,); −1 where there are none."""
+    return np.asarray((unit @ others.T).max(axis=1, initial=-1), np.float32)
 
 
 def _highest(scores: NDArray[np.float64] | Vectors, count: int) -> Rows:

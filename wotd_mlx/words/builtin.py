@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from wotd_mlx.io.table import read_table as read_rows
 from wotd_mlx.schemas import Corpus, Word
@@ -22,11 +24,24 @@ def load_builtin() -> Corpus:
     return Corpus("builtin", read_table(BUILTIN), load_lexicon())
 
 
+class NamedWork(NamedTuple):
+    """What a work is called, and when it was written."""
+
+    author: str
+    title: str
+    year: int
+
+    def __str__(self) -> str:
+        # Of a collection that lists what is in it, the first.
+        title = re.split(r"[;(,]", self.title)[0].strip()
+        return f"{self.author}, {title}{'' if title == self.title else ' …'} ({self.year})"
+
+
 @cache
-def load_works() -> dict[str, str]:
-    """Return what the built-in words' sources are called: the name of a work's file → ``author, title (year)``."""
+def load_works() -> dict[str, NamedWork]:
+    """Return what the built-in words' sources are called, by the name of a work's file."""
     table = read_rows(WORKS, "\t", WORKS_COLUMNS, "reinstall wotd-mlx", quoted=False)
-    return {work: f"{author}, {title} ({year})" for _, (work, author, title, year) in table.rows}
+    return {work: NamedWork(author, title, int(year)) for _, (work, author, title, year) in table.rows}
 
 
 @cache
