@@ -11,7 +11,7 @@ A predictor of the next vector is one of the strategies: it reads the last five 
 words that people of other topics liked, one after another:
 
     python -m benchmarks.bench_taste --works FOLDER --diaries diaries.tsv
-    wotd-mlx lvm train gru --data diaries.tsv --context 5 --out artifacts/diaries
+    wotd-mlx lvm train gru --data diaries.tsv --context 5 --base added --epochs 3 --out artifacts/diaries
     python -m benchmarks.bench_taste --works FOLDER --predictor artifacts/diaries/models/gru
 """
 
@@ -105,13 +105,13 @@ def plain(pool: Pool) -> Pool:
 def pools(words: Vocabulary, rows: Rows) -> Callable[[Person, TasteConfig], Pool]:
     """What makes a person's pool; all that is the same for all people is made once."""
     known = words.known
-    vectors, zipf, families = known.word_rows.rows(rows), words.zipf[rows], known.families[rows]
+    vectors = known.word_rows.rows(rows), known.first_senses(rows)
+    zipf, families = words.zipf[rows], known.families[rows]
     codes = known.id_shares(rows)
 
     def pool(person: Person, config: TasteConfig) -> Pool:
-        features = Features.of(vectors, person.labels, zipf, codes, config)
-        kept = Remembered(features.unit, features.axes, features.labels, features.rarity, config, codes)
-        return Pool(kept, families, np.ones(len(rows), np.float32), np.ones(len(rows), bool))
+        features = Remembered.of(*vectors, person.labels, zipf, codes, config)
+        return Pool(features, families, np.ones(len(rows), np.float32), np.ones(len(rows), bool))
 
     return pool
 
@@ -149,13 +149,17 @@ def measure(
 def tried() -> dict[str, TasteConfig]:
     """Constants that were tried, each beside those that stand."""
     stands = TasteConfig()
+    often = replace(stands, likes=0.1)
     other = {
-        "variance .1": replace(stands, variance=0.1),
-        "variance .4": replace(stands, variance=0.4),
-        "likes .05": replace(stands, likes=0.05),
+        "likes .1": often,
         "likes .2": replace(stands, likes=0.2),
+        "likes .1, variance .1": replace(often, variance=0.1),
+        "likes .1, variance .4": replace(often, variance=0.4),
+        "likes .1, trust 0": replace(often, trust=0),
+        "variance .1": replace(stands, variance=0.1),
         "trust 0": replace(stands, trust=0),
-        "trust 10": replace(stands, trust=10),
+        "trust 3": replace(stands, trust=3),
+        "gloss .25": replace(stands, gloss=0.25),
         "near .25": replace(stands, near=(0.25,)),
         "rarity 1": replace(stands, rarity=1.0),
         "no rule about what is new": replace(stands, new=10**6),

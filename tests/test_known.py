@@ -126,6 +126,9 @@ def test_senses_belong_to_their_word():
     known = small_table()
     assert [list(known.senses_of(row)) for row in range(6)] == [[], [0], [1, 2], [], [3], [4, 5]]
     assert all(known.owner[sense] == row for row in range(8) for sense in known.senses_of(row))
+    rows = np.array([7, 3, 5, 1, 0])
+    want = [known.senses[known.senses_of(row).start] if row % 3 else known.vectors[row] for row in rows]
+    close(known.first_senses(rows), np.stack(want), "exact")
 
 
 @given(seed=st.integers(0, 50), n=st.integers(0, 9), distinct=st.booleans(), exclude=st.sets(st.integers(0, 7)))

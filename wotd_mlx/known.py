@@ -164,6 +164,15 @@ class KnownWords:
         """A row's ID."""
         return SemanticID(self.ids[row].tolist())
 
+    def first_senses(self, rows: NDArray[np.int64]) -> Embeddings:
+        """rows (M,) -> the vectors (M, D) of their commonest senses; of a word without any its own."""
+        at = np.searchsorted(self.owner, rows)
+        has = np.append(self.owner, -1)[at] == rows
+        out = np.empty((len(rows), self.sense_rows.shape[1]), np.float32)
+        out[has] = self.sense_rows.rows(at[has])
+        out[~has] = self.word_rows.rows(rows[~has])
+        return out
+
     def senses_of(self, row: int) -> range:
         """The numbers of a row's senses, among all S."""
         start, stop = np.searchsorted(self.owner, [row, row + 1])

@@ -113,6 +113,14 @@ def test_noise_is_by_how_a_vote_came_about(words, store):
     }
 
 
+def test_the_latest_votes_are_learnt_from(words, store):
+    vote(store, "like", "armn", "arnt", "dost")
+    vote(store, "dislike", "armn")
+    found = Daily(words, store, TasteConfig(last=2, seeds=())).said(store.votes(), [])
+    assert [words.known.words[row] for row in found.rows] == ["dost", "armn"]
+    assert found.votes.tolist() == [1.0, 0.0]
+
+
 def test_two_people_are_given_different_words(words, tmp_path):
     firsts = {
         tuple(one.word for one in daily(words, SqliteStore(tmp_path / f"{n}.sqlite", seed=n)).of(TODAY, NOON, 3))

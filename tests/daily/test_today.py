@@ -43,7 +43,8 @@ class Dictionary:
 def words() -> Vocabulary:
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
     labels = np.array([[0, -1], [-1, -1], [-1, -1], [1, 1], [0, -1]], np.int8)
-    known = small_table(words=WORDS, word_rows=Int8Rows.of(unit), labels=labels, guesses=labels, width=3)
+    rows, easy = Int8Rows.of(unit), np.zeros(len(WORDS), np.int8)
+    known = small_table(words=WORDS, word_rows=rows, labels=labels, guesses=labels, difficulty=easy, width=3)
     found = Vocabulary(known, "five words")
     found.__dict__["dictionary"] = Dictionary()
     return found
@@ -63,6 +64,14 @@ def test_the_nearest_liked_words_are_named(words):
     assert why(words, [vote("rain"), vote("tax")])[0] == "near rain, which you liked"
     assert why(words, [vote("tax")])[0] == "something new: unlike what you liked so far"
     assert why(words, [vote("tax")], "mist")[0] == "like what you liked, though near to none of it"
+
+
+def test_how_rare_a_word_is_is_named_where_neither_is_near(words):
+    words.__dict__["zipf"] = np.array([2.0, 4.0, 2.3, 2.1, 2.4], np.float32)
+    assert why(words, [vote("tax")])[0] == "something new, though as rare as tax, which you liked"
+    assert why(words, [vote("tax")], "mist")[0] == "as rare as tax, which you liked"
+    words.__dict__["zipf"] += 1
+    assert why(words, [vote("tax")])[0] == "something new: unlike what you liked so far"
 
 
 def test_a_period_is_named_where_no_meaning_is_near(words):

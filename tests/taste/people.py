@@ -17,7 +17,8 @@ def features(count: int = 60, seed: int = 0, config: TasteConfig = CONFIG) -> Fe
     vectors = rng.normal(size=(count, 8)).astype(np.float32) * np.arange(8, 0, -1, dtype=np.float32)
     labels = rng.random((count, 5)).astype(np.float32)
     codes = rng.random((count, 3)).astype(np.float32)
-    return Features.of(vectors, labels, rng.uniform(1, 5, count).astype(np.float32), codes, config)
+    glosses = rng.normal(size=(count, 8)).astype(np.float32)
+    return Features.of(vectors, glosses, labels, rng.uniform(1, 5, count).astype(np.float32), codes, config)
 
 
 def pool(found: Features, families: np.ndarray | None = None) -> Pool:

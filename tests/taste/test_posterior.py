@@ -27,9 +27,9 @@ def posterior(found: Features, noise: float = 0.09) -> Posterior:
 def test_kernels_are_their_formulas():
     rng = np.random.default_rng(1)
     vectors, labels = rng.normal(size=(30, 8)).astype(np.float32), rng.random((30, 4)).astype(np.float32)
-    zipf = rng.uniform(1, 5, 30)
+    zipf, glosses = rng.uniform(1, 5, 30), rng.normal(size=(30, 8)).astype(np.float32)
     codes = (rng.integers(0, 8, (30, 2)) + 0.5).astype(np.float32) / 8
-    features = Features.of(vectors, labels, zipf, codes, CONFIG)
+    features = Features.of(vectors, glosses, labels, zipf, codes, CONFIG)
     found = features.alike(np.array([4, 9]), np.array([0, 1, 4]))
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
@@ -41,6 +41,10 @@ def test_kernels_are_their_formulas():
     close(found["meaning"], cos, "sum_order")
     for width in CONFIG.near:
         close(found[f"within {width:g}"], np.exp((cos - 1) / width), "sum_order")
+    senses = glosses.astype(np.float64) - glosses.mean(axis=0)
+    senses /= np.linalg.norm(senses, axis=1, keepdims=True)
+    close(found["gloss"], senses[[0, 1, 4]] @ senses[[4, 9]].T, "sum_order")
+    close(found["gloss within 0.4"], np.exp((senses[[0, 1, 4]] @ senses[[4, 9]].T - 1) / 0.4), "sum_order")
     close(found["tone"], axes[[0, 1, 4]] @ axes[[4, 9]].T / 3, "eigenvectors")
     close(found["labels"], values[[0, 1, 4]] @ values[[4, 9]].T, "sum_order")
     close(found["rarity"], np.exp(-2 * (zipf[[0, 1, 4]][:, None] - zipf[[4, 9]]) ** 2), "sum_order")
@@ -55,6 +59,7 @@ def test_kernels_are_their_formulas():
     [
         ({"rarity": 0.2}, ConstantKernel(0.2, "fixed") * RBF(CONFIG.rarity, "fixed"), "rarity"),
         ({"meaning": 0.2}, ConstantKernel(0.2, "fixed") * DotProduct(0, "fixed"), "unit"),
+        ({"gloss": 0.2}, ConstantKernel(0.2, "fixed") * DotProduct(0, "fixed"), "glosses"),
         ({"labels": 0.2}, ConstantKernel(0.2, "fixed") * DotProduct(0, "fixed"), "labels"),
     ],
 )

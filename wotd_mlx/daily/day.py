@@ -91,14 +91,18 @@ class Daily:
         return by_prediction(self.predictor, self.words.known.word_rows.rows(rows), self.words.known.embedding)
 
     def said(self, votes: Sequence[Vote], given: Sequence[Given]) -> Said:
-        """What the votes say of known words, by their rows in the table; a word's last vote counts."""
+        """What the votes say of known words, by their rows in the table, the latest last; a word's last counts."""
         config, rows_of = self.config, self.words.known.row_of
         shown = {one.word for one in given}
-        last = {vote.word: vote.kind for vote in votes if vote.kind in _OPINIONS and vote.word in rows_of}
+        last: dict[str, str] = {}
+        for vote in votes:
+            if vote.kind in _OPINIONS and vote.word in rows_of:
+                last.pop(vote.word, None)
+                last[vote.word] = vote.kind
         noise = {LIKE: config.noise, DISLIKE: config.noise, SKIP: config.noise * config.skipped}
         found = [
             (rows_of[word], float(kind == LIKE), config.sure if word not in shown and kind != SKIP else noise[kind])
-            for word, kind in last.items()
+            for word, kind in list(last.items())[-config.last :]
         ]
         if sum(kind == LIKE for kind in last.values()) < config.few:
             seeds = [rows_of[word] for word in config.seeds if word in rows_of and word not in last]
@@ -114,7 +118,8 @@ class Daily:
         rows = np.union1d(meet, np.array(also, np.int64))
         zipf = self.words.zipf[rows]
         labels, codes = known.label_shares(rows), known.id_shares(rows)
-        features = Features.of(known.word_rows.rows(rows), labels, zipf, codes, self.config)
+        vectors = known.word_rows.rows(rows), known.first_senses(rows)
+        features = Features.of(*vectors, labels, zipf, codes, self.config)
         worth = np.asarray(1 - self.knows(votes)(zipf), np.float32)
         return Pool(features, known.families[rows], worth, np.isin(rows, meet)), rows
 

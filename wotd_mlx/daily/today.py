@@ -23,6 +23,8 @@ _NEAR_ENOUGH, _FAR_ENOUGH = 0.45, 0.3
 """Cosines from which a person sees that two words have to do with each other, and below which nobody would say so."""
 _PERIODS, _NO_PERIOD = ("era", "style"), ("neutral", "modern", "contemporary")
 """Labels that tell a period, and the values of most words of today, which nobody likes a word for."""
+_RARE, _AS_RARE = 3.0, 0.3
+"""Zipf below which a word is rare, once in a million; and within which two are as rare as each other."""
 _LONGEST = 240
 """Characters of an example."""
 _SENTENCE = re.compile(r"(?<=[.!?;])[\"'”’)]*\s+")
@@ -99,7 +101,7 @@ def reasons(words: Vocabulary, votes: Sequence[Vote], given: Given, shown: Shown
 
 
 def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
-    """What a word has to do with those that were liked: in meaning, else in period."""
+    """What a word has to do with those that were liked: in meaning, else in period, else in how often it is used."""
     if not liked:
         best, _ = _nearest(words, [seed for seed in TasteConfig().seeds if seed in words.known.row_of], word)
         first = f"near {' and '.join(best)}, which many people like" if best else "a word to begin with"
@@ -113,9 +115,13 @@ def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
         same = [one for one in liked if words.known.evidence_of(words.known.row_of[one]).get(name) == value]
         if same and value is not None and value not in _NO_PERIOD:
             return f"{value} like {' and '.join(same[-NEAR:])}, which you liked"
+    zipf = dict(zip(liked, words.zipf[[words.known.row_of[one] for one in liked]].tolist(), strict=True))
+    own = float(words.zipf[words.known.row_of[word]])
+    rare = [one for one in liked if own < _RARE and abs(zipf[one] - own) <= _AS_RARE]
+    as_rare = f"as rare as {' and '.join(rare[-NEAR:])}, which you liked" if rare else ""
     if cosine < _FAR_ENOUGH:
-        return "something new: unlike what you liked so far"
-    return "like what you liked, though near to none of it"
+        return f"something new{f', though {as_rare}' if rare else ': unlike what you liked so far'}"
+    return as_rare or "like what you liked, though near to none of it"
 
 
 def _nearest(words: Vocabulary, others: Sequence[str], word: str) -> tuple[list[str], float]:

@@ -110,5 +110,5 @@ def _sum(weights: Weights, kernels: Mapping[str, NDArray[np.float64]]) -> NDArra
 def _fit(weights: Weights, kernels: Mapping[str, NDArray[np.float64]], votes: Vectors, noise: Vectors) -> _Fit:
     covariance = _sum(weights, kernels) + np.diag(noise.astype(np.float64))
     factor = np.asarray(np.linalg.cholesky(covariance), np.float64)
-    solved = np.asarray(np.linalg.solve(factor.T, np.linalg.solve(factor, votes.astype(np.float64))), np.float64)
+    solved = np.asarray(np.linalg.solve(covariance, votes.astype(np.float64)), np.float64)
     return _Fit(weights, factor, solved, float(-votes @ solved / 2 - np.log(np.diag(factor)).sum()))
