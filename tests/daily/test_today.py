@@ -44,7 +44,9 @@ def words() -> Vocabulary:
     unit = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
     labels = np.array([[0, -1], [-1, -1], [-1, -1], [1, 1], [0, -1]], np.int8)
     rows, easy = Int8Rows.of(unit), np.zeros(len(WORDS), np.int8)
-    known = small_table(words=WORDS, word_rows=rows, labels=labels, guesses=labels, difficulty=easy, width=3)
+    senses = Int8Rows.of(np.array([[0, 1, 0], [0, -1, 0], [0, -1, 0], [0, 1, 0]], np.float32))  # rain, mist, levy
+    own = {"word_rows": rows, "sense_rows": senses, "labels": labels, "guesses": labels, "difficulty": easy}
+    known = small_table(words=WORDS, width=3, **own)
     found = Vocabulary(known, "five words")
     found.__dict__["dictionary"] = Dictionary()
     return found
@@ -64,6 +66,11 @@ def test_the_nearest_liked_words_are_named(words):
     assert why(words, [vote("rain"), vote("tax")])[0] == "near rain, which you liked"
     assert why(words, [vote("tax")])[0] == "something new: unlike what you liked so far"
     assert why(words, [vote("tax")], "mist")[0] == "like what you liked, though near to none of it"
+
+
+def test_words_are_near_by_their_commonest_senses_too(words):
+    assert why(words, [vote("levy")], "rain")[0] == "near levy, which you liked"
+    assert why(words, [vote("tax")], "rain")[0] == "something new: unlike what you liked so far"  # tax has no sense
 
 
 def test_how_rare_a_word_is_is_named_where_neither_is_near(words):

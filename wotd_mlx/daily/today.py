@@ -21,6 +21,8 @@ NEAR = 2
 """Liked words that a reason names."""
 _NEAR_ENOUGH, _FAR_ENOUGH = 0.45, 0.3
 """Cosines from which a person sees that two words have to do with each other, and below which nobody would say so."""
+_SENSES_NEARER = 0.05
+"""How much nearer to each other glosses have to be than words for a person to see it."""
 _PERIODS, _NO_PERIOD = ("era", "style"), ("neutral", "modern", "contemporary")
 """Labels that tell a period, and the values of most words of today, which nobody likes a word for."""
 _RARE, _AS_RARE = 3.0, 0.3
@@ -125,12 +127,13 @@ def _nearness(words: Vocabulary, liked: Sequence[str], word: str) -> str:
 
 
 def _nearest(words: Vocabulary, others: Sequence[str], word: str) -> tuple[list[str], float]:
-    """The words that one is near to, as a person sees it, the nearest first; and the cosine of the nearest."""
+    """The words that one is near to, by itself or by its commonest sense, the nearest first; and the highest cosine."""
     if not others:
         return [], -1.0
     known = words.known
-    rows = known.word_rows.rows(np.array([known.row_of[one] for one in (word, *others)]))
-    cosines = rows[1:] @ rows[0]
+    rows = np.array([known.row_of[one] for one in (word, *others)])
+    by_word, by_sense = (vectors[1:] @ vectors[0] for vectors in (known.word_rows.rows(rows), known.first_senses(rows)))
+    cosines = np.maximum(by_word, by_sense - _SENSES_NEARER)
     best = np.argsort(-cosines, kind="stable")[:NEAR].tolist()
     return [others[n] for n in best if cosines[n] >= _NEAR_ENOUGH], float(cosines.max())
 
