@@ -17,6 +17,7 @@ import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it come
 # isort: split
 from converters.coreml.capture import Example, Function, capture
 from converters.coreml.errors import ConversionError, GateError, PackageError, UnsupportedOpsError
+from converters.coreml.legal import check_legal
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
 from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
@@ -81,6 +82,7 @@ def convert(
     graph = run_passes(check_supported(capture(fn, first)))
     with appearing(out) as made:
         save(graph, made, precision, target, float32)
+        check_legal(made)
         report = verify(made, fn, example, progress=progress)
         refused = bool(report.faults(precision)) and not force
         if layers or refused:

@@ -21,7 +21,6 @@ Function = Callable[..., Any]
 Example = Mapping[str, mx.array]
 
 RANDOM = ("RandomBits",)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Captures that overlap would put back each other's patches.
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -40,7 +39,7 @@ def capture(fn: Function, example: Example) -> Graph:
         ``output_0`` … for a tuple. Each node knows the module that it was called in.
 
     Raises:
-        ConversionError: names that Core ML can't take, dtypes without a counterpart, a function that returns something
+        ConversionError: dtypes without a counterpart, a function that returns something
             else than arrays, looks at values (``.item()``), or draws random numbers.
     """
     _check_example(example)
@@ -81,6 +80,8 @@ def named_outputs(out: Any) -> dict[str, mx.array]:
         return {"output": out}
     if isinstance(out, dict):
         found = {str(key): value for key, value in out.items()}
+        if len(found) < len(out):
+            raise ConversionError(f"two outputs have the same name as text: {list(out)}; name them apart")
     elif isinstance(out, list | tuple):
         found = {f"output_{n}": value for n, value in enumerate(out)}
     else:
@@ -103,8 +104,6 @@ def dtype_name(dtype: mx.Dtype) -> str:
 def _check_example(example: Example) -> None:
     faults = []
     for name, array in example.items():
-        if not _NAME.fullmatch(name):
-            faults.append(f"input {name!r}: Core ML takes letters, digits and _ only")
         if not isinstance(array, mx.array):
             faults.append(f"input {name} is {type(array).__name__}; expected an MLX array: mx.array(…)")
         elif dtype_name(array.dtype) in ("float64", "complex64"):

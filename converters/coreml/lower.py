@@ -19,6 +19,7 @@ from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 from converters.coreml.compress import COMPRESSIONS, compress
 from converters.coreml.errors import ConversionError, UnsupportedOpsError
 from converters.coreml.graph import Array, Graph, Node, Tensor
+from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
 from converters.coreml.toolkit import quiet, working_in
@@ -65,11 +66,21 @@ def save(
             compute_precision=halved if half else ct.precision.FLOAT32,
             minimum_deployment_target=TARGETS[target],
             skip_model_load=True,
+            pass_pipeline=_pipeline(),
         )
         if precision in COMPRESSIONS:
             model = compress(model, precision)
+        model.user_defined_metadata.update(as_metadata(public_names(graph)))
         model.save(str(path))
     _repeatable(path)
+
+
+def _pipeline() -> ct.PassPipeline:
+    """coremltools' own passes, but for the one that casts integers to int16 under float16, whatever they hold: a token
+    of 128,000 became −3,072."""
+    pipeline = ct.PassPipeline()
+    pipeline.remove_passes({"common::add_int16_cast"})
+    return pipeline
 
 
 def _repeatable(path: Path) -> None:
@@ -133,7 +144,7 @@ def _finite(array: Array) -> Array:
 
 
 def lower(graph: Graph, target: str = "iOS17") -> Program:
-    """The graph as a MIL program of one function, ``main``; inputs and outputs keep their names.
+    """The graph as a MIL program of one function, ``main``; inputs and outputs keep their names where MIL takes them.
 
     Core ML has float32 and int32 at its edges: boolean and other integer inputs and outputs are int32 there, and a
     scalar has shape (1,).
@@ -147,21 +158,28 @@ def lower(graph: Graph, target: str = "iOS17") -> Program:
             f"outputs {', '.join(strange)} are complex; Core ML has none: return mx.real and mx.imag of them"
         )
     program = Program()
-    placeholders = {t.name: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
+    own = public_names(graph)
+    placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
     with Function(placeholders, opset_version=TARGETS[target]) as function:
-        values: dict[str, Var | Array] = {t.name: _entered(function.inputs[t.name], t) for t in graph.inputs}
-        values |= dict(graph.constants)
+        values: dict[str, Var | Array] = {t.name: _entered(function.inputs[own[t.name]], t) for t in graph.inputs}
+        # Numbers stored in 16 bits are computed on as all floats are: the compute precision is the package's.
+        values |= {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in graph.constants.items()}
         for node in graph.nodes:
             with _scope(node.scope):
                 made = _lower_node(node, values, graph, target)
             values |= {tensor.name: var for tensor, var in zip(node.outputs, made, strict=True)}
         outputs = [
-            _left(_variable(values, name), graph.tensors[name], public) for public, name in graph.outputs.items()
+            _left(_variable(values, name), graph.tensors[name], own[public]) for public, name in graph.outputs.items()
         ]
         function.set_outputs(outputs)
-    _rename_clashes(function, set(graph.outputs) | set(placeholders))
+    _rename_clashes(function, set(own.values()))
     program.add_function("main", function)
     return program
+
+
+def public_names(graph: Graph) -> dict[str, str]:
+    """Public name → name in the package, of inputs and outputs."""
+    return legal_names([*(t.name for t in graph.inputs), *graph.outputs])
 
 
 def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, target: str) -> list[Var]:

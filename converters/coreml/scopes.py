@@ -18,6 +18,19 @@ class Scopes:
 
     returned: list[tuple[str, list[mx.array]]] = field(default_factory=list)
     stack: list[tuple[str, nn.Module]] = field(default_factory=list)
+    held: dict[int, tuple[nn.Module, dict[str, Any]]] = field(default_factory=dict)
+    """Each module that was called, with its own entries from before."""
+
+    def keep(self, module: nn.Module) -> None:
+        """Note what a module holds, where it is called for the first time."""
+        self.held.setdefault(id(module), (module, dict(module)))
+
+    def restore(self) -> None:
+        """Give every module back what it held: a running mean that was updated meanwhile would be a tracer."""
+        for module, before in self.held.values():
+            for key in module.keys() - before.keys():
+                dict.pop(module, key)
+            dict.update(module, before)
 
     def path(self, module: nn.Module) -> str:
         """``layers.3.query`` for a module that its caller holds under that name; else its class's name."""
@@ -31,7 +44,10 @@ class Scopes:
 
 @contextmanager
 def recorded() -> Iterator[Scopes]:
-    """While open, every ``nn.Module`` notes its calls; a call goes through the class, so classes are wrapped."""
+    """While open, every ``nn.Module`` notes its calls; a call goes through the class, so classes are wrapped.
+
+    Afterwards modules hold what they held before.
+    """
     scopes, undo = Scopes(), []
     for cls in _modules(nn.Module):
         if (call := cls.__dict__.get("__call__")) is not None:
@@ -42,11 +58,13 @@ def recorded() -> Iterator[Scopes]:
     finally:
         for cls, call in undo:
             cls.__call__ = call
+        scopes.restore()
 
 
 def _noting(call: Callable[..., Any], scopes: Scopes) -> Callable[..., Any]:
     def noted(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         path = scopes.path(self)
+        scopes.keep(self)
         scopes.stack.append((path, self))
         try:
             out = call(self, *args, **kwargs)

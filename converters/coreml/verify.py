@@ -17,7 +17,9 @@ from converters.coreml.errors import ConversionError, GateError, PackageError
 from converters.coreml.executor import Executor
 from converters.coreml.graph import FLOATS, Array, Graph
 from converters.coreml.interpret import interpret
+from converters.coreml.names import from_metadata
 from converters.coreml.passes import run_passes
+from converters.coreml.scopes import recorded
 
 GATES_DB = {"float32": 90.0, "float16": 50.0, "int8": 35.0, "palette6": 35.0, "palette4": 35.0}
 """PSNR below which an export is refused, by precision."""
@@ -148,13 +150,21 @@ def runner(package: str | Path, engine: str = "auto") -> Callable[[Mapping[str, 
     """:func:`run` for many inputs: the package is read once."""
     call: Callable[[Mapping[str, Array]], Mapping[str, Any]]
     if engine_of(engine) == "reference":
-        call = Executor(package)
+        call = executor = Executor(package)
+        public = executor.package.public
     else:
         import coremltools as ct
 
         # On the CPU, where float32 is float32; how the other units differ is for benchmarks to tell.
-        call = ct.models.MLModel(str(package), compute_units=ct.ComputeUnit.CPU_ONLY).predict
-    return lambda inputs: {name: np.asarray(a) for name, a in call({n: edge(a) for n, a in inputs.items()}).items()}
+        model = ct.models.MLModel(str(package), compute_units=ct.ComputeUnit.CPU_ONLY)
+        call, public = model.predict, from_metadata(model.user_defined_metadata)
+    own = {name: inner for inner, name in public.items()}
+
+    def run_once(inputs: Mapping[str, Any]) -> dict[str, Array]:
+        made = call({own.get(name, name): edge(array) for name, array in inputs.items()})
+        return {public.get(name, name): np.asarray(array) for name, array in made.items()}
+
+    return run_once
 
 
 def engine_of(engine: str) -> str:
@@ -215,7 +225,8 @@ def verify(
 
 def _expected(fn: Function, inputs: Example) -> dict[str, tuple[Array, bool]]:
     """What MLX makes of an example, as it would leave a package, and which outputs are floats."""
-    with mx.stream(mx.cpu):
+    # A module in training would change with each example.
+    with mx.stream(mx.cpu), recorded():
         return {n: (edge(array), dtype_name(array.dtype) in FLOATS) for n, array in named_outputs(fn(**inputs)).items()}
 
 
@@ -260,7 +271,9 @@ class _Sum:
 def compare_layers(package: Path, graph: Graph, example: Example) -> list[Deviation]:
     """Every tensor of the graph that the package still has, under its own name or as its float16 cast, against MLX."""
     want = interpret(graph, example)
-    got = Executor(package).trace({name: edge(array) for name, array in example.items()})
+    executor = Executor(package)
+    own = {name: inner for inner, name in executor.package.public.items()}
+    got = executor.trace({own.get(name, name): edge(array) for name, array in example.items()})
     found = []
     for node in graph.nodes:
         for tensor in node.outputs:

@@ -15,6 +15,7 @@ import numpy as np
 
 from converters.coreml.errors import PackageError, failure
 from converters.coreml.executor.blob import STORAGE, Array, BlobFile, decode
+from converters.coreml.names import from_metadata
 
 # MIL's own number of each dtype, and the name that programs write in `cast`.
 DTYPES = {
@@ -99,7 +100,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Package:
-    """One function of a package; ``room`` is how many numbers it may hold, constants and computed ones together."""
+    """One function of a package; ``room`` is how many numbers it may hold, constants and computed ones together, and
+    ``public`` what inputs and outputs are called where that is no name for Core ML."""
 
     path: Path
     function: str
@@ -110,6 +112,7 @@ class Package:
     outputs: tuple[Value, ...]
     operations: tuple[Operation, ...]
     room: int
+    public: Mapping[str, str]
 
     @property
     def opset_version(self) -> int:
@@ -329,4 +332,5 @@ def _load(path: Path, function: str) -> Package:
         outputs=tuple(known[name] for name in block.outputs),
         operations=operations,
         room=reader.room,
+        public=from_metadata(spec.description.metadata.userDefined),
     )

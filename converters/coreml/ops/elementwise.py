@@ -153,7 +153,8 @@ def square(ctx: LoweringContext, x: Var) -> Var:
         Case("negative", lambda x: x**-2, [uniform(2, 3)], ["pow"]),
         Case("ints", lambda x: x**5, [integers(6)], ["mul"]),
         Case("int8", lambda x: x**3, [SIGNED]),
-        Case("int_exponents", mx.power, [integers(9), integers(9, low=0, high=9)]),
+        Case("int_exponents", mx.power, [integers(9), integers(9, low=-9, high=9)]),
+        Case("int_minus_one", lambda x: x**-1, [integers(9)]),
         Case("bools", mx.power, BOOLS),
     ],
     raw=True,
@@ -175,7 +176,10 @@ def power(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
 
 
 def _whole_power(x: Var, y: Var, exponent: int | None, **name: str) -> Var:
-    """x to the power of y by the bits of y: a factor where a bit is 1, and a square between two bits."""
+    """x to the power of y by the bits of y: a factor where a bit is 1, and a square between two bits. MLX has 0 for any
+    number to a power below 0."""
+    if exponent is not None and exponent < 0:
+        return mb.mul(x=x, y=0, **name)
     bits = [] if exponent is None else [int(bit) for bit in reversed(f"{exponent:b}")]
     result: Var = np.ones((), np.int32)
     for k in range(len(bits) or EXPONENT_BITS):
@@ -183,6 +187,8 @@ def _whole_power(x: Var, y: Var, exponent: int | None, **name: str) -> Var:
         factor = mb.add(x=mb.mul(x=mb.sub(x=x, y=1), y=bit), y=1)
         result = mb.mul(x=result, y=factor)
         x = mb.mul(x=x, y=x)
+    if exponent is None:
+        result = mb.mul(x=result, y=mb.cast(x=mb.greater_equal(x=y, y=0), dtype="int32"))
     return mb.identity(x=result, **name)
 
 

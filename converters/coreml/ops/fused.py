@@ -12,7 +12,8 @@ from coremltools.converters.mil.mil import Var, types
 from mlx import nn
 
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.registry import Case, LoweringContext, booleans, op, operand
+from converters.coreml.ops.linear import dense
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, op
 
 GELU = {"EXACT": nn.gelu, "TANH_APPROXIMATION": nn.gelu_approx, "SIGMOID_APPROXIMATION": nn.gelu_fast_approx}
 
@@ -100,13 +101,15 @@ def relu(ctx: LoweringContext, x: Var) -> Var:
     [
         Case("bias", lambda x: mx.addmm(mx.arange(3.0), x, mx.ones((4, 3))), [(2, 4)], ["linear"]),
         Case("plain", lambda x: x @ mx.arange(12.0).reshape(4, 3), [(2, 5, 4)], ["linear"]),
+        Case("rank_4", lambda x: mx.addmm(mx.arange(3.0), x, mx.ones((4, 3))), [(2, 3, 5, 4)], ["linear", "reshape"]),
+        Case("rank_5", lambda x: x @ mx.arange(12.0).reshape(4, 3), [(2, 1, 3, 5, 4)], ["linear", "reshape"]),
     ],
     raw=True,
 )
 def linear(ctx: LoweringContext, x: Var | Array, w: Array, b: Array | None = None) -> Var:
     weight = np.ascontiguousarray(w.T.astype(np.float32))
     bias = None if b is None else b.astype(np.float32)
-    return mb.linear(x=operand(x, np.float32), weight=weight, bias=bias, name=ctx.name)
+    return dense(x if isinstance(x, Var) else mb.const(val=np.asarray(x, np.float32)), weight, ctx.name, bias)
 
 
 def _attend(q: mx.array, k: mx.array, v: mx.array) -> mx.array:

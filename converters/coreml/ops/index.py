@@ -14,8 +14,10 @@ from coremltools.converters.mil.mil import Var, types
 from mlx import nn
 
 from converters.coreml.graph import Array, Node
+from converters.coreml.ops.elementwise import typed
 from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
 from converters.coreml.ops.shape import reshaped
+from converters.coreml.ops.widths import narrowed
 
 Index: TypeAlias = Var | Array
 
@@ -287,6 +289,8 @@ def _set_window(x: mx.array, i: mx.array) -> mx.array:
         Case("two_axes", lambda x, i, y: x.at[i, :, i].add(y), [(3, 4, 5), given(0, -1), (2, 4)]),
         Case("window", _set_window, [(3, 4, 5), given(0, -1)]),
         Case("integers", lambda x, i: x.at[i].add(3), [integers(4), given(0, -1)]),
+        Case("bytes", lambda x, i: x.at[i].add(x[:2]), [typed("uint8", 9), given(0, 0)]),
+        Case("product_of_bytes", lambda x, i: x.at[i].multiply(x[:2]), [typed("int8", 9), given(0, -1)]),
         Case("diagonal", mx.diag, [(4,)]),
     ],
     note="where one index is set twice, which value stays is Core ML's choice",
@@ -306,6 +310,8 @@ def scatter(ctx: LoweringContext, x: Var, *rest: Var) -> Var:
     data = _rows(_numeric(x), merged)
     updates = reshaped(updates, (count * math.prod(sizes[a] for a in window), data.shape[1]))
     y = mb.scatter(data=data, indices=rows, updates=updates, axis=0, mode=MODES[mode], validate_indices=False)
+    if MODES[mode] in ("add", "mul"):
+        y = narrowed(ctx, y)
     order = [*merged, *(a for a in range(len(shape)) if a not in merged)]
     y = reshaped(y, tuple(shape[a] for a in order))
     if order != sorted(order):
@@ -355,4 +361,4 @@ def scatter_axis(ctx: LoweringContext, x: Var, indices: Var, updates: Var) -> Va
         mode=AXIS_MODES[mode],
         validate_indices=False,
     )
-    return _named(y, ctx)
+    return _named(narrowed(ctx, y) if AXIS_MODES[mode] == "add" else y, ctx)

@@ -15,6 +15,17 @@ from converters.coreml.ops.index import wrapped
 from converters.coreml.ops.registry import Case, LoweringContext, integers, op, operand, plain
 from converters.coreml.ops.shape import reshaped
 
+LINEAR_RANK = 3
+"""Ranks that MIL's ``linear`` takes, at most."""
+
+
+def dense(x: Var, weight: Array, name: str, bias: Array | None = None) -> Var:
+    """x (…, D) times weight (N, D) transposed, plus bias (N,): (…, N)."""
+    if x.rank <= LINEAR_RANK:
+        return mb.linear(x=x, weight=weight, bias=bias, name=name)
+    flat = mb.linear(x=reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1])), weight=weight, bias=bias)
+    return reshaped(flat, (*x.shape[:-1], len(weight)), name=name)
+
 
 @op("Matmul", plain(mx.matmul), [Case("batched", mx.matmul, [(2, 3, 4), (4, 5)], ["matmul"])])
 def matmul(ctx: LoweringContext, x: Var, y: Var) -> Var:
@@ -166,4 +177,4 @@ def _spread(mask: Var, shape: tuple[int, ...], block: int) -> Var:
 )
 def hadamard(ctx: LoweringContext, x: Var) -> Var:
     matrix = np.array(mx.hadamard_transform(mx.eye(x.shape[-1]), ctx.args[0]))
-    return mb.linear(x=x, weight=np.ascontiguousarray(matrix.T), name=ctx.name)
+    return dense(x, np.ascontiguousarray(matrix.T), ctx.name)

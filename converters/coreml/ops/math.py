@@ -177,18 +177,32 @@ def arctan2(ctx: LoweringContext, y: Var, x: Var) -> Var:
     return mb.select(cond=mb.equal(x=x, y=0.0), a=mb.mul(x=mb.sign(x=y), y=math.pi / 2), b=beside, name=ctx.name)
 
 
-@op("ArcSinh", plain(mx.arcsinh), [Case("small", mx.arcsinh, [SMALL]), Case("wide", mx.arcsinh, [given(-1e10, 50.0)])])
+LARGE = 1e4
+"""Beyond this, ln(x + √(x² ± 1)) is ln(2x), which no half-precision number is too large for."""
+
+
+def _beyond(x: Var, near: Var) -> Var:
+    """``near`` up to :data:`LARGE`, ln(2x) above; ``near`` is computed from x cut at it, so that nothing overflows."""
+    return mb.select(cond=mb.greater(x=x, y=LARGE), a=mb.add(x=mb.log(x=x), y=math.log(2)), b=near)
+
+
+@op(
+    "ArcSinh",
+    plain(mx.arcsinh),
+    [Case("small", mx.arcsinh, [SMALL]), Case("wide", mx.arcsinh, [given(-1e10, 50.0, 3e38, -3e38, math.inf)])],
+)
 def arcsinh(ctx: LoweringContext, x: Var) -> Var:
     # ln(1 + a + a / (1/a + √(1 + 1/a²))), a = |x|: exact near 0 and without a square that overflows.
-    a = mb.abs(x=x)
+    size = mb.abs(x=x)
+    a = mb.minimum(x=size, y=LARGE)
     inverse = mb.real_div(x=1.0, y=a)
     root = mb.sqrt(x=mb.add(x=mb.mul(x=inverse, y=inverse), y=1.0))
     rest = mb.real_div(x=a, y=mb.add(x=inverse, y=root))
-    return mb.mul(x=mb.sign(x=x), y=log_one_plus(mb.add(x=a, y=rest)), name=ctx.name)
+    return mb.mul(x=mb.sign(x=x), y=_beyond(size, log_one_plus(mb.add(x=a, y=rest))), name=ctx.name)
 
 
-@op("ArcCosh", plain(mx.arccosh), [Case("floats", mx.arccosh, [given(1.0, 1.0001, 1.5, 40.0, 1e10)])])
+@op("ArcCosh", plain(mx.arccosh), [Case("floats", mx.arccosh, [given(1.0, 1.0001, 1.5, 40.0, 1e10, 3e38, math.inf)])])
 def arccosh(ctx: LoweringContext, x: Var) -> Var:
-    z = mb.sub(x=x, y=1.0)
+    z = mb.sub(x=mb.minimum(x=x, y=LARGE), y=1.0)
     root = mb.mul(x=mb.sqrt(x=z), y=mb.sqrt(x=mb.add(x=z, y=2.0)))
-    return log_one_plus(mb.add(x=z, y=root), name=ctx.name)
+    return mb.identity(x=_beyond(x, log_one_plus(mb.add(x=z, y=root))), name=ctx.name)

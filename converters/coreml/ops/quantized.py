@@ -12,7 +12,7 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.errors import ConversionError
 from converters.coreml.graph import Array, Node
-from converters.coreml.ops.linear import gathered_product
+from converters.coreml.ops.linear import dense, gathered_product
 from converters.coreml.ops.registry import Case, LoweringContext, integers, op, operand
 
 QUANTISATIONS = ("affine", "mxfp4", "mxfp8", "nvfp4")
@@ -83,7 +83,7 @@ def _quantized_matmul(node: Node, x: mx.array, *parts: mx.array) -> mx.array:
 def quantized_matmul(ctx: LoweringContext, x: Var | Array, *parts: Var | Array) -> Var:
     weight = dequantised(ctx, *parts)
     weight = weight if ctx.args[3] else np.ascontiguousarray(weight.swapaxes(-1, -2))
-    return mb.linear(x=operand(x, np.float32), weight=weight, name=ctx.name)
+    return dense(x if isinstance(x, Var) else mb.const(val=np.asarray(x, np.float32)), weight, ctx.name)
 
 
 def _gather_qmm(node: Node, x: mx.array, *rest: mx.array) -> mx.array:

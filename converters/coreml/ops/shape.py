@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -68,24 +69,48 @@ def broadcast(ctx: LoweringContext, x: Var) -> Var:
     return mb.tile(x=reshaped(x, aligned), reps=reps, name=ctx.name)
 
 
+def spans(args: Sequence[Any], shape: Sequence[int]) -> list[range]:
+    """The positions that a slice names, axis by axis: MLX gives starts as they are, and ends as they were written."""
+    found = []
+    for begin, end, stride, size in zip(*args, shape, strict=True):
+        stop = end + size if end < 0 else end
+        found.append(range(begin, max(stop, -1) if stride < 0 else min(max(stop, begin), size), stride))
+    return found
+
+
+def _sliced(x: mx.array, args: Sequence[Any]) -> mx.array:
+    return x[tuple(slice(s.start, None if s.stop < 0 else s.stop, s.step) for s in spans(args, x.shape))]
+
+
 @op(
     "Slice",
-    lambda n, x: x[tuple(slice(b, _end(e, s), s) for b, e, s in zip(*n.args, strict=True))],
+    lambda n, x: _sliced(x, n.args),
     [
         Case("ends", lambda x: x[:, 1:3, ::2], [(2, 4, 5)], ["slice_by_index"]),
+        Case("from_the_end", lambda x: x[1:-1, :-2], [(4, 5)]),
         Case("reversed", lambda x: x[::-1, 1:], [(3, 4)]),
+        Case("reversed_from_the_end", lambda x: x[3:-5:-1, -1:-4:-2], [(5, 4)]),
+        Case("beyond", lambda x: x[-9:9, 9:-9:-1], [(3, 4)]),
     ],
 )
 def slice_(ctx: LoweringContext, x: Var) -> Var:
-    begin, end, stride = (list(a) for a in ctx.args)
+    return mb.slice_by_index(x=x, **_bounds(ctx.args, x), name=ctx.name)
+
+
+def _bounds(args: Sequence[Any], x: Var) -> dict[str, list[Any]]:
+    found = spans(args, x.shape)
     # Counting down to the first number ends before index 0, for which MIL has a mask only.
-    open_end = [s < 0 and _end(e, s) is None for e, s in zip(end, stride, strict=True)]
-    return mb.slice_by_index(x=x, begin=begin, end=end, stride=stride, end_mask=open_end, name=ctx.name)
+    return {
+        "begin": [s.start for s in found],
+        "end": [s.stop for s in found],
+        "stride": [s.step for s in found],
+        "end_mask": [s.stop < 0 for s in found],
+    }
 
 
 @op(
     "Pick",
-    lambda n, x: x[tuple(slice(b, _end(e, s), s) for b, e, s in zip(*n.args[:3], strict=True))].reshape(n.out.shape),
+    lambda n, x: _sliced(x, n.args[:3]).reshape(n.out.shape),
     [
         Case("row", lambda x: x[1] * 2, [(3, 4)], ["slice_by_index"]),
         Case("both_ends", lambda x: x[0, :, 2] * 2, [(2, 3, 4)], ["slice_by_index"]),
@@ -93,15 +118,8 @@ def slice_(ctx: LoweringContext, x: Var) -> Var:
     ],
 )
 def pick(ctx: LoweringContext, x: Var) -> Var:
-    begin, end, stride, dropped = ctx.args
-    mask = [axis in dropped for axis in range(x.rank)]
-    return mb.slice_by_index(
-        x=x, begin=list(begin), end=list(end), stride=list(stride), squeeze_mask=mask, name=ctx.name
-    )
-
-
-def _end(end: int, stride: int) -> int | None:
-    return None if stride < 0 and end < 0 else end
+    mask = [axis in ctx.args[3] for axis in range(x.rank)]
+    return mb.slice_by_index(x=x, **_bounds(ctx.args[:3], x), squeeze_mask=mask, name=ctx.name)
 
 
 @op(

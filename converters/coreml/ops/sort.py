@@ -82,11 +82,12 @@ def argpartition(ctx: LoweringContext, x: Var) -> Var:
         Case("left", lambda a, v: mx.searchsorted(mx.sort(a), v), [integers(9), integers(3, 4)], ["reduce_sum"]),
         Case("right", lambda a, v: mx.searchsorted(mx.sort(a), v, side="right"), [integers(9), integers(3, 4)]),
         Case("floats", lambda v: mx.searchsorted(mx.arange(0.0, 2.0, 0.25), v), [uniform(3, 4)]),
+        Case("booleans", lambda a: mx.searchsorted(mx.sort(a), a), [booleans(9)]),
     ],
     note="counts what is smaller: as many comparisons as both arrays have numbers, multiplied",
 )
 def searchsorted(ctx: LoweringContext, a: Var, v: Var) -> Var:
-    compare = mb.less_equal if ctx.args[0] else mb.less
+    compare, a, v = mb.less_equal if ctx.args[0] else mb.less, counted(a), counted(v)
     column = mb.reshape(x=v, shape=[-1, 1]) if v.rank else mb.reshape(x=mb.expand_dims(x=v, axes=[0]), shape=[1, 1])
     before = mb.cast(x=compare(x=mb.expand_dims(x=a, axes=[0]), y=column), dtype="int32")
     return reshaped(mb.reduce_sum(x=before, axes=[1]), ctx.out.shape, name=ctx.name)

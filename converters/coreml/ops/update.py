@@ -11,24 +11,17 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Node
+from converters.coreml.ops.elementwise import typed
 from converters.coreml.ops.index import _named, _numeric
 from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
-from converters.coreml.ops.shape import reshaped
+from converters.coreml.ops.shape import reshaped, spans
+from converters.coreml.ops.widths import narrowed
 
 _COMBINE = (mb.maximum, mb.minimum, mb.add, mb.mul)
 
 
-def _ranges(node: Node, shape: Sequence[int]) -> list[range]:
-    """The positions that a slice names, axis by axis; MLX counts an end below 0 from before the first number."""
-    begin, end, stride = node.args[-3:]
-    return [
-        range(b, e if s > 0 else max(e, -1), s)[: shape[a]]
-        for a, (b, e, s) in enumerate(zip(begin, end, stride, strict=True))
-    ]
-
-
 def _slice_update(node: Node, x: mx.array, update: mx.array) -> mx.array:
-    spots = np.ix_(*_ranges(node, x.shape))
+    spots = np.ix_(*spans(node.args[-3:], x.shape))
     grid = tuple(mx.array(s) for s in spots)
     old, mode = x[grid], node.args[0]
     x = mx.array(x)
@@ -51,7 +44,12 @@ def _set(*spots: slice | int) -> Callable[[mx.array, mx.array], mx.array]:
         Case("rows", _set(slice(1, 3)), [(4, 3), (2, 3)], ["concat"]),
         Case("inside", _set(slice(1, 3), slice(2, 4)), [(4, 5), (2, 2)]),
         Case("strided", _set(slice(None), slice(1, None, 2)), [(3, 5), (3, 2)]),
+        Case("from_the_end", _set(slice(1, -1), slice(-4, -1)), [(4, 5), (2, 3)]),
         Case("reversed", _set(slice(None, None, -1)), [(3, 5), (3, 5)]),
+        Case("reversed_from_the_end", _set(slice(3, -5, -1)), [(5, 4), (3, 4)]),
+        Case("beyond", _set(slice(-9, 2), slice(9, -9, -2)), [(3, 5), (2, 3)]),
+        Case("bytes", lambda x: x.at[:-1].add(x[1:]), [typed("uint8", 9)]),
+        Case("product_of_bytes", lambda x: x.at[1:].multiply(x[:-1]), [typed("int8", 9)]),
         Case("whole", _set(slice(None)), [(3, 5), (3, 5)]),
         Case("add", lambda x, y: x.at[:, 1:3].add(y), [(3, 4), (3, 2)]),
         Case("maximum", lambda x, y: x.at[:, 1:3].maximum(y), [(3, 4), (3, 2)]),
@@ -63,14 +61,14 @@ def _set(*spots: slice | int) -> Callable[[mx.array, mx.array], mx.array]:
     note="concatenated from what stays and what is new",
 )
 def slice_update(ctx: LoweringContext, x: Var, update: Var) -> Var:
-    spans = _ranges(ctx.node, x.shape)
+    found = spans(ctx.args[-3:], x.shape)
     x, update, mode = _numeric(x), _numeric(update), ctx.args[0]
     if mode < len(_COMBINE):
         old = x
-        for axis, span in enumerate(spans):
+        for axis, span in enumerate(found):
             old = _part(old, span, axis)
-        update = _COMBINE[mode](x=old, y=update)
-    return _named(_written(x, update, spans, 0), ctx)
+        update = narrowed(ctx, _COMBINE[mode](x=old, y=update))
+    return _named(_written(x, update, found, 0), ctx)
 
 
 def _part(x: Var, span: range, axis: int) -> Var:
@@ -84,16 +82,16 @@ def _part(x: Var, span: range, axis: int) -> Var:
     return mb.gather(x=x, indices=np.array(span, np.int32), axis=axis, validate_indices=False)
 
 
-def _written(x: Var, update: Var, spans: Sequence[range], axis: int) -> Var:
+def _written(x: Var, update: Var, where: Sequence[range], axis: int) -> Var:
     """x with ``update`` at the spans of ``axis`` and those after it."""
     if not update.shape or math.prod(update.shape) == 0:
         return x
-    while axis < len(spans) and spans[axis] == range(x.shape[axis]):
+    while axis < len(where) and where[axis] == range(x.shape[axis]):
         axis += 1
-    if axis == len(spans):
+    if axis == len(where):
         return update
-    span = spans[axis]
-    inner = _written(_part(x, span, axis), update, spans, axis + 1)
+    span = where[axis]
+    inner = _written(_part(x, span, axis), update, where, axis + 1)
     if span.step != 1:
         index = np.array(span, np.int32)
         return mb.scatter(data=x, indices=index, updates=inner, axis=axis, mode="update", validate_indices=False)
@@ -144,8 +142,8 @@ def dynamic_slice_update(ctx: LoweringContext, x: Var, update: Var, start: Var) 
     (axes,) = ctx.args
     begin = _begin(x.rank, axes, start)
     if isinstance(begin, list):
-        spans = [range(b, b + n) for b, n in zip(begin, update.shape, strict=True)]
-        return _named(_written(_numeric(x), _numeric(update), spans, 0), ctx)
+        where = [range(b, b + n) for b, n in zip(begin, update.shape, strict=True)]
+        return _named(_written(_numeric(x), _numeric(update), where, 0), ctx)
     starts = [
         mb.slice_by_index(x=begin, begin=[axis], end=[axis + 1]) if axis in axes else None for axis in range(x.rank)
     ]

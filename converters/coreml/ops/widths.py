@@ -55,6 +55,13 @@ def wrapped(x: Var, dtype: str, **name: str) -> Var:
     return mb.sub(x=mb.mod(x=mb.add(x=x, y=span // 2), y=span), y=span // 2, **name)
 
 
+def narrowed(ctx: LoweringContext, x: Var, **name: str) -> Var:
+    """The low bits alone where MLX computes in a narrower type than int32."""
+    if ctx.out.dtype in NARROW:
+        return wrapped(x, ctx.out.dtype, **name)
+    return mb.identity(x=x, **name) if name else x
+
+
 def settled(ctx: LoweringContext, build: Callable[..., Var], **operands: Var) -> Var:
     """``build(**operands)`` in the output's dtype: MLX computes on booleans as on 0 and 1, and lets integers wrap."""
     if ctx.out.dtype == "bool":

@@ -24,10 +24,16 @@ def fold_constants(graph: Graph) -> Graph:
         if not _foldable(node, constants):
             nodes.append(node)
             continue
-        arrays = evaluate(node, *(mx.array(constants[name]) for name in node.inputs))
+        arrays = evaluate(node, *(_held(constants[name]) for name in node.inputs))
         for tensor, array in zip(node.outputs, arrays, strict=True):
             constants[tensor.name] = as_numpy(array)
     return graph.with_nodes(nodes, constants)
+
+
+def _held(array: Array) -> mx.array:
+    """A constant in MLX. Of an empty one that comes from NumPy, MLX 0.32 says that not all of its booleans are true."""
+    made = mx.array(array)
+    return made if array.size else mx.zeros(array.shape, made.dtype)
 
 
 def _foldable(node: Node, constants: dict[str, Array]) -> bool:

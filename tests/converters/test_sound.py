@@ -1,0 +1,97 @@
+"""What was wrong silently: integers under half precision, modules that change, what no package may hold."""
+
+from __future__ import annotations
+
+import math
+
+import coremltools as ct
+import mlx.core as mx
+import numpy as np
+import pytest
+from coremltools.converters.mil.mil import Builder as mb
+from mlx import nn
+
+from converters import coreml
+from converters.coreml.legal import check_legal
+from converters.coreml.verify import edge
+from tests.tolerances import close
+
+WIDE = np.array([128_000, -70_000, 2**30, 5], np.int32)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: mx.sort(x) + 0,
+        lambda x: mx.take_along_axis(x, mx.argsort(x), axis=0),
+        lambda x: x[mx.array([2, 0])],
+        lambda x: mx.topk(x, 2),
+        lambda x: mx.cummax(x) + 0,
+        lambda x: mx.where(x > 7, x, x + 1),
+    ],
+)
+def test_wide_integers_survive_half_precision(tmp_path, fn):
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": mx.array([1, 2, 3, 4])}, out, precision="float16")
+    assert coreml.run(out, {"x": WIDE})["output"].tolist() == np.array(fn(mx.array(WIDE))).tolist()
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+@pytest.mark.parametrize("module", [nn.LayerNorm(8), nn.RMSNorm(8), nn.TransformerEncoder(1, 8, 2, 16)])
+def test_weights_of_16_bits_convert(tmp_path, module, dtype):
+    module.set_dtype(dtype)
+    module.eval()
+    mx.eval(module.parameters())
+    x = mx.random.normal((1, 3, 8), key=mx.random.key(0)).astype(dtype)
+    fn = (lambda x: module(x, None)) if isinstance(module, nn.TransformerEncoder) else module
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": x}, out, precision="float16", force=True)
+    module.set_dtype(mx.float32)
+    # bfloat16 has the coarser sum; both are held to what the same weights give in float32.
+    close(coreml.run(out, {"x": x})["output"], edge(fn(x.astype(mx.float32))), "executor_half")
+
+
+def test_a_module_in_training_is_left_as_it_was(tmp_path):
+    norm = nn.BatchNorm(4)
+    mx.eval(norm.parameters())
+    before = {name: np.array(value) for name, value in norm.state.items() if isinstance(value, mx.array)}
+    x = mx.random.normal((3, 4), key=mx.random.key(0))
+    coreml.convert(norm, {"x": x}, tmp_path / "m.mlpackage")
+    assert before.keys() >= {"running_mean", "running_var"}
+    for name, value in before.items():
+        close(np.array(norm[name]), value, "exact")
+    norm.eval()
+    close(np.array(norm(x)), np.array(x) / math.sqrt(1 + norm.eps), "sum_order")
+
+
+@pytest.mark.parametrize(
+    ("fn", "want"),
+    [
+        (lambda x: x[:, :0] @ x[:, :0].T + x.sum(), np.full((3, 3), 12.0)),
+        (lambda x: mx.array_equal(x[:0], x[:0]), [1]),
+        (lambda x: mx.pad(x[:, -2:1], [(1, 1), (1, 1)]) + x[0, 0], np.ones((5, 2))),
+        (lambda x: mx.split(x, [0, 1], axis=1)[0].sum() + x, np.ones((3, 4))),
+    ],
+)
+def test_empty_arrays_inside_are_folded(tmp_path, fn, want):
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": mx.ones((3, 4))}, out)
+    close(coreml.run(out, {"x": np.ones((3, 4), np.float32)})["output"], np.asarray(want), "exact")
+
+
+def test_an_input_of_six_axes_is_refused(tmp_path):
+    with pytest.raises(coreml.ConversionError, match=r"input x has rank 6, shape \(1, 1, 1, 1, 2, 3\)"):
+        coreml.convert(lambda x: x.reshape(6) * 2, {"x": mx.ones((1, 1, 1, 1, 2, 3))}, tmp_path / "m.mlpackage")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_package_may_hold_is_found_in_a_saved_one(tmp_path):
+    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 1, 3, 4))], opset_version=ct.target.iOS17)
+    def program(x):
+        y = mb.linear(x=x, weight=np.ones((5, 4), np.float32))
+        return mb.slice_by_index(x=y, begin=[0, 0, 0, 0], end=[2, 1, 3, 2], name="out")
+
+    path = tmp_path / "m.mlpackage"
+    ct.convert(program, minimum_deployment_target=ct.target.iOS17, skip_model_load=True).save(str(path))
+    with pytest.raises(coreml.ConversionError, match=r"linear .* reads rank 4; it takes 3"):
+        check_legal(path)
