@@ -12,10 +12,15 @@ _SMOOTH = 7
 A_DAY = 3
 
 
+def by_day(row: dict[str, Any]) -> NDArray[np.int64]:
+    """How many of each day's words were liked."""
+    return np.array([int(digit) for digit in row["by_day"]])
+
+
 def regret(row: dict[str, Any]) -> NDArray[np.float64]:
     """Day by day, how many liked words an oracle would have given more until then."""
     given = A_DAY * np.arange(1, len(row["by_day"]) + 1)
-    return np.minimum(given, row["most"] * given[-1]) - A_DAY * np.cumsum(row["by_day"])
+    return np.minimum(given, row["most"] * given[-1]) - np.cumsum(by_day(row))
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
@@ -29,15 +34,17 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     for number, strategy in enumerate(strategies):
         colour, width = f"C{number}", 2.2 if number == 0 else 1
         own = [row for row in rows if row["strategy"] == strategy]
-        days = np.mean([row["by_day"] for row in own], axis=0)
+        days = np.mean([by_day(row) for row in own], axis=0) / A_DAY
         running = np.convolve(days, np.ones(_SMOOTH) / _SMOOTH, mode="valid")
         left.plot(np.arange(_SMOOTH, len(days) + 1), running, color=colour, label=strategy, lw=width)
         middle.plot(np.arange(1, len(days) + 1), np.mean([regret(row) for row in own], axis=0), color=colour, lw=width)
-        shares = [
-            np.mean([row["liked"] for row in rows if row["strategy"] == strategy and row["person"] == person])
-            for person in people
-        ]
-        right.scatter(shares, np.arange(len(people)), color=colour, s=60 if number == 0 else 25, zorder=3 - number)
+        by_person = {
+            place: np.mean(liked)
+            for place, person in enumerate(people)
+            if (liked := [row["liked"] for row in own if row["person"] == person])
+        }
+        size = 60 if number == 0 else 25
+        right.scatter([*by_person.values()], [*by_person], color=colour, s=size, zorder=3 - number)
     for axis in (left, middle):
         axis.set_xlabel("day")
     middle.set_title("regret: liked words missed", loc="left")

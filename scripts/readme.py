@@ -32,7 +32,7 @@ COMMANDS = {
     'wotd-mlx find "pleasing to the ear" -n 2': 2,
 }
 """What README shows, ``{id}`` being the word's, and how many lines of what each prints."""
-DAILY = {"wotd-mlx like petrichor": 1, "wotd-mlx today": 7}
+DAILY = {"wotd-mlx like gossamer": 1, "wotd-mlx today": 7}
 """Likewise, for a new profile."""
 
 

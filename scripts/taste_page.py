@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.taste_picture import regret
+from benchmarks.taste_picture import A_DAY, by_day, regret
 from scripts.codes_page import spread
 from scripts.tables import ROOT, filled, results, share, table
 from wotd_mlx.daily.day import Daily
@@ -70,7 +70,7 @@ def over_time() -> str:
     lines = []
     for strategy in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == strategy]
-        shares = np.mean([row["by_day"] for row in own], axis=0)
+        shares = np.mean([by_day(row) for row in own], axis=0) / A_DAY
         lost = float(np.mean([regret(row)[-1] for row in own]))
         lines.append([strategy, share(float(shares[:DAYS].mean())), share(float(shares[-DAYS:].mean())), f"{lost:.0f}"])
     return table(("strategy", "first fortnight", "last fortnight", "regret, words"), lines)
