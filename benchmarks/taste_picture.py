@@ -20,7 +20,8 @@ def by_day(row: dict[str, Any]) -> NDArray[np.int64]:
 def regret(row: dict[str, Any]) -> NDArray[np.float64]:
     """Day by day, how many liked words an oracle would have given more until then."""
     given = A_DAY * np.arange(1, len(row["by_day"]) + 1)
-    return np.minimum(given, row["most"] * given[-1]) - np.cumsum(by_day(row))
+    missed: NDArray[np.float64] = np.minimum(given, row["most"] * given[-1]) - np.cumsum(by_day(row))
+    return missed
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
