@@ -20,6 +20,7 @@ from converters.coreml.errors import ConversionError, GateError, PackageError, U
 from converters.coreml.legal import check_legal
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
+from converters.coreml.ranges import check_ranges
 from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
 from wotd_mlx.io.files import appearing
 
@@ -79,11 +80,11 @@ def convert(
     if out.exists() and not force:
         raise ConversionError(f"{out} exists; choose another name, or force it to be overwritten")
     first = example if not isinstance(example, Sequence) else example[0]
-    graph = run_passes(check_supported(capture(fn, first)))
+    graph = check_ranges(run_passes(check_supported(capture(fn, first))))
     with appearing(out) as made:
         save(graph, made, precision, target, float32)
         check_legal(made)
-        report = verify(made, fn, example, progress=progress)
+        report = verify(made, fn, example, progress=progress, graph=graph)
         refused = bool(report.faults(precision)) and not force
         if layers or refused:
             report = replace(report, layers=compare_layers(made, graph, first))

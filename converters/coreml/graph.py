@@ -84,6 +84,24 @@ class Graph:
                 found.setdefault(name, []).append(node)
         return found
 
+    @property
+    def is_low(self) -> bool:
+        """Whether some of its numbers are floats of 16 bits."""
+        return any(t.is_float and t.dtype != "float32" for t in self.tensors.values())
+
+    def widened(self) -> Graph:
+        """The same in float32 throughout."""
+
+        def tensor(t: Tensor) -> Tensor:
+            return replace(t, dtype="float32") if t.is_float else t
+
+        return Graph(
+            tuple(map(tensor, self.inputs)),
+            self.outputs,
+            {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in self.constants.items()},
+            tuple(replace(node, outputs=tuple(map(tensor, node.outputs))) for node in self.nodes),
+        )
+
     def counts(self) -> Counter[str]:
         """How often each primitive stands in the graph."""
         return Counter(node.op for node in self.nodes)

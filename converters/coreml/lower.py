@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from converters.coreml.graph import Array, Graph, Node, Tensor
 from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
+from converters.coreml.ranges import Range, fits, ranges, unsigned_outputs
 from converters.coreml.toolkit import quiet, working_in
 
 TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
@@ -30,6 +31,11 @@ PRECISIONS = ("float32", "float16", *COMPRESSIONS)
 MAX_RANK = 5
 MAX_CONSTANT_BYTES = 2 << 30
 HALF_MAX = 65504.0
+_SCORED = {"Softmax", "Attention", "LogSumExp"}
+_TO_SCORES = {
+    *("Add", "Select", "Reshape", "Broadcast", "Transpose", "ExpandDims", "Squeeze", "Slice", "Pick", "Concatenate"),
+}
+"""What leads a mask there."""
 HALF_MASK = -3e4
 """What −inf becomes in float16: low enough that its exp is 0, high enough that a score added to it stays finite."""
 
@@ -70,7 +76,7 @@ def save(
         )
         if precision in COMPRESSIONS:
             model = compress(model, precision)
-        model.user_defined_metadata.update(as_metadata(public_names(graph)))
+        model.user_defined_metadata.update(as_metadata(public_names(graph), unsigned_outputs(graph)))
         model.save(str(path))
     _repeatable(path)
 
@@ -133,14 +139,27 @@ def check_supported(graph: Graph) -> Graph:
 
 
 def finite(graph: Graph) -> Graph:
-    """Constants within float16: a mask of −inf or −1e9 would overflow, and −inf less −inf is NaN."""
-    return replace(graph, constants={name: _finite(array) for name, array in graph.constants.items()})
+    """Constants within float16: a mask of −inf or −1e9 would overflow, and −inf less −inf is NaN.
+
+    An infinity stays one where it isn't a mask: something may ask for it (``isinf``), or be left with it (a minimum).
+    """
+    constants = {n: _finite(array, keep=not _masks(graph, n)) for n, array in graph.constants.items()}
+    return replace(graph, constants=constants)
 
 
-def _finite(array: Array) -> Array:
+def _finite(array: Array, keep: bool) -> Array:
     if array.dtype.kind != "f" or (np.abs(array) <= HALF_MAX).all():
         return array
-    return np.where(array < -HALF_MAX, np.float32(HALF_MASK), np.minimum(array, np.float32(HALF_MAX)))
+    cut = np.where(array < -HALF_MAX, np.float32(HALF_MASK), np.minimum(array, np.float32(HALF_MAX)))
+    return np.where(np.isinf(array) & keep, array, cut).astype(np.float32)
+
+
+def _masks(graph: Graph, name: str) -> bool:
+    """Whether a tensor is added to scores, or chosen among them, and nothing else."""
+    readers = graph.consumers.get(name, [])
+    return bool(readers) and all(
+        node.op in _SCORED or (node.op in _TO_SCORES and _masks(graph, node.out.name)) for node in readers
+    )
 
 
 def lower(graph: Graph, target: str = "iOS17") -> Program:
@@ -158,7 +177,7 @@ def lower(graph: Graph, target: str = "iOS17") -> Program:
             f"outputs {', '.join(strange)} are complex; Core ML has none: return mx.real and mx.imag of them"
         )
     program = Program()
-    own = public_names(graph)
+    own, found = public_names(graph), ranges(graph)
     placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
     with Function(placeholders, opset_version=TARGETS[target]) as function:
         values: dict[str, Var | Array] = {t.name: _entered(function.inputs[own[t.name]], t) for t in graph.inputs}
@@ -166,7 +185,7 @@ def lower(graph: Graph, target: str = "iOS17") -> Program:
         values |= {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in graph.constants.items()}
         for node in graph.nodes:
             with _scope(node.scope):
-                made = _lower_node(node, values, graph, target)
+                made = _lower_node(node, values, graph, target, found)
             values |= {tensor.name: var for tensor, var in zip(node.outputs, made, strict=True)}
         outputs = [
             _left(_variable(values, name), graph.tensors[name], own[public]) for public, name in graph.outputs.items()
@@ -182,9 +201,12 @@ def public_names(graph: Graph) -> dict[str, str]:
     return legal_names([*(t.name for t in graph.inputs), *graph.outputs])
 
 
-def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, target: str) -> list[Var]:
+def _lower_node(
+    node: Node, values: dict[str, Var | Array], graph: Graph, target: str, found: Mapping[str, Range]
+) -> list[Var]:
     op = OPS[node.op]
-    ctx = LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target])
+    exceeds = tuple(not fits(found.get(name)) for name in node.inputs)
+    ctx = LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target], exceeds)
     raw = op.raw or is_complex(ctx)
     operands = [values[name] if raw else _variable(values, name) for name in node.inputs]
     made = (complex_lowering(ctx) if is_complex(ctx) else op.lower)(ctx, *operands)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-METADATA = "public_names"
-"""The key of a package's own metadata under which package name → public name stands, as JSON."""
+METADATA, UNSIGNED = "public_names", "unsigned_outputs"
+"""Keys of a package's own metadata: package name → public name, and public names whose int32 is a uint32; as JSON."""
 RESERVED = {
     *("any", "bool", "program", "func", "tensor", "list", "dict", "tuple", "true", "false", "string", "state"),
     *("bf16", "fp16", "fp32", "fp64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -34,25 +35,32 @@ def legal_names(public: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def as_metadata(names: Mapping[str, str]) -> dict[str, str]:
-    """What a package's metadata says of public name → package name; nothing where all are the same."""
+def as_metadata(names: Mapping[str, str], unsigned: Iterable[str] = ()) -> dict[str, str]:
+    """What a package's metadata says of public name → package name, where they differ, and of unsigned outputs."""
     other = {own: name for name, own in names.items() if own != name}
-    return {METADATA: json.dumps(other, ensure_ascii=False, sort_keys=True)} if other else {}
+    told = {METADATA: other, UNSIGNED: sorted(unsigned)}
+    return {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in told.items() if value}
 
 
-def from_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Package name → public name, of those that differ.
+def from_metadata(metadata: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
+    """Package name → public name, of those that differ; and the public names of unsigned outputs.
 
     Raises:
         ValueError: the metadata are damaged.
     """
-    text = metadata.get(METADATA)
+    names, unsigned = _decoded(metadata, METADATA, {}), _decoded(metadata, UNSIGNED, [])
+    return names, frozenset(unsigned)
+
+
+def _decoded(metadata: Mapping[str, str], key: str, default: Any) -> Any:
+    text = metadata.get(key)
     if text is None:
-        return {}
+        return default
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{METADATA} is no JSON: {error}") from error
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
-        raise ValueError(f"{METADATA} is {text[:80]!r}; expected an object of names")
+    except (ValueError, RecursionError):
+        found = None
+    held = found.values() if isinstance(found, dict) else found or ()
+    if type(found) is not type(default) or not all(isinstance(name, str) for name in held):
+        raise ValueError(f"metadata {key} is {text[:80]!r}; expected JSON of names such as {json.dumps(default)}")
     return found

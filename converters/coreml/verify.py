@@ -151,18 +151,19 @@ def runner(package: str | Path, engine: str = "auto") -> Callable[[Mapping[str, 
     call: Callable[[Mapping[str, Array]], Mapping[str, Any]]
     if engine_of(engine) == "reference":
         call = executor = Executor(package)
-        public = executor.package.public
+        public, unsigned = executor.package.public, executor.package.unsigned
     else:
         import coremltools as ct
 
         # On the CPU, where float32 is float32; how the other units differ is for benchmarks to tell.
         model = ct.models.MLModel(str(package), compute_units=ct.ComputeUnit.CPU_ONLY)
-        call, public = model.predict, from_metadata(model.user_defined_metadata)
+        call, (public, unsigned) = model.predict, from_metadata(model.user_defined_metadata)
     own = {name: inner for inner, name in public.items()}
 
     def run_once(inputs: Mapping[str, Any]) -> dict[str, Array]:
         made = call({own.get(name, name): edge(array) for name, array in inputs.items()})
-        return {public.get(name, name): np.asarray(array) for name, array in made.items()}
+        named = {public.get(name, name): np.asarray(array) for name, array in made.items()}
+        return {n: array.astype(np.int32).view(np.uint32) if n in unsigned else array for n, array in named.items()}
 
     return run_once
 
@@ -177,12 +178,18 @@ def engine_of(engine: str) -> str:
 
 
 def edge(array: Any) -> Array:
-    """An array as it enters a package: float32 or int32, a scalar as shape (1,)."""
+    """An array as it enters a package: float32 or int32, a scalar as shape (1,); of a uint32 the same bits.
+
+    Raises:
+        PackageError: 64-bit numbers that int32 doesn't hold.
+    """
     if isinstance(array, mx.array):
         array = np.array(array.astype(mx.float32) if dtype_name(array.dtype) in FLOATS else array)
     array = np.asarray(array)
-    array = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
-    return np.asarray(array if array.ndim else array[None])
+    made = array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and (made != array).any():
+        raise PackageError(f"numbers from {array.min()} to {array.max()}; Core ML's integers are int32")
+    return np.asarray(made if made.ndim else made[None])
 
 
 def verify(
@@ -192,12 +199,17 @@ def verify(
     layers: bool = False,
     engine: str = "auto",
     progress: Callable[[int], None] | None = None,
+    graph: Graph | None = None,
 ) -> Report:
     """Compare a saved package with ``fn`` in MLX on one example or several.
+
+    Where ``fn`` computes in 16 bits somewhere, its floats are those of the same in float32: what MLX rounds on the way
+    is no error of the package.
 
     Args:
         layers: compare every tensor inside too, on the first example, by the reference executor.
         progress: called with 1 after each example.
+        graph: ``fn`` as it was captured, after the passes, where that is at hand.
 
     Raises:
         ConversionError, FileNotFoundError, NotImplementedError, PackageError: see :func:`run`; the last one also for
@@ -208,9 +220,12 @@ def verify(
         raise ConversionError("there is no example to verify with; give one dict of arrays at least")
     call = runner(package, engine)
     sums: dict[str, _Sum] = {}
+    graph = graph or run_passes(capture(fn, examples[0]))
+    wide = graph.widened() if graph.is_low else None
     for start in range(0, len(examples), TOGETHER):
         batch = examples[start : start + TOGETHER]
-        for inputs, expected in zip(batch, [_expected(fn, inputs) for inputs in batch], strict=True):
+        wanted = [_expected(fn, inputs) | (_in_float32(wide, inputs) if wide else {}) for inputs in batch]
+        for inputs, expected in zip(batch, wanted, strict=True):
             got = call(inputs)
             if odd := [n for n, (array, _) in expected.items() if n not in got or got[n].size != array.size]:
                 raise PackageError(f"{package}: expected the outputs {odd} of the function's sizes, got {list(got)}")
@@ -218,7 +233,7 @@ def verify(
                 sums.setdefault(name, _Sum(is_float)).add(array, got[name])
             if progress:
                 progress(1)
-    inner = compare_layers(Path(package), run_passes(capture(fn, examples[0])), examples[0]) if layers else []
+    inner = compare_layers(Path(package), graph, examples[0]) if layers else []
     outputs = {name: s.deviation(name) for name, s in sums.items()}
     return Report(Path(package), outputs, len(examples), engine_of(engine), inner)
 
@@ -227,7 +242,23 @@ def _expected(fn: Function, inputs: Example) -> dict[str, tuple[Array, bool]]:
     """What MLX makes of an example, as it would leave a package, and which outputs are floats."""
     # A module in training would change with each example.
     with mx.stream(mx.cpu), recorded():
-        return {n: (edge(array), dtype_name(array.dtype) in FLOATS) for n, array in named_outputs(fn(**inputs)).items()}
+        return {n: (left(array), dtype_name(array.dtype) in FLOATS) for n, array in named_outputs(fn(**inputs)).items()}
+
+
+def _in_float32(graph: Graph, inputs: Example) -> dict[str, tuple[Array, bool]]:
+    """The floats that a widened graph leaves a package."""
+    low = (mx.float16, mx.bfloat16)
+    values = interpret(graph, {n: a.astype(mx.float32) if a.dtype in low else a for n, a in inputs.items()})
+    outputs = {public: name for public, name in graph.outputs.items() if graph.tensors[name].is_float}
+    return {public: (edge(values[name]), True) for public, name in outputs.items()}
+
+
+def left(array: mx.array) -> Array:
+    """What MLX made, to compare with what a package does: floats as float32, whole numbers as they are."""
+    if dtype_name(array.dtype) in FLOATS:
+        return edge(array)
+    made = np.array(array)
+    return made if made.ndim else made[None]
 
 
 @dataclass
@@ -281,7 +312,9 @@ def compare_layers(package: Path, graph: Graph, example: Example) -> list[Deviat
             if name is None:
                 continue
             total = _Sum(tensor.is_float)
-            total.add(edge(want[tensor.name]), got[name])
+            # Inside a package whole numbers are int32 of the same low bits.
+            made = want[tensor.name]
+            total.add(edge(made) if tensor.is_float else np.array(made).astype(np.int32), got[name])
             found.append(total.deviation(tensor.name, node.scope))
     return found
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from converters import coreml
 from converters.coreml.executor import load_package
-from converters.coreml.names import METADATA, RESERVED, as_metadata, from_metadata, legal_names
+from converters.coreml.names import METADATA, RESERVED, UNSIGNED, as_metadata, from_metadata, legal_names
 from tests.tolerances import close
 
 ODD = st.text(alphabet="ab_-. 01é", max_size=4) | st.sampled_from(sorted(RESERVED))
@@ -27,7 +27,8 @@ def test_each_name_gets_one_of_its_own(public):
         assert own not in RESERVED
         if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in RESERVED:
             assert own == name
-    assert from_metadata(as_metadata(found)) == {own: name for name, own in found.items() if own != name}
+    other = {own: name for name, own in found.items() if own != name}
+    assert from_metadata(as_metadata(found, public)) == (other, frozenset(public))
 
 
 def test_the_obvious_ones():
@@ -37,9 +38,9 @@ def test_the_obvious_ones():
 
 
 def test_damaged_metadata_are_told():
-    for text, says in (("{", "no JSON"), ("[1]", "expected an object of names"), ('{"a": 1}', "expected an object")):
-        with pytest.raises(ValueError, match=says):
-            from_metadata({METADATA: text})
+    for key, text in ((METADATA, "{"), (METADATA, "[1]"), (METADATA, '{"a": 1}'), (UNSIGNED, "{}"), (UNSIGNED, "[1]")):
+        with pytest.raises(ValueError, match=f"metadata {key} is .*expected JSON of names"):
+            from_metadata({key: text})
 
 
 def test_a_function_with_odd_names_is_converted_and_run(tmp_path):

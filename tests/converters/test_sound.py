@@ -16,6 +16,7 @@ from converters.coreml.legal import check_legal
 from converters.coreml.verify import edge
 from tests.tolerances import close
 
+MASK = mx.array([0, -mx.inf, -mx.inf, 0])
 WIDE = np.array([128_000, -70_000, 2**30, 5], np.int32)
 
 
@@ -49,6 +50,36 @@ def test_weights_of_16_bits_convert(tmp_path, module, dtype):
     module.set_dtype(mx.float32)
     # bfloat16 has the coarser sum; both are held to what the same weights give in float32.
     close(coreml.run(out, {"x": x})["output"], edge(fn(x.astype(mx.float32))), "executor_half")
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_rounding_of_the_source_is_no_error_of_the_package(tmp_path, dtype):
+    module = nn.Linear(8, 3)
+    module.set_dtype(dtype)
+    mx.eval(module.parameters())
+    x = mx.random.normal((2, 8), key=mx.random.key(0)).astype(dtype)
+    report = coreml.convert(lambda x: module(x) * 2.5, {"x": x}, tmp_path / "m.mlpackage")
+    assert report.psnr_db["output"] > 120
+    single = {"x": x.astype(mx.float32)}
+    inner = coreml.convert(lambda x: (x.astype(dtype) * 2.5).astype(mx.float32), single, tmp_path / "n.mlpackage")
+    assert inner.psnr_db["output"] > 120
+
+
+@pytest.mark.parametrize(
+    ("fn", "x", "want"),
+    [
+        (lambda x: mx.isinf(x) + 0, [1.0, math.inf, -math.inf, 3.0], [0, 1, 1, 0]),
+        (lambda x: mx.where(x > 0, x, mx.inf).min(), [-1.0, -2.0, -1.0, -1.0], [math.inf]),
+        (lambda x: mx.where(x > 0, x, -mx.inf).max(), [-1.0, 4.0, -1.0, -1.0], [4.0]),
+        (lambda x: mx.softmax(mx.where(x > 0, x, -mx.inf)), [1.0, -1.0, -1.0, 1.0], [0.5, 0, 0, 0.5]),
+        (lambda x: mx.softmax(x + mx.array([0, -1e9, -mx.inf, 0])), [1.0, 1.0, 1.0, 1.0], [0.5, 0, 0, 0.5]),
+        (lambda x: mx.softmax(x + MASK + MASK), [1.0, 1.0, 1.0, 1.0], [0.5, 0, 0, 0.5]),
+    ],
+)
+def test_infinities_stay_where_they_are_no_mask(tmp_path, fn, x, want):
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": mx.array([1.0, 2.0, 3.0, 4.0])}, out, precision="float16", force=True)
+    close(coreml.run(out, {"x": np.array(x, np.float32)})["output"], np.array(want, np.float32), "executor_half")
 
 
 def test_a_module_in_training_is_left_as_it_was(tmp_path):

@@ -100,8 +100,11 @@ class Operation:
 
 @dataclass(frozen=True)
 class Package:
-    """One function of a package; ``room`` is how many numbers it may hold, constants and computed ones together, and
-    ``public`` what inputs and outputs are called where that is no name for Core ML."""
+    """One function of a package; ``room`` is how many numbers it may hold, constants and computed ones together.
+
+    ``public`` tells what inputs and outputs are called where that is no name for Core ML; the int32 of ``unsigned``
+    outputs is to be read as the uint32 of the same bits.
+    """
 
     path: Path
     function: str
@@ -113,6 +116,7 @@ class Package:
     operations: tuple[Operation, ...]
     room: int
     public: Mapping[str, str]
+    unsigned: frozenset[str]
 
     @property
     def opset_version(self) -> int:
@@ -322,6 +326,7 @@ def _load(path: Path, function: str) -> Package:
                     reader.take(value.count)
     if not block.outputs or (missing := [name for name in block.outputs if name not in known]):
         raise ValueError(f"no operation defines the outputs {missing if block.outputs else 'that it should have'}")
+    public, unsigned = from_metadata(spec.description.metadata.userDefined)
     return Package(
         path=path,
         function=function,
@@ -332,5 +337,6 @@ def _load(path: Path, function: str) -> Package:
         outputs=tuple(known[name] for name in block.outputs),
         operations=operations,
         room=reader.room,
-        public=from_metadata(spec.description.metadata.userDefined),
+        public=public,
+        unsigned=unsigned,
     )

@@ -43,22 +43,29 @@ def _to(name: str, source: Maker, dtype: mx.Dtype, *emits: str) -> Case:
         _to("uint8_int8", typed("uint8", 9), mx.int8),
         _to("uint8_int32", typed("uint8", 9), mx.int32),
         _to("int8_uint32", typed("int8", 9), mx.uint32),
+        _to("uint32_float", typed("uint32", 9), mx.float32, "select"),
         Case("half", lambda x: (x.astype(mx.float16) > 0.5).astype(mx.float16), [(5,)]),
     ],
-    note="floats to integers truncate toward zero; beyond int32 they saturate, where MLX has no rule; a uint32 of 2³¹ "
-    "or more becomes a negative float",
+    note="floats to integers truncate toward zero; beyond int32 they saturate, where MLX has no rule",
 )
 def astype(ctx: LoweringContext, x: Var) -> Var:
     source, target = ctx.sources[0].dtype, ctx.out.dtype
     if target == "bool":
         return truth(x, name=ctx.name)
     if target in FLOATS:
-        return mb.identity(x=x, name=ctx.name) if source in FLOATS else mb.cast(x=x, dtype="fp32", name=ctx.name)
+        return mb.identity(x=x, name=ctx.name) if source in FLOATS else _floated(ctx, x)
     if target in NARROW and not _within(source, target):
         return wrapped(mb.cast(x=x, dtype="int32") if source in FLOATS else x, target, name=ctx.name)
     if source in FLOATS or source == "bool":
         return mb.cast(x=x, dtype="int32", name=ctx.name)
     return mb.identity(x=x, name=ctx.name)
+
+
+def _floated(ctx: LoweringContext, x: Var) -> Var:
+    if ctx.sources[0].dtype != "uint32" or not ctx.exceeds[0]:
+        return mb.cast(x=x, dtype="fp32", name=ctx.name)
+    low = mb.cast(x=x, dtype="fp32")
+    return mb.select(cond=mb.less(x=x, y=0), a=mb.add(x=low, y=2.0**32), b=low, name=ctx.name)
 
 
 def _within(source: str, target: str) -> bool:

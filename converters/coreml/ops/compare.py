@@ -12,7 +12,6 @@ from converters.coreml.ops.registry import Case, LoweringContext, Reference, boo
 from converters.coreml.ops.widths import counted, held
 
 TIED = (integers(5, 6, low=0, high=3), integers(6, low=0, high=3))
-UNSIGNED = "uint32 of 2³¹ or more count as negative"
 
 
 def _cases(function: Reference, mil: str) -> list[Case]:
@@ -23,19 +22,19 @@ def _cases(function: Reference, mil: str) -> list[Case]:
     ]
 
 
-def _compare(name: str, mil: str, function: Reference, note: str = "") -> None:
+def _compare(name: str, mil: str, function: Reference) -> None:
     def lower(ctx: LoweringContext, x: Var, y: Var) -> Var:
         return getattr(mb, mil)(x=counted(x), y=counted(y), name=ctx.name)
 
     lower.__name__ = lower.__qualname__ = mil
-    op(name, plain(function), _cases(function, mil), note=note)(lower)
+    op(name, plain(function), _cases(function, mil))(lower)
 
 
 _compare("NotEqual", "not_equal", mx.not_equal)
-_compare("Greater", "greater", mx.greater, UNSIGNED)
-_compare("GreaterEqual", "greater_equal", mx.greater_equal, UNSIGNED)
-_compare("Less", "less", mx.less, UNSIGNED)
-_compare("LessEqual", "less_equal", mx.less_equal, UNSIGNED)
+_compare("Greater", "greater", mx.greater)
+_compare("GreaterEqual", "greater_equal", mx.greater_equal)
+_compare("Less", "less", mx.less)
+_compare("LessEqual", "less_equal", mx.less_equal)
 
 
 def _same(node: Node, x: mx.array, y: mx.array) -> mx.array:

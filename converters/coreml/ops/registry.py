@@ -68,6 +68,8 @@ class LoweringContext:
     node: Node
     sources: tuple[Tensor, ...]
     target: Any
+    exceeds: tuple[bool, ...] = ()
+    """Which of the sources may hold numbers beyond int32."""
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ def _cases(function: Any, name: str) -> list[Case]:
         Case(f"{name}_bools", lambda x: function(x, axis=0), [booleans(7, 3)]),
         Case(f"{name}_reverse", lambda x: function(x, axis=1, reverse=True), [uniform(2, 6)]),
         Case(f"{name}_before", lambda x: function(x, axis=-1, inclusive=False), [uniform(2, 5)]),
+        Case(f"{name}_unsigned", lambda x: function(mx.argmax(x, axis=-1), axis=0, inclusive=False), [(4, 5)]),
         Case(f"{name}_after", lambda x: function(x, axis=1, inclusive=False, reverse=True), [uniform(2, 5)]),
     ]
 
@@ -82,5 +83,7 @@ def _start(ctx: LoweringContext, kind: int) -> float:
 
 
 def _limits(dtype: str) -> tuple[int, int]:
-    info = np.iinfo({"int64": "int32", "uint64": "int32", "uint32": "int32"}.get(dtype, dtype))
+    if dtype in ("uint32", "uint64"):
+        return 0, -1  # all bits of the greatest number
+    info = np.iinfo("int32" if dtype == "int64" else dtype)
     return int(info.min), int(info.max)
