@@ -250,7 +250,7 @@ def test_infinite_masks(precision, tmp_path):
 
 
 def test_constants_beyond_float16_stay_finite(tmp_path):
-    """−1e9 becomes −3e4, 1e9 the largest half, so do a mask's infinities; what a half holds, and whole numbers, stay."""
+    """−1e9 becomes −3e4, 1e9 the largest half, so do a mask's infinities; halves stay, and whole numbers."""
     ends = mx.array([-mx.inf, -1e9, -65504.0, -3.0, 65504.0, 1e9, mx.inf])
     graph = capture(lambda x: {"y": x + ends, "n": x.astype(mx.int32) + mx.array(100_000)}, {"x": mx.zeros((7,))})
     (changed,) = (array for array in lower.finite(graph).constants.values() if array.size == 7)
