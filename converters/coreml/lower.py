@@ -22,6 +22,7 @@ from converters.coreml.graph import Array, Graph, Node, Tensor
 from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
+from converters.coreml.passes.softmax import subtract_first
 from converters.coreml.ranges import Range, fits, ranges, unsigned_outputs
 from converters.coreml.toolkit import quiet, working_in
 
@@ -63,7 +64,7 @@ def save(
         ConversionError: what no package can hold.
     """
     half = precision != "float32"
-    program = lower(finite(graph) if half else graph, target)
+    program = lower(finite(subtract_first(graph)) if half else graph, target, half)
     halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, float32))
     with quiet(), working_in(path.parent):
         model = ct.convert(
@@ -157,16 +158,21 @@ def _finite(array: Array, keep: bool) -> Array:
 def _masks(graph: Graph, name: str) -> bool:
     """Whether a tensor is added to scores, or chosen among them, and nothing else."""
     readers = graph.consumers.get(name, [])
-    return bool(readers) and all(
-        node.op in _SCORED or (node.op in _TO_SCORES and _masks(graph, node.out.name)) for node in readers
+    return (
+        bool(readers)
+        and name not in graph.outputs.values()
+        and all(node.op in _SCORED or (node.op in _TO_SCORES and _masks(graph, node.out.name)) for node in readers)
     )
 
 
-def lower(graph: Graph, target: str = "iOS17") -> Program:
+def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     """The graph as a MIL program of one function, ``main``; inputs and outputs keep their names where MIL takes them.
 
     Core ML has float32 and int32 at its edges: boolean and other integer inputs and outputs are int32 there, and a
     scalar has shape (1,).
+
+    Args:
+        half: floats will be computed in 16 bits, so that squares are taken of numbers that were scaled first.
     """
     check_supported(graph)
     _check_constants(graph)
@@ -185,7 +191,7 @@ def lower(graph: Graph, target: str = "iOS17") -> Program:
         values |= {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in graph.constants.items()}
         for node in graph.nodes:
             with _scope(node.scope):
-                made = _lower_node(node, values, graph, target, found)
+                made = _lower_node(node, values, graph, _context(node, graph, target, found, half))
             values |= {tensor.name: var for tensor, var in zip(node.outputs, made, strict=True)}
         outputs = [
             _left(_variable(values, name), graph.tensors[name], own[public]) for public, name in graph.outputs.items()
@@ -201,12 +207,13 @@ def public_names(graph: Graph) -> dict[str, str]:
     return legal_names([*(t.name for t in graph.inputs), *graph.outputs])
 
 
-def _lower_node(
-    node: Node, values: dict[str, Var | Array], graph: Graph, target: str, found: Mapping[str, Range]
-) -> list[Var]:
-    op = OPS[node.op]
+def _context(node: Node, graph: Graph, target: str, found: Mapping[str, Range], half: bool) -> LoweringContext:
     exceeds = tuple(not fits(found.get(name)) for name in node.inputs)
-    ctx = LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target], exceeds)
+    return LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target], exceeds, half)
+
+
+def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, ctx: LoweringContext) -> list[Var]:
+    op = OPS[node.op]
     raw = op.raw or is_complex(ctx)
     operands = [values[name] if raw else _variable(values, name) for name in node.inputs]
     made = (complex_lowering(ctx) if is_complex(ctx) else op.lower)(ctx, *operands)

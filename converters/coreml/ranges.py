@@ -26,13 +26,13 @@ SENSITIVE = {
 }
 _MOVES = {
     *("Reshape", "Flatten", "Unflatten", "Squeeze", "ExpandDims", "Transpose", "Broadcast", "Slice", "Pick", "Split"),
-    *("AsStrided", "Depends", "Full", "Gather", "Take", "GatherAxis", "DynamicSlice", "Sort", "Partition", "Pool"),
+    *("AsStrided", "Depends", "Full", "Gather", "Take", "GatherAxis", "DynamicSlice", "Sort", "Partition"),
 }
 """What holds numbers of its first input alone."""
 _JOINS = {"Concatenate": 0, "Select": 1, "Pad": 0, "MaskedScatter": 0, "DynamicSliceUpdate": 0}
 """What holds numbers of several inputs, and the first of these."""
 _PLACES = {"ArgReduce", "ArgSort", "ArgPartition", "SearchSorted"}
-BINARY = 2
+_BINARY = 2
 _MAX, _MIN, _SUM = "max", "min", "sum"
 _REDUCES = {2: _SUM, 4: _MIN, 5: _MAX}
 _SCANS = {0: _MAX, 1: _MIN, 2: _SUM}
@@ -79,12 +79,12 @@ def _computed(node: Node, read: Sequence[Range | None], sources: Sequence[Tensor
     if node.op == "Arange":
         found = _hull([int(node.args[0]), int(node.args[1])])
     elif node.op in _PLACES:
-        found = 0, max(source.size for source in sources)
+        found = 0, sources[0].size
     elif node.op in _MOVES or node.op == "AsType":
         found = read[0]
     elif node.op in _JOINS:
         found = _union(read[_JOINS[node.op] :])
-    elif node.op in _ARITHMETIC and (known := [one for one in read if one is not None]) and len(known) == BINARY:
+    elif node.op in _ARITHMETIC and (known := [one for one in read if one is not None]) and len(known) == _BINARY:
         found = _ARITHMETIC[node.op](*known)
     elif node.op in ("Reduce", "Scan") and read[0] is not None:
         found = _along(node, read[0], sources[0].size)
@@ -181,6 +181,5 @@ def _sensitive(node: Node, source: Tensor) -> bool:
 def unsigned_outputs(graph: Graph) -> list[str]:
     """The outputs whose int32 is to be read as the uint32 of the same bits."""
     found = ranges(graph)
-    return [
-        n for n, name in graph.outputs.items() if graph.tensors[name].dtype == "uint32" and not fits(found.get(name))
-    ]
+    outputs = ((public, graph.tensors[name]) for public, name in graph.outputs.items())
+    return [public for public, tensor in outputs if tensor.dtype == "uint32" and not fits(found.get(tensor.name))]

@@ -71,6 +71,7 @@ def test_rounding_of_the_source_is_no_error_of_the_package(tmp_path, dtype):
         (lambda x: mx.isinf(x) + 0, [1.0, math.inf, -math.inf, 3.0], [0, 1, 1, 0]),
         (lambda x: mx.where(x > 0, x, mx.inf).min(), [-1.0, -2.0, -1.0, -1.0], [math.inf]),
         (lambda x: mx.where(x > 0, x, -mx.inf).max(), [-1.0, 4.0, -1.0, -1.0], [4.0]),
+        (lambda x: mx.concatenate([(s := mx.where(x > 0, x, -mx.inf)), mx.softmax(s)])[:1], [-1.0] * 4, [-math.inf]),
         (lambda x: mx.softmax(mx.where(x > 0, x, -mx.inf)), [1.0, -1.0, -1.0, 1.0], [0.5, 0, 0, 0.5]),
         (lambda x: mx.softmax(x + mx.array([0, -1e9, -mx.inf, 0])), [1.0, 1.0, 1.0, 1.0], [0.5, 0, 0, 0.5]),
         (lambda x: mx.softmax(x + MASK + MASK), [1.0, 1.0, 1.0, 1.0], [0.5, 0, 0, 0.5]),
@@ -80,6 +81,40 @@ def test_infinities_stay_where_they_are_no_mask(tmp_path, fn, x, want):
     out = tmp_path / "m.mlpackage"
     coreml.convert(fn, {"x": mx.array([1.0, 2.0, 3.0, 4.0])}, out, precision="float16", force=True)
     close(coreml.run(out, {"x": np.array(x, np.float32)})["output"], np.array(want, np.float32), "executor_half")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+@pytest.mark.parametrize("factor", [100.0, -100.0, 0.0])
+def test_scores_are_scaled_after_the_largest_is_taken_away(tmp_path, factor, scale):
+    def fn(x):
+        return mx.softmax(x * factor, axis=-1), mx.softmax(factor * x[None], axis=-1)
+
+    x = mx.array([[1.0, 2.0, 3.0], [3.0, 2.99, -1.0]])
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": x}, out, precision="float16")
+    got = coreml.run(out, {"x": np.array(x) * scale})
+    for name, want in zip(("output_0", "output_1"), fn(x.astype(mx.float16).astype(mx.float32) * scale), strict=True):
+        close(got[name], np.array(want), "executor_half")
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 400.0, 1e4])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        nn.RMSNorm(8),
+        lambda x: mx.fast.rms_norm(x, None, 1e-5) * 2,
+        lambda x: x / mx.sqrt((x * x).sum(-1, keepdims=True)),
+        lambda x: x / mx.linalg.norm(x, axis=-1, keepdims=True),
+        lambda x: x * mx.rsqrt(mx.mean(mx.square(x), axis=-1, keepdims=True) + 1e-6),
+    ],
+)
+def test_squares_stay_within_half_precision(tmp_path, fn, scale):
+    if isinstance(fn, nn.Module):
+        mx.eval(fn.parameters())
+    x = mx.array([[0.5, -1.0, 2.0, 1.0, -3.0, 0.25, 1.5, 2.5], [1.0] * 8])
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(fn, {"x": x}, out, precision="float16")
+    close(coreml.run(out, {"x": np.array(x) * scale})["output"], np.array(fn(x * scale)), "executor_half")
 
 
 def test_a_module_in_training_is_left_as_it_was(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import coremltools as ct
 import mlx.core as mx
@@ -52,15 +53,29 @@ def layer_norm(ctx: LoweringContext, x: Var, weight: Array | None = None, bias: 
     _rms_norm,
     [Case("weights", lambda x: mx.fast.rms_norm(x, mx.arange(4.0), 1e-5), [(2, 4)], ["rsqrt"])],
     raw=True,
-    note="MIL has no RMS norm: square, mean, rsqrt, scale",
+    note="MIL has no RMS norm: square, mean, rsqrt, scale; in half precision of x by its largest number",
 )
 def rms_norm(ctx: LoweringContext, x: Var, weight: Array | None = None) -> Var:
     axes, eps = ctx.args
+    x, size = _brought_in(ctx, x, axes)
     mean = mb.reduce_mean(x=mb.mul(x=x, y=x), axes=list(axes), keep_dims=True)
-    root = mb.rsqrt(x=mean, epsilon=eps)
+    if size is None:
+        root = mb.rsqrt(x=mean, epsilon=eps)
+    else:
+        share = mb.real_div(x=1.0, y=size)
+        root = mb.rsqrt(x=mb.add(x=mean, y=mb.mul(x=mb.mul(x=share, y=eps), y=share)), epsilon=0.0)
     if weight is None:
         return mb.mul(x=x, y=root, name=ctx.name)
     return mb.mul(x=mb.mul(x=x, y=root), y=weight, name=ctx.name)
+
+
+def _brought_in(ctx: LoweringContext, x: Var, axes: Sequence[int]) -> tuple[Var, Var | None]:
+    """In half precision x divided by its largest number along ``axes``, where that is above 1, and the divisor; else x
+    as it is."""
+    if not ctx.half:
+        return x, None
+    size = mb.maximum(x=mb.reduce_max(x=mb.abs(x=x), axes=list(axes), keep_dims=True), y=1.0)
+    return mb.real_div(x=x, y=size), size
 
 
 @op(
@@ -69,7 +84,10 @@ def rms_norm(ctx: LoweringContext, x: Var, weight: Array | None = None) -> Var:
     [Case("rows", lambda x: x / mx.linalg.norm(x, axis=-1, keepdims=True), [(2, 4)], ["reduce_l2_norm"])],
 )
 def length(ctx: LoweringContext, x: Var) -> Var:
-    return mb.reduce_l2_norm(x=x, axes=list(ctx.args[0]), keep_dims=True, name=ctx.name)
+    x, size = _brought_in(ctx, x, ctx.args[0])
+    if size is None:
+        return mb.reduce_l2_norm(x=x, axes=list(ctx.args[0]), keep_dims=True, name=ctx.name)
+    return mb.mul(x=mb.reduce_l2_norm(x=x, axes=list(ctx.args[0]), keep_dims=True), y=size, name=ctx.name)
 
 
 @op(

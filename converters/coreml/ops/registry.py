@@ -70,6 +70,8 @@ class LoweringContext:
     target: Any
     exceeds: tuple[bool, ...] = ()
     """Which of the sources may hold numbers beyond int32."""
+    half: bool = False
+    """Whether floats are computed in 16 bits, in which the square of 256 is too large."""
 
     @property
     def name(self) -> str:

@@ -32,12 +32,22 @@ _SHIFTED = Op("Add", (Op("LayerNorm", (X, Const("weight")), name="norm"), Const(
 def fuse_norms(graph: Graph) -> Graph:
     """The graph with nodes LayerNorm(x[, weight[, bias]]) and RMSNorm(x[, weight]), args (axes, eps), and Length(x),
     args (axes,)."""
-    graph = rewrite(graph, _LENGTH, _length)
+    graph = rewrite(_squares(graph), _LENGTH, _length)
     graph = rewrite(graph, _LAYER, _norm("LayerNorm"))
     graph = rewrite(graph, _RMS, _norm("RMSNorm"))
     for pattern in _SCALED.values():
         graph = rewrite(graph, pattern, _with("weight"))
     return rewrite(graph, _SHIFTED, _with("bias"))
+
+
+def _squares(graph: Graph) -> Graph:
+    """Square(x) for x · x where it is only summed."""
+
+    def is_square(node: Node) -> bool:
+        summed = {reader.op for reader in graph.consumers.get(node.out.name, [])} == {"Reduce"}
+        return summed and node.op == "Multiply" and node.inputs[0] == node.inputs[1]
+
+    return graph.with_nodes(replace(n, op="Square", inputs=n.inputs[:1]) if is_square(n) else n for n in graph.nodes)
 
 
 def _norm(op: str) -> Build:
