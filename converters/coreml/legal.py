@@ -5,14 +5,13 @@ Limits are those of coremltools' documentation of each operation (its docstrings
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from converters.coreml.errors import ConversionError
 from converters.coreml.executor.package import Package, Value, load_package
 from converters.coreml.lower import MAX_RANK
-from converters.coreml.names import RESERVED
+from converters.coreml.names import legal_names
 from converters.coreml.ops.linear import LINEAR_RANK
 
 RANKS = {"linear": ("x", LINEAR_RANK)}
@@ -34,9 +33,9 @@ def check_legal(path: Path) -> None:
 
 
 def _faults(package: Package) -> Iterator[str]:
-    for value in (*package.inputs, *package.outputs):
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value.name) or value.name in RESERVED:
-            yield f"the name {value.name!r} is reserved or has other characters than letters, digits and _"
+    for name, legal in legal_names(value.name for value in (*package.inputs, *package.outputs)).items():
+        if legal != name:
+            yield f"the name {name!r} is reserved or has other characters than letters, digits and _"
     for value in package.inputs:
         yield from _of_value(f"input {value.name}", value)
     ranks = {value.name: len(value.shape or ()) for value in package.inputs}

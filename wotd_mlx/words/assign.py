@@ -11,9 +11,8 @@ from wotd_mlx.schemas import Word
 from wotd_mlx.words import labels as rules
 from wotd_mlx.words import screen
 from wotd_mlx.words.evidence import Bools, Evidence, Floats, Lean
+from wotd_mlx.words.labels import STYLE_YEARS
 
-# The one table of periods: style goes by year of writing, and works in no span are only compared against.
-STYLE_YEARS = {"classical": (0, 1699), "romantic": (1700, 1850), "modern": (1899, 9999)}
 ERAS = ("shakespearean", "victorian", "modernist")
 TODAY = "contemporary"
 TODAY_TIMES = 4.0  # contemporary: at least this many times as frequent today as in any period of the works

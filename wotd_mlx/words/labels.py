@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# The one table of periods: style goes by year of writing, and works in no span are only compared against.
+STYLE_YEARS = {"classical": (0, 1699), "romantic": (1700, 1850), "modern": (1899, 9999)}
 Z_MIN = 3.5  # a label of style or era, and a verse lean, needs at least this z
 DELTA_MIN = float(np.log(2))  # … and odds at least doubled: a large work makes tiny leans significant
 VERSE_Z_MIN = 2.6  # verse is a fifth of the texts, so fewer words can be sure; the ratio and the spread guard it

@@ -13,13 +13,14 @@ import numpy as np
 
 from wotd_mlx.io.files import read_text
 from wotd_mlx.words.builtin import DATA, load_works
+from wotd_mlx.words.labels import STYLE_YEARS
 
 if TYPE_CHECKING:
     from wotd_mlx.words.evidence import Evidence
 
 USES = DATA / "uses.tsv"
 COLUMNS = ("text", "uses", "verse", "works", "first", "most", "most_uses")
-PERIOD_ENDS = {"classical": 1699, "romantic": 1850, "shakespearean": 1611, "victorian": 1897}
+PERIOD_ENDS = {style: last for style, (_, last) in STYLE_YEARS.items()} | {"shakespearean": 1611, "victorian": 1897}
 """The last year that is taken for one of a style, and that of the works of an era."""
 _IN_VERSE, _IN_PROSE = 0.65, 0.35
 """Shares of uses in verse from which a word is called one of verse, and up to which one of prose."""

@@ -127,7 +127,7 @@ def relu(ctx: LoweringContext, x: Var) -> Var:
 def linear(ctx: LoweringContext, x: Var | Array, w: Array, b: Array | None = None) -> Var:
     weight = np.ascontiguousarray(w.T.astype(np.float32))
     bias = None if b is None else b.astype(np.float32)
-    return dense(x if isinstance(x, Var) else mb.const(val=np.asarray(x, np.float32)), weight, ctx.name, bias)
+    return dense(x, weight, ctx.name, bias)
 
 
 def _attend(q: mx.array, k: mx.array, v: mx.array) -> mx.array:

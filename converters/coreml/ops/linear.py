@@ -19,8 +19,10 @@ LINEAR_RANK = 3
 """Ranks that MIL's ``linear`` takes, at most."""
 
 
-def dense(x: Var, weight: Array, name: str, bias: Array | None = None) -> Var:
+def dense(x: Var | Array, weight: Array, name: str, bias: Array | None = None) -> Var:
     """x (…, D) times weight (N, D) transposed, plus bias (N,): (…, N)."""
+    if not isinstance(x, Var):
+        x = mb.const(val=np.asarray(x, np.float32))
     if x.rank <= LINEAR_RANK:
         return mb.linear(x=x, weight=weight, bias=bias, name=name)
     flat = mb.linear(x=reshaped(x, (math.prod(x.shape[:-1]), x.shape[-1])), weight=weight, bias=bias)

@@ -7,7 +7,6 @@ from functools import cache
 
 import mlx.core as mx
 import numpy as np
-from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.errors import ConversionError
@@ -83,7 +82,7 @@ def _quantized_matmul(node: Node, x: mx.array, *parts: mx.array) -> mx.array:
 def quantized_matmul(ctx: LoweringContext, x: Var | Array, *parts: Var | Array) -> Var:
     weight = dequantised(ctx, *parts)
     weight = weight if ctx.args[3] else np.ascontiguousarray(weight.swapaxes(-1, -2))
-    return dense(x if isinstance(x, Var) else mb.const(val=np.asarray(x, np.float32)), weight, ctx.name)
+    return dense(x, weight, ctx.name)
 
 
 def _gather_qmm(node: Node, x: mx.array, *rest: mx.array) -> mx.array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf as INF  # noqa: N812  a constant
+import math
 
 import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
@@ -84,13 +84,17 @@ def softmax(ctx: LoweringContext, x: Var) -> Var:
         Case("last", lambda x: mx.logsumexp(x, axis=-1), [(2, 5)], ["reduce_max"]),
         Case("large", lambda x: mx.logsumexp(x, axis=-1), [given(100.0, 99.0, -100.0)]),
         Case("all", mx.logsumexp, [(2, 5)]),
-        Case("infinite", lambda x: mx.logsumexp(x.reshape(3, 2), axis=-1), [given(-INF, -INF, INF, 1.0, -INF, 1.0)]),
+        Case(
+            "infinite",
+            lambda x: mx.logsumexp(x.reshape(3, 2), axis=-1),
+            [given(-math.inf, -math.inf, math.inf, 1.0, -math.inf, 1.0)],
+        ),
     ],
 )
 def logsumexp(ctx: LoweringContext, x: Var) -> Var:
     # MIL's own reduce_log_sum_exp doesn't say that it takes the largest away first.
     peak = mb.reduce_max(x=x, axes=[-1], keep_dims=True)
     # An infinite one is the answer; less itself it would be NaN.
-    peak = mb.select(cond=mb.equal(x=mb.abs(x=peak), y=INF), a=0.0, b=peak)
+    peak = mb.select(cond=mb.equal(x=mb.abs(x=peak), y=math.inf), a=0.0, b=peak)
     total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=x, y=peak)), axes=[-1], keep_dims=True)
     return mb.add(x=mb.log(x=total, epsilon=0.0), y=peak, name=ctx.name)

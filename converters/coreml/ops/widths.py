@@ -55,11 +55,9 @@ def wrapped(x: Var, dtype: str, **name: str) -> Var:
     return mb.sub(x=mb.mod(x=mb.add(x=x, y=span // 2), y=span), y=span // 2, **name)
 
 
-def narrowed(ctx: LoweringContext, x: Var, **name: str) -> Var:
+def narrowed(ctx: LoweringContext, x: Var) -> Var:
     """The low bits alone where MLX computes in a narrower type than int32."""
-    if ctx.out.dtype in NARROW:
-        return wrapped(x, ctx.out.dtype, **name)
-    return mb.identity(x=x, **name) if name else x
+    return wrapped(x, ctx.out.dtype) if ctx.out.dtype in NARROW else x
 
 
 def settled(ctx: LoweringContext, build: Callable[..., Var], **operands: Var) -> Var:
