@@ -15,6 +15,8 @@ Array = NDArray[Any]
 
 FLOATS = ("float32", "float16", "bfloat16")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+MAX_RANK = 5
+"""Axes that a tensor has in Core ML at most."""
 DTYPES = (*FLOATS, *INTEGERS, "bool", "complex64")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from converters.coreml.errors import ConversionError
 from converters.coreml.executor.package import Package, Value, load_package
-from converters.coreml.lower import MAX_RANK
+from converters.coreml.graph import MAX_RANK
 from converters.coreml.names import legal_names
 from converters.coreml.ops.linear import LINEAR_RANK
 

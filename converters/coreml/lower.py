@@ -23,13 +23,13 @@ from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
 from converters.coreml.passes.softmax import subtract_first
+from converters.coreml.positions import counted
 from converters.coreml.ranges import Range, fits, ranges, unsigned_outputs
 from converters.coreml.toolkit import quiet, working_in
 
 TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
 """Oldest systems that a package may ask for; iOS17 is macOS 14, iOS18 macOS 15."""
 PRECISIONS = ("float32", "float16", *COMPRESSIONS)
-MAX_RANK = 5
 MAX_CONSTANT_BYTES = 2 << 30
 HALF_MAX = 65504.0
 _SCORED = {"Softmax", "Attention", "LogSumExp"}
@@ -37,6 +37,7 @@ _TO_SCORES = {
     *("Add", "Select", "Reshape", "Broadcast", "Transpose", "ExpandDims", "Squeeze", "Slice", "Pick", "Concatenate"),
 }
 """What leads a mask there."""
+_WIDE = "(float32)"
 HALF_MASK = -3e4
 """What −inf becomes in float16: low enough that its exp is 0, high enough that a score added to it stays finite."""
 
@@ -65,7 +66,7 @@ def save(
     """
     half = precision != "float32"
     program = lower(finite(subtract_first(graph)) if half else graph, target, half)
-    halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, float32))
+    halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, (*float32, _WIDE)))
     with quiet(), working_in(path.parent):
         model = ct.convert(
             program,
@@ -108,9 +109,11 @@ def _repeatable(path: Path) -> None:
     model.write_bytes(spec.SerializeToString(deterministic=True))
 
 
-def _scope(module: str) -> Any:
-    """A context in which MIL operations are marked with the module that they come from; coremltools' passes keep it."""
-    return mb.scope(ScopeInfo(source=ScopeSource.TORCHSCRIPT_MODULE_NAME, data=[module or "function"]))
+def _scope(module: str, wide: bool = False) -> Any:
+    """A context in which MIL operations are marked with the module that they come from, and whether they must stay in
+    float32; coremltools' passes keep it."""
+    marks = [module or "function", *([_WIDE] if wide else [])]
+    return mb.scope(ScopeInfo(source=ScopeSource.TORCHSCRIPT_MODULE_NAME, data=marks))
 
 
 def _within(operation: Any, modules: Sequence[str]) -> bool:
@@ -184,13 +187,14 @@ def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
         )
     program = Program()
     own, found = public_names(graph), ranges(graph)
+    wide = counted(graph, found) if half else set()
     placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
     with Function(placeholders, opset_version=TARGETS[target]) as function:
         values: dict[str, Var | Array] = {t.name: _entered(function.inputs[own[t.name]], t) for t in graph.inputs}
         # Numbers stored in 16 bits are computed on as all floats are: the compute precision is the package's.
         values |= {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in graph.constants.items()}
         for node in graph.nodes:
-            with _scope(node.scope):
+            with _scope(node.scope, node.out.name in wide):
                 made = _lower_node(node, values, graph, _context(node, graph, target, found, half))
             values |= {tensor.name: var for tensor, var in zip(node.outputs, made, strict=True)}
         outputs = [
@@ -224,11 +228,6 @@ def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, ctx: L
                 f"{node.op} in {node.scope or 'the function'} was lowered to {var.shape} "
                 f"{types.builtin_to_string(var.dtype)}; MLX has {tensor.shape} {tensor.dtype}. "
                 f"A fault of {op.lower.__module__}.{op.lower.__name__}"
-            )
-        if len(tensor.shape) > MAX_RANK:
-            where = f"{node.op} in {node.scope or 'the function'}"
-            raise ConversionError(
-                f"{where} has rank {len(tensor.shape)}, shape {tensor.shape}; Core ML takes {MAX_RANK} at most"
             )
     return made
 

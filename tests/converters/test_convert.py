@@ -227,14 +227,6 @@ def test_constants_beyond_two_gigabytes(tmp_path, monkeypatch):
         coreml.convert(lambda x: x @ big, {"x": normal(1, 512)}, tmp_path / "m.mlpackage")
 
 
-def test_rank_beyond_five(tmp_path):
-    def fn(x):
-        return mx.exp(x.reshape(1, 2, 2, 2, 2, 2).transpose(5, 4, 3, 2, 1, 0)).reshape(32)
-
-    with pytest.raises(coreml.ConversionError, match=r"rank 6.*Core ML takes 5"):
-        coreml.convert(fn, {"x": normal(32)}, tmp_path / "m.mlpackage")
-
-
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_infinite_masks(precision, tmp_path):
     """A causal mask of −inf, added or chosen, stays harmless in float16."""

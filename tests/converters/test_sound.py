@@ -146,7 +146,7 @@ def test_empty_arrays_inside_are_folded(tmp_path, fn, want):
 
 
 def test_an_input_of_six_axes_is_refused(tmp_path):
-    with pytest.raises(coreml.ConversionError, match=r"input x has rank 6, shape \(1, 1, 1, 1, 2, 3\)"):
+    with pytest.raises(coreml.ConversionError, match=r"input x has shape \(1, 1, 1, 1, 2, 3\): Core ML takes 5"):
         coreml.convert(lambda x: x.reshape(6) * 2, {"x": mx.ones((1, 1, 1, 1, 2, 3))}, tmp_path / "m.mlpackage")
     assert list(tmp_path.iterdir()) == []
 

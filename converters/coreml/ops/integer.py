@@ -7,7 +7,7 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import Array
+from converters.coreml.graph import MAX_RANK, Array
 from converters.coreml.ops.elementwise import typed
 from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op
 from converters.coreml.ops.shape import reshaped
@@ -17,7 +17,6 @@ KINDS = (mx.bitwise_and, mx.bitwise_or, mx.bitwise_xor, mx.left_shift, mx.right_
 """MLX tells the operation by its number."""
 LOGIC = (mb.logical_and, mb.logical_or, mb.logical_xor)
 AND, OR, LEFT = 0, 1, 3
-MAX_RANK = 5
 
 POWERS = np.array([1 << min(k, 30) for k in range(32)], np.int32)
 """2ᵏ, as two factors: int32 has no 2³¹."""

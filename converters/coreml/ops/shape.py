@@ -194,19 +194,19 @@ def _filled(x: Var, axis: int, count: int, value: Var) -> Var | None:
     return mb.tile(x=reshaped(value, (1,) * x.rank), reps=shape) if count else None
 
 
-def _strided(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
+def positions(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
     shape, strides, offset = node.args
-    positions = np.full(shape, offset, np.int32)
+    found = np.full(shape, offset, np.int32)
     for axis, stride in enumerate(strides):
-        positions += stride * np.arange(shape[axis], dtype=np.int32).reshape(
+        found += stride * np.arange(shape[axis], dtype=np.int32).reshape(
             [-1 if a == axis else 1 for a in range(len(shape))]
         )
-    return positions
+    return found
 
 
 @op(
     "AsStrided",
-    lambda n, x: x.reshape(-1)[mx.array(_strided(n))],
+    lambda n, x: x.reshape(-1)[mx.array(positions(n))],
     [
         Case("windows", lambda x: mx.as_strided(x, (4, 3), (1, 1), 0), [(6,)], ["gather"]),
         Case("grid", lambda x: mx.as_strided(x, (2, 2, 3), (8, 1, 2), 1), [(3, 8)], ["gather"]),
@@ -214,6 +214,6 @@ def _strided(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
     note="a gather at constant positions",
 )
 def as_strided(ctx: LoweringContext, x: Var) -> Var:
-    positions = _strided(ctx.node)
-    y = mb.gather(x=reshaped(x, (-1,)), indices=positions.reshape(-1), axis=0, validate_indices=False)
+    places = positions(ctx.node).reshape(-1)
+    y = mb.gather(x=reshaped(x, (-1,)), indices=places, axis=0, validate_indices=False)
     return reshaped(y, ctx.out.shape, name=ctx.name)

@@ -14,7 +14,8 @@ from converters.coreml.passes.fold import fold_constants
 from converters.coreml.passes.indexing import join_indexing
 from converters.coreml.passes.linear import fuse_linear
 from converters.coreml.passes.norms import fuse_norms
-from converters.coreml.passes.pools import fuse_pools, split_repeats
+from converters.coreml.passes.pools import fuse_pools
+from converters.coreml.passes.ranks import narrow_ranks
 from converters.coreml.passes.slices import slice_constant_gathers, squeeze_slices
 from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal, name_outputs
 
@@ -28,7 +29,6 @@ PASSES: tuple[Pass, ...] = (
     drop_broadcasts,
     fold_constants,
     fuse_pools,
-    split_repeats,
     slice_constant_gathers,
     squeeze_slices,
     join_indexing,
@@ -38,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_activations,
     fuse_linear,
     fuse_attention,
+    narrow_ranks,
     drop_dead,
     name_outputs,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.coreml.graph import Graph, Node
+from converters.coreml.graph import MAX_RANK, Graph, Node
 from converters.coreml.passes.match import Any, Const, Op, Pattern, number, rewrite
 
 _Q, _K, _V, _MASK = Any("q"), Any("k"), Any("v"), Any("mask")
@@ -36,7 +36,7 @@ def _attention(graph: Graph, node: Node, b: Mapping[str, str]) -> Node | None:
     swapped = [*range(rank - 2), rank - 1, rank - 2]
     # Grouped queries reach their keys by broadcasting, which one operation for all of it doesn't do.
     same = all(len(shape) == rank and shape[:-2] == shapes[0][:-2] for shape in shapes)
-    if rank < 3 or not same or list(graph.producers[b["keys"]].args[0]) != swapped:
+    if not 3 <= rank <= MAX_RANK or not same or list(graph.producers[b["keys"]].args[0]) != swapped:
         return None
     if "low" in b and not graph.constants[b["low"]] < -1e4:
         return None

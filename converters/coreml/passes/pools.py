@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
@@ -14,7 +14,6 @@ from converters.coreml.passes.tidy import RESHAPES, drop_identities
 
 KINDS = {2: "sum", 5: "max"}
 """MLX's numbers of the reductions that pool."""
-MAX_RANK = 5
 
 
 class Windows(NamedTuple):
@@ -92,28 +91,3 @@ def _split(graph: Graph, node: Node) -> Windows | None:
     counts, sizes = shape[1:last:2], shape[2:last:2]
     merged = (shape[0], *(c * s for c, s in zip(counts, sizes, strict=True)), shape[-1])
     return Windows(parts.inputs[0], counts, sizes, sizes) if merged == whole else None
-
-
-def split_repeats(graph: Graph) -> Graph:
-    """The graph with a broadcast of more than five axes as one after the other, each of three."""
-    nodes = [new for node in graph.nodes for new in _repeats(graph, node)]
-    return drop_identities(graph.with_nodes(nodes)) if len(nodes) > len(graph.nodes) else graph
-
-
-def _repeats(graph: Graph, node: Node) -> Iterator[Node]:
-    if node.op != "Broadcast" or len(node.out.shape) <= MAX_RANK:
-        yield node
-        return
-    name, target = node.inputs[0], node.out.shape
-    source = graph.tensors[name].shape
-    source = (1,) * (len(target) - len(source)) + source
-    for axis, (have, want) in enumerate(zip(source, target, strict=True)):
-        if have == want:
-            continue
-        outer, inner = prod(target[:axis]), prod(source[axis + 1 :])
-        flat = Tensor(f"{node.out.name}_row{axis}", (outer, 1, inner), node.out.dtype)
-        wide = Tensor(f"{node.out.name}_repeat{axis}", (outer, want, inner), node.out.dtype)
-        yield Node("Reshape", (name,), (flat,), (flat.shape,), node.scope)
-        yield Node("Broadcast", (flat.name,), (wide,), (wide.shape,), node.scope)
-        name = wide.name
-    yield Node("Reshape", (name,), node.outputs, (target,), node.scope)

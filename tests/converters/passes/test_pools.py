@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import mlx.core as mx
-import numpy as np
 import pytest
 from mlx import nn
 
-from converters.coreml.passes.pools import split_repeats
-from tests.converters.passes.graphs import chain, kept, normal, ops, passed
+from tests.converters.passes.graphs import normal, ops, passed
 
 X = normal(2, 6, 8, 3)
 
@@ -88,25 +86,3 @@ def test_blocks_are_windows():
 )
 def test_other_blocks_are_none(given):
     assert "Pool" not in ops(lambda x: blocks(x, **given), X)
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 1, 2, 1, 2), (3, 1, 1, 2, 1, 1), (1, 1, 1, 1, 1, 1)])
-def test_broadcasts_of_six_axes_are_taken_apart(shape):
-    target = (4, 3, 5, 2, 2, 2)
-    x = normal(*shape)
-    if shape[0] == 3:
-        target = (3, 3, 5, 2, 2, 2)
-    graph = chain(shape, ("Broadcast", target, (target,)))
-    after = kept(graph, split_repeats, x)
-    assert max(len(node.out.shape) for node in after.nodes if node.op == "Broadcast") == 3
-    assert np.prod(after.nodes[-1].out.shape) == np.prod(target)
-
-
-def test_a_broadcast_of_more_axes_than_its_source():
-    target = (4, 3, 5, 2, 2, 2)
-    kept(chain((3, 1, 2, 1, 2), ("Broadcast", target, (target,))), split_repeats, normal(3, 1, 2, 1, 2))
-
-
-def test_five_axes_stay_as_they_are():
-    graph = chain((1, 2, 1, 2, 1), ("Broadcast", (3, 2, 3, 2, 3), ((3, 2, 3, 2, 3),)))
-    assert split_repeats(graph) is graph
