@@ -35,8 +35,9 @@ from benchmarks.timing import RESULTS, write_results
 from converters import coreml
 from converters.coreml.capture import named_outputs
 from converters.coreml.executor import Executor
+from converters.coreml.report import GATES_DB
 from converters.coreml.toolkit import quiet
-from converters.coreml.verify import GATES_DB, edge
+from converters.coreml.verify import edge
 
 WORDS = 100
 PRECISIONS = ("float32", "float16")

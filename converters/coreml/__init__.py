@@ -8,24 +8,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from warnings import warn
 
 import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it comes before what imports it
 
 # isort: split
 from converters.coreml.capture import Example, Function, capture
-from converters.coreml.errors import ConversionError, GateError, PackageError, UnsupportedOpsError
+from converters.coreml.errors import ConversionError, ConversionWarning, GateError, PackageError, UnsupportedOpsError
+from converters.coreml.executor import load_package
+from converters.coreml.gate import probed
 from converters.coreml.legal import check_legal
 from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
 from converters.coreml.ranges import check_ranges
-from converters.coreml.verify import Deviation, Report, compare_layers, enforce, run, verify
+from converters.coreml.report import Deviation, Report, enforce
+from converters.coreml.verify import compare_layers, run, runner, verify
 from wotd_mlx.io.files import appearing
 
 __all__ = [
     "ConversionError",
+    "ConversionWarning",
     "Deviation",
     "GateError",
     "PackageError",
@@ -79,15 +84,23 @@ def convert(
         raise ConversionError(f"out is {out}; a Core ML package's name ends in .mlpackage")
     if out.exists() and not force:
         raise ConversionError(f"{out} exists; choose another name, or force it to be overwritten")
-    first = example if not isinstance(example, Sequence) else example[0]
-    graph = check_ranges(run_passes(check_supported(capture(fn, first))))
+    examples = [example] if isinstance(example, Mapping) else list(example)
+    if not examples:
+        raise ConversionError("there is no example; give one dict of arrays at least")
+    captured = check_supported(capture(fn, examples[0]))
+    # What has 16 bits at the source is computed in float32, or in what the package has: constants too.
+    graph = check_ranges(run_passes(captured.widened() if captured.is_low else captured))
     with appearing(out) as made:
         save(graph, made, precision, target, float32)
-        check_legal(made)
-        report = verify(made, fn, example, progress=progress, graph=graph)
+        package = check_legal(load_package(made))
+        report = verify(package, fn, examples, progress=progress, graph=captured)
+        unexplained, warnings = probed(runner(package), fn, captured, graph, examples, precision, float32)
+        report = replace(report, unexplained=unexplained, warnings=warnings)
         refused = bool(report.faults(precision)) and not force
         if layers or refused:
-            report = replace(report, layers=compare_layers(made, graph, first))
+            report = replace(report, layers=compare_layers(package, captured, examples[0]))
         if refused:
             enforce(report, precision)
+    for told in warnings:
+        warn(told, ConversionWarning, stacklevel=2)
     return replace(report, package=out)

@@ -15,6 +15,10 @@ class GateError(ConversionError):
     """The package was made but is too far from its source; it is refused unless ``force`` is given."""
 
 
+class ConversionWarning(UserWarning):
+    """A package was made, and something about its example or its range is worth knowing."""
+
+
 class PackageError(ValueError):
     """A saved package is damaged, or its inputs don't fit: one line with the package, the operation, the argument."""
 

@@ -6,10 +6,9 @@ Limits are those of coremltools' documentation of each operation (its docstrings
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from converters.coreml.errors import ConversionError
-from converters.coreml.executor.package import Package, Value, load_package
+from converters.coreml.executor.package import Package, Value
 from converters.coreml.graph import MAX_RANK
 from converters.coreml.names import legal_names
 from converters.coreml.ops.linear import LINEAR_RANK
@@ -19,17 +18,18 @@ RANKS = {"linear": ("x", LINEAR_RANK)}
 _SHOWN = 8
 
 
-def check_legal(path: Path) -> None:
-    """Raise where a saved package has what Core ML doesn't take, with all faults.
+def check_legal(package: Package) -> Package:
+    """Return a saved package, or raise where it has what Core ML doesn't take, with all faults.
 
     Raises:
         ConversionError: values of more than five axes or without numbers, operands of a rank that an operation doesn't
             take, names that MIL reserves.
     """
-    faults = list(dict.fromkeys(_faults(load_package(path))))
+    faults = list(dict.fromkeys(_faults(package)))
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise ConversionError(f"no package that Core ML takes: {'; '.join(faults[:_SHOWN])}{more}")
+    return package
 
 
 def _faults(package: Package) -> Iterator[str]:

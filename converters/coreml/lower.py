@@ -23,6 +23,7 @@ from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
 from converters.coreml.passes.softmax import subtract_first
+from converters.coreml.pipeline import pipeline
 from converters.coreml.positions import counted
 from converters.coreml.ranges import Range, fits, ranges, unsigned_outputs
 from converters.coreml.toolkit import quiet, working_in
@@ -65,30 +66,22 @@ def save(
         ConversionError: what no package can hold.
     """
     half = precision != "float32"
-    program = lower(finite(subtract_first(graph)) if half else graph, target, half)
-    halved = ct.transform.FP16ComputePrecision(op_selector=lambda op: not _within(op, (*float32, _WIDE)))
+    program = lower(halved(graph) if half else graph, target, half)
+    narrow = ct.transform.FP16ComputePrecision(op_selector=lambda op: not within(_marks(op), (*float32, _WIDE)))
     with quiet(), working_in(path.parent):
         model = ct.convert(
             program,
             convert_to="mlprogram",
-            compute_precision=halved if half else ct.precision.FLOAT32,
+            compute_precision=narrow if half else ct.precision.FLOAT32,
             minimum_deployment_target=TARGETS[target],
             skip_model_load=True,
-            pass_pipeline=_pipeline(),
+            pass_pipeline=pipeline(),
         )
         if precision in COMPRESSIONS:
             model = compress(model, precision)
         model.user_defined_metadata.update(as_metadata(public_names(graph), unsigned_outputs(graph)))
         model.save(str(path))
     _repeatable(path)
-
-
-def _pipeline() -> ct.PassPipeline:
-    """coremltools' own passes, but for the one that casts integers to int16 under float16, whatever they hold: a token
-    of 128,000 became −3,072."""
-    pipeline = ct.PassPipeline()
-    pipeline.remove_passes({"common::add_int16_cast"})
-    return pipeline
 
 
 def _repeatable(path: Path) -> None:
@@ -116,8 +109,13 @@ def _scope(module: str, wide: bool = False) -> Any:
     return mb.scope(ScopeInfo(source=ScopeSource.TORCHSCRIPT_MODULE_NAME, data=marks))
 
 
-def _within(operation: Any, modules: Sequence[str]) -> bool:
-    marks = operation.scopes.get(ScopeSource.TORCHSCRIPT_MODULE_NAME, [])
+def _marks(operation: Any) -> Sequence[str]:
+    found: Sequence[str] = operation.scopes.get(ScopeSource.TORCHSCRIPT_MODULE_NAME, [])
+    return found
+
+
+def within(marks: Sequence[str], modules: Sequence[str]) -> bool:
+    """Whether one of the paths is one of the modules, or lies inside it."""
     return any(f"{mark}.".startswith(f"{module}.") for mark in marks for module in modules)
 
 
@@ -140,6 +138,11 @@ def check_supported(graph: Graph) -> Graph:
         "docs/reference/ops.md lists what converts; write that part with other operations, or add the op to "
         "converters/coreml/ops"
     )
+
+
+def halved(graph: Graph) -> Graph:
+    """The graph as it is computed in half precision."""
+    return finite(subtract_first(graph))
 
 
 def finite(graph: Graph) -> Graph:

@@ -230,7 +230,7 @@ def test_a_failure_leaves_nothing(coder, tmp_path, monkeypatch):
 
 
 def test_what_is_too_far_is_refused(coder, tmp_path, monkeypatch):
-    monkeypatch.setitem(coreml.verify.__globals__["GATES_DB"], "float16", 500.0)
+    monkeypatch.setitem(coreml.report.GATES_DB, "float16", 500.0)
     with pytest.raises(
         WotdError, match=r"vector has .* dB; float16 asks for 500.*The worst tensor inside is .*--force"
     ):

@@ -42,8 +42,8 @@ class Executor:
         PackageError: the package is damaged, or, when it is called, the inputs don't fit.
     """
 
-    def __init__(self, path: Path | str, function: str = "main"):
-        self.package = load_package(path, function)
+    def __init__(self, package: Path | str | Package, function: str = "main"):
+        self.package = package if isinstance(package, Package) else load_package(package, function)
         self._check_operations()
         binder = Binder(self.package)
         self._values, self._types = binder.constants, binder.declared
@@ -51,7 +51,7 @@ class Executor:
         self._folded: list[str] = []
         with np.errstate(all="ignore"):
             for operation in self.package.operations:
-                with blamed(f"{path}: {operation}"):
+                with blamed(f"{self.package.path}: {operation}"):
                     self._add(operation, binder)
 
     @property

@@ -171,7 +171,8 @@ def attention(ctx: LoweringContext, q: Var, k: Var, v: Var, mask: Var | None = N
         return mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask, name=ctx.name)
     scores = mb.matmul(x=mb.mul(x=q, y=scale), y=k, transpose_y=True)
     if mask is not None and mask.dtype == types.bool:
-        scores = mb.select(cond=mask, a=scores, b=-3e4)
+        # Below every score: in float16 the least number there is.
+        scores = mb.select(cond=mask, a=scores, b=-65504.0 if ctx.half else -1e38)
     elif mask is not None:
         scores = mb.add(x=scores, y=mask)
     return mb.matmul(x=mb.softmax(x=scores, axis=-1), y=v, name=ctx.name)
