@@ -24,19 +24,18 @@ def counted(graph: Graph, found: Mapping[str, Range]) -> set[str]:
     They are computed from whole numbers beyond ±2,048 and constants alone (positions, ids, times), and lead to an
     output, or to what is sensitive to a small part of them: a sine, a comparison, a difference of two.
     """
-    alone = set()
+    alone: set[str] = set()
+    reads: dict[str, list[str]] = {}
     for node in graph.nodes:
-        read = [name for name in node.inputs if name not in graph.constants]
-        if _enters(graph, node, found) or (
-            node.out.is_float
-            and read
-            and all(name in alone for name in read if graph.tensors[name].is_float)
-            and any(name in alone for name in read)
-        ):
+        floats = [name for name in node.inputs if name not in graph.constants and graph.tensors[name].is_float]
+        if floats and all(name in alone for name in floats):
+            reads[node.out.name] = floats
+        if _enters(graph, node, found) or (node.out.name in reads and node.out.is_float):
             alone |= {t.name for t in node.outputs}
     needed = {name for name in graph.outputs.values() if name in alone}
     for node in reversed(graph.nodes):
-        read = [name for name in node.inputs if name in alone]
+        # What mixes them with other numbers (a mask with scores) rounds them like those.
+        read = reads.get(node.out.name, [])
         if read and (any(t.name in needed for t in node.outputs) or _is_sensitive(node, read)):
             needed |= {*read, *(t.name for t in node.outputs)}
     return needed

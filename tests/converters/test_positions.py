@@ -66,7 +66,10 @@ def test_a_mask_of_integers_costs_no_float32(tmp_path):
     def fn(x, mask):
         m = mask.astype(mx.float32)
         scores = mx.softmax(x + (1 - m) * -1e9, axis=-1)
-        return (scores * m).sum(-1) / mx.maximum(m.sum(-1), 1e-9)
+        heads = mx.fast.scaled_dot_product_attention(
+            *[x.reshape(2, 1, 8, 1)] * 3, scale=0.5, mask=((1 - m) * -1e9)[:, None, None]
+        )
+        return (scores * m).sum(-1) / mx.maximum(m.sum(-1), 1e-9) + heads.sum((1, 2, 3))
 
     out = tmp_path / "m.mlpackage"
     coreml.convert(fn, {"x": mx.random.normal((2, 8)), "mask": mx.array([[1] * 8, [1] * 5 + [0] * 3])}, out, "float16")
