@@ -3,7 +3,8 @@
 Named one by one, so that none runs that isn't tested here (each alone, over large integers and numbers that are not
 finite). Left out are those that change what is computed: ``add_int16_cast`` cuts integers to 16 bits whatever they hold
 (a token of 128,000 became −3,072), ``divide_to_multiply`` rounds twice, and what is divided by a subnormal becomes
-infinite; ``select_optimization`` takes an infinity for a mask; and those for images, states, loops, quantised
+infinite; ``fuse_elementwise_to_batchnorm`` gives a product and a sum an epsilon of 1e-5, which neither had;
+``select_optimization`` takes an infinity for a mask; and those for images, states, loops, quantised
 activations and shapes that aren't fixed, of which a program here has none.
 """
 
