@@ -14,11 +14,11 @@ import click
 from converters import coreml
 from converters.coreml import neural_engine
 from converters.coreml.capture import Example
-from converters.coreml.errors import ConversionError
+from converters.coreml.errors import ConversionError, GateError
 from converters.coreml.executor import Executor
 from converters.coreml.lower import PRECISIONS, TARGETS
 from converters.coreml.subject import FORM, drawn, read, subject
-from converters.coreml.verify import ENGINES, Deviation, Report, enforce
+from converters.coreml.verify import ENGINES
 
 FURTHEST = 10
 """Tensors inside that ``--layers`` shows."""
@@ -105,8 +105,8 @@ def verify(
         raise ConversionError(f"precision {precision!r} is unknown; expected one of {', '.join(PRECISIONS)}")
     report = coreml.verify(package, subject(function), _examples(specs, files), layers=layers, engine=engine)
     _tell(report)
-    if precision:
-        enforce(report, precision)
+    if precision and (faults := report.faults(precision)):
+        raise GateError("; ".join(faults))
 
 
 def _examples(specs: Iterable[str], files: Iterable[str]) -> list[Example]:
@@ -118,7 +118,7 @@ def _examples(specs: Iterable[str], files: Iterable[str]) -> list[Example]:
     return examples
 
 
-def _tell(report: Report) -> None:
+def _tell(report: coreml.Report) -> None:
     for deviation in report.outputs.values():
         click.echo(_line(deviation))
     if report.layers:
@@ -134,7 +134,7 @@ def _tell(report: Report) -> None:
         click.echo(f"  {row.op} ×{row.count}: {row.reason}")
 
 
-def _line(deviation: Deviation) -> str:
+def _line(deviation: coreml.Deviation) -> str:
     where = f" in {deviation.scope}" if deviation.scope else ""
     if not deviation.is_float:
         return f"  {deviation.name}{where}: equal in {deviation.equal:.2%} of rows"

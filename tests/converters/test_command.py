@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
+from contextlib import suppress
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from converters import coreml
 from converters.coreml.command import run
+from converters.coreml.subject import drawn
 
 MODULE = """
 import mlx.core as mx
@@ -176,6 +182,35 @@ def test_what_goes_wrong_is_one_line(args, code, words, folder, capsys):
     assert err.count("\n") == 1
     assert not out
     assert {path for path in folder.iterdir() if path.name != "__pycache__"} <= before
+
+
+@settings(deadline=None)
+@given(st.text() | st.from_regex(r"[xé]=(scalar|\d{1,5}(x\d{1,5}){0,3})(:\w{1,8})?(:\d{1,12})?", fullmatch=True))
+def test_any_input_is_drawn_or_refused(spec):
+    # Small ones only: nothing is gained from drawing millions.
+    if math.prod(int(side) for side in re.findall(r"\d+", spec.partition(":")[0])) > 1 << 16:
+        return
+    with suppress(coreml.ConversionError):
+        (array,) = drawn([spec]).values()
+        assert array.size > 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "dtype"),
+    [
+        ("x=2x3", (2, 3), mx.float32),
+        ("x=scalar", (), mx.float32),
+        ("ids=1x8:int32:30000", (1, 8), mx.int32),
+        ("ids=5:uint8:7", (5,), mx.uint8),
+        ("m=4:bool", (4,), mx.bool_),
+        ("h=1x1x2:bfloat16", (1, 1, 2), mx.bfloat16),
+    ],
+)
+def test_inputs_are_drawn_as_asked(spec, shape, dtype):
+    (array,) = drawn([spec]).values()
+    assert (array.shape, array.dtype) == (shape, dtype)
+    if ":int" in spec or ":uint" in spec:
+        assert 0 <= array.min().item() <= array.max().item() < int(spec.rpartition(":")[2])
 
 
 def test_refused_package_is_not_left_behind(folder, capsys):
