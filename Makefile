@@ -35,7 +35,7 @@ format: $(VENV)/.dev  ## put the code into ruff's form
 	$(BIN)/ruff format .
 
 docs: $(VENV)/.parity  ## every page and table that is made from code and results
-	for script in layout reference op_table lvm_tables language_tables benchmark_page codes_page taste_page readme; do \
+	for script in layout reference op_table model_table module_table lvm_tables language_tables benchmark_page codes_page taste_page readme; do \
 		$(BIN)/python -m scripts.$$script || exit 1; done
 
 # Benchmarks that are told where their data is: DATA=sentences.tsv, MEANING="--similarity DIR --gcide FILE" and so on.

@@ -1,27 +1,9 @@
-"""Write docs/reference/coreml_models.md: every architecture of mlx-lm, small, through the Core ML converter.
-
-    python scripts/model_table.py            all, two at a time
-    python scripts/model_table.py --only llama mamba2
-
-Each is one fixed-shape prefill of 8 tokens, in float32, verified against MLX. The whole table is written only when all
-were tried; with ``--only``, the rows are printed.
-"""
+"""Every architecture of mlx-lm as a small model with random weights."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import io
-import json
-import signal
-import subprocess
-import sys
-import tempfile
-import textwrap
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -29,20 +11,12 @@ from typing import Any
 
 import mlx.core as mx
 from mlx import nn
-from mlx.utils import tree_map
 
-OUT = Path(__file__).parents[1] / "docs" / "reference" / "coreml_models.md"
+from scripts.conversions import UnbuiltError, short
+from scripts.small_modules import settled
+from scripts.small_modules import tokens as some_tokens
+
 TOKENS = 8
-TIMEOUT = 300
-VERDICTS = {
-    "converts": "Converts",
-    "gate": "Below the gate of 90 dB",
-    "lowering": "No lowering",
-    "export": "MLX can't export it",
-    "refused": "Refused by the converter",
-    "unbuilt": "Not built here",
-}
-
 HIDDEN, HEADS, HEAD, FEED, VOCAB, LAYERS = 64, 4, 16, 96, 64, 2
 
 SMALL: dict[str, Any] = {
@@ -208,19 +182,6 @@ TEXT = {
 """Where ``text_config`` is another architecture's."""
 
 
-NOTES = {
-    "bitnet": "its layers are a Metal kernel without another form",
-    "dbrx": "its experts are looked up on the host, token by token",
-    "muse_spark": "its layers are Metal kernels without another form",
-    "prism_hadamard_qwen35": "it computes in float16 in MLX too; cast to float32, it converts with 108 dB",
-}
-"""What was found out about those that are stopped."""
-
-
-class UnbuiltError(Exception):
-    """An architecture for which no small model could be made."""
-
-
 def architectures() -> list[str]:
     """Every file of ``mlx_lm.models`` that defines a Model."""
     spec = find_spec("mlx_lm.models")
@@ -261,11 +222,9 @@ def build(name: str) -> nn.Module:
             params["text_config"] = _text_config(module, name) | params.get("text_config", {})
         mx.random.seed(0)
         model: nn.Module = module.Model(args.from_dict(params))
-        model.update(tree_map(_shaken, model.parameters()))
-        model.eval()
-        mx.eval(model.parameters())
+        settled(model)
     except (Exception, SystemExit) as error:
-        raise UnbuiltError(_short(error)) from error
+        raise UnbuiltError(short(error)) from error
     return model
 
 
@@ -279,140 +238,6 @@ def _text_config(module: ModuleType, name: str) -> dict[str, Any]:
     return SMALL | {"model_type": name}
 
 
-def _shaken(parameter: mx.array) -> mx.array:
-    """Off what an initialiser sets all alike, so that no parameter goes unseen."""
-    if not mx.issubdtype(parameter.dtype, mx.floating):
-        return parameter
-    noise: mx.array = mx.random.normal(parameter.shape, dtype=mx.float32)
-    shaken: mx.array = parameter + (0.05 * noise).astype(parameter.dtype)
-    return shaken
-
-
 def tokens() -> mx.array:
     """(1, 8) int32."""
-    return mx.array([[(7 * n + 3) % VOCAB for n in range(TOKENS)]], dtype=mx.int32)
-
-
-def attempt(name: str) -> dict[str, Any]:
-    """One row: the verdict, and its figures or its reason."""
-    from converters import coreml
-    from converters.coreml.capture import capture
-    from converters.coreml.executor import Executor
-
-    row: dict[str, Any] = {"name": name}
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as said:
-        out = Path(folder) / "model.mlpackage"
-        try:
-            model = build(name)
-            example = {"tokens": tokens()}
-            with mx.stream(mx.cpu):
-                mx.eval(model(example["tokens"]))
-        except Exception as error:
-            return row | {"verdict": "unbuilt", "reason": said.getvalue().strip() or _short(error)}
-
-        def prefill(tokens: mx.array) -> Any:
-            return model(tokens)
-
-        try:
-            row["primitives"] = sum(capture(prefill, example).counts().values())
-            report = coreml.convert(prefill, example, out)
-            return row | {
-                "verdict": "converts",
-                "psnr": report.psnr_db,
-                "mil": sum(count for op, count in Executor(out).op_counts().items() if op != "const"),
-            }
-        except coreml.UnsupportedOpsError as error:
-            return row | {"verdict": "lowering", "reason": _short(error)}
-        except coreml.GateError as error:
-            return row | {"verdict": "gate", "reason": _short(error).split(" The worst")[0].rstrip(".")}
-        except coreml.ConversionError as error:
-            kind = "export" if "can't export" in str(error) else "refused"
-            return row | {"verdict": kind, "reason": _short(error)}
-        except Exception as error:
-            return row | {"verdict": "refused", "reason": _short(error)}
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text if isinstance(error, ValueError | RuntimeError | UnbuiltError) else f"{type(error).__name__}: {text}"
-    return textwrap.shorten(text.split(". docs/reference/ops.md")[0].split("; shapes and")[0], 200, placeholder=" …")
-
-
-def _tried(names: list[str]) -> list[dict[str, Any]]:
-    """:func:`attempt` for each, in a process of its own: some files end their interpreter, or take too long."""
-    rows: list[dict[str, Any]] = []
-    while len(rows) < len(names):
-        command = [sys.executable, __file__, "--worker", *names[len(rows) :]]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            for line in process.stdout or ():
-                rows.append(json.loads(line))
-                print(
-                    f"{rows[-1]['name']}: {rows[-1]['verdict']} {rows[-1].get('psnr', rows[-1].get('reason'))}",
-                    flush=True,
-                )
-        if len(rows) < len(names):
-            slow = process.returncode == -signal.SIGALRM
-            reason = f"took more than {TIMEOUT} s" if slow else f"ended the interpreter, code {process.returncode}"
-            rows.append({"name": names[len(rows)], "verdict": "unbuilt" if not slow else "refused", "reason": reason})
-    return rows
-
-
-def _work(names: list[str]) -> None:
-    mx.set_default_device(mx.cpu)
-    for name in names:
-        signal.alarm(TIMEOUT)
-        print(json.dumps(attempt(name)), flush=True)
-
-
-def page(rows: list[dict[str, Any]]) -> str:
-    """docs/reference/coreml_models.md."""
-    groups = {verdict: [row for row in rows if row["verdict"] == verdict] for verdict in VERDICTS}
-    counts = ". ".join(f"{title}: {len(groups[v])}" for v, title in VERDICTS.items() if groups[v])
-    lines = [
-        "# Language models that convert",
-        "",
-        f"Every architecture of mlx-lm {version('mlx-lm')} ({len(rows)}), written by `scripts/model_table.py`: small, "
-        f"with random weights, one prefill of {TOKENS} tokens of fixed shape in float32, run from the saved package by "
-        "the reference executor and compared with MLX. It says which operations convert, not how fast they run.",
-        "",
-        f"{counts}.",
-    ]
-    for verdict, title in VERDICTS.items():
-        if not groups[verdict]:
-            continue
-        head = (
-            "| architecture | PSNR, dB | primitives of MLX | MIL operations |"
-            if verdict == "converts"
-            else "| architecture | reason |"
-        )
-        lines += ["", f"## {title}", "", head, "| --- " * (head.count("|") - 1) + "|"]
-        for row in groups[verdict]:
-            if verdict == "converts":
-                lines.append(f"| {row['name']} | {row['psnr']:.0f} | {row['primitives']} | {row['mil']} |")
-            else:
-                reason = "; ".join(filter(None, (row["reason"].replace("|", "/"), NOTES.get(row["name"]))))
-                lines.append(f"| {row['name']} | {reason} |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="try these, and write nothing")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
-    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.worker:
-        _work(given.worker)
-        return
-    names = given.only or architectures()
-    with ThreadPoolExecutor(given.jobs) as pool:
-        parts = pool.map(_tried, [names[n :: given.jobs] for n in range(given.jobs)])
-        rows = sorted((row for part in parts for row in part), key=lambda row: str(row["name"]))
-    if given.only:
-        print(page(rows))
-    else:
-        OUT.write_text(page(rows))
-
-
-if __name__ == "__main__":
-    main()
+    return some_tokens(TOKENS, VOCAB)

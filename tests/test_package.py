@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wotd_mlx
-from scripts import benchmark_page, codes_page, layout, readme, reference, tables, taste_page
+from scripts import benchmark_page, codes_page, layout, model_table, module_table, readme, reference, tables, taste_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +39,12 @@ def test_the_readme_is_one_page_and_its_table_is_that_of_the_results():
 def test_the_page_of_codes_has_the_tables_of_the_results():
     page = codes_page.PAGE.read_text(encoding="utf-8")
     assert page == tables.filled(page, codes_page.TABLES), "run `make docs`"
+
+
+def test_the_page_of_models_has_the_tables_of_the_results():
+    page = model_table.PAGE.read_text(encoding="utf-8")
+    made = {"models": model_table.models, "modules": module_table.modules}
+    assert page == tables.filled(page, made), "run `make docs`"
 
 
 def test_the_page_of_tastes_has_the_tables_of_the_results():
