@@ -193,7 +193,10 @@ def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     wide = counted(graph, found) if half else set()
     placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
     with Function(placeholders, opset_version=TARGETS[target]) as function:
-        values: dict[str, Var | Array] = {t.name: _entered(function.inputs[own[t.name]], t) for t in graph.inputs}
+        values: dict[str, Var | Array] = {
+            t.name: _entered(function.inputs[own[t.name]], t, half and t.is_float and _masks(graph, t.name))
+            for t in graph.inputs
+        }
         # Numbers stored in 16 bits are computed on as all floats are: the compute precision is the package's.
         values |= {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in graph.constants.items()}
         for node in graph.nodes:
@@ -281,10 +284,14 @@ def _edge(tensor: Tensor) -> Any:
     return types.fp32 if tensor.is_float else types.int32
 
 
-def _entered(var: Var, tensor: Tensor) -> Var:
-    """An input as the graph reads it: a boolean again, a scalar again."""
+def _entered(var: Var, tensor: Tensor, is_mask: bool = False) -> Var:
+    """An input as the graph reads it: a boolean again, a scalar again; a mask with what float16 holds, since of
+    infinities alone a softmax makes NaN."""
     if tensor.dtype == "bool":
         var = mb.cast(x=var, dtype="bool")
+    if is_mask:
+        with _scope("", wide=True):
+            var = mb.maximum(x=var, y=np.float32(HALF_MASK))
     return var if tensor.shape else mb.squeeze(x=var)
 
 

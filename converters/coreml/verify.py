@@ -112,7 +112,7 @@ def verify(
     """
     examples = [example] if isinstance(example, Mapping) else list(example)
     if not examples:
-        raise ConversionError("there is no example to verify with; give one dict of arrays at least")
+        raise ConversionError("there is no example; give one dict of arrays at least")
     path = package.path if isinstance(package, Package) else Path(package)
     call = runner(package, engine)
     sums: dict[str, Sum] = {}

@@ -15,6 +15,7 @@ from converters.coreml.probes import constant_inputs, probes
 from converters.coreml.report import Sum
 from converters.coreml.rounding import Trial, Unexplained, noise, unexplained
 from converters.coreml.verify import left
+from tests.tolerances import close
 
 HALF_MASK = mx.array([[0.0, 0.0, -1e9], [0.0, -1e9, -1e9]])
 
@@ -263,3 +264,18 @@ def test_rows_and_places_beside_the_peak():
     assert found.psnr_db == pytest.approx(20 * np.log10(1000 / np.sqrt(0.25 / 8)))
     assert found.row_db == pytest.approx(20 * np.log10(2 / np.sqrt(0.25 / 2)))
     assert found.relative == pytest.approx(0.5 / 4)
+
+
+@pytest.mark.parametrize("low", [-1e9, -3.4e38])
+def test_a_mask_that_comes_as_an_input_of_half_precision(low, tmp_path):
+    """Below −65,504 it would be −inf, and a row of nothing else NaN."""
+    x = mx.array(np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32))
+    out = tmp_path / "m.mlpackage"
+
+    def fn(x, mask):
+        return mx.softmax(x + mask, axis=-1)
+
+    coreml.convert(fn, {"x": x, "mask": mx.array([[0, 0, low], [0, low, low]])}, out, "float16")
+    got = coreml.run(out, {"x": np.array(x), "mask": np.array([[low, low, low], [0, 0, low]], np.float32)})["output"]
+    np.testing.assert_allclose(got[0].sum(), 1, atol=2e-3)
+    close(got[1], np.array(mx.softmax(x[1] + mx.array([0, 0, low]))), "half_function")
