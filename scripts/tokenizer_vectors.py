@@ -1,23 +1,28 @@
 """Make the two Swift files of WOTDKit that follow from the `tokenizers` library.
 
-    python scripts/tokenizer_vectors.py
+    python -m scripts.tokenizer_vectors
 
 ``UnicodeTables.swift`` holds the code points that BertNormalizer drops, takes apart or puts in order and those that
-BertPreTokenizer takes for marks, found by trying every one. ``TokenizerVectors.swift`` holds a small tokenizer and what
-the library makes of texts that are easy to get wrong.
+BertPreTokenizer takes for marks, found by trying every one. ``TokenizerVectors.swift`` holds a small word table with a
+tokenizer's pieces, and what the library makes of texts that are easy to get wrong.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import string
 import sys
-import unicodedata
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
+
+from wotd_mlx.export.pieces import read_pieces
+from wotd_mlx.export.table import Table
 
 PACKAGE = Path(__file__).resolve().parent.parent / "wotd_mlx" / "export" / "WOTDKit"
 TABLES = PACKAGE / "Sources" / "WOTDKit" / "UnicodeTables.swift"
@@ -136,9 +141,8 @@ def tokenizer_json() -> dict[str, Any]:
     """A ``tokenizer.json`` of a few hundred pieces, its normalizer left open."""
     pieces = [*SPECIAL, MARKED, *LETTERS, *(f"##{c}" for c in LETTERS), *SINGLE, *WORDS.split(), *ENDINGS]
     pieces += [f"##{c}" for c in ("\u1161", "\u11a8", "\u0435", "\u200d", "\u00ad", "か", "な")]
+    pieces += ["e\u0301", "##e\u0301", "cafe\u0301"]  # canonically equivalent to others, which Swift's texts hide
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
-    if len({unicodedata.normalize("NFD", piece) for piece in vocab}) != len(vocab):
-        raise ValueError("two pieces are canonically equivalent: one key to Swift's dictionaries")
     off = {"single_word": False, "lstrip": False, "rstrip": False}
     added = [{"id": vocab[t], "content": t, **off, "normalized": False, "special": True} for t in SPECIAL]
     added.append({"id": vocab[MARKED], "content": MARKED, **off, "normalized": True, "special": False})
@@ -325,33 +329,43 @@ def ascii_json(value: object) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f").replace("#", "\\u0023")
 
 
+def small_table() -> bytes:
+    """A word table with the small tokenizer's pieces."""
+    words = {"east": (0, 0), "north": (0, 1), "between": (0, 0), "visage": (7, 70_000)}
+    words |= {"café au lait": (1, 2), "strasse": (4, 4)}
+    vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
+    pieces: dict[str, int] = tokenizer_json()["model"]["vocab"]
+    return Table(list(words), np.array(list(words.values())), (0, 1, 2), vectors, pieces).encoded()
+
+
+def settings_json(name: str) -> str:
+    """What a manifest says of the small tokenizer with one of the normalizers."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tokenizer.json"
+        file.write_text(json.dumps(tokenizer_json()).replace(PLACE, normalizer_json(name)), encoding="utf-8")
+        return ascii_json({"max_length": 16, **read_pieces(file).settings})
+
+
 def vectors_swift() -> str:
     """The text of ``TokenizerVectors.swift``."""
-    model = tokenizer_json()
-    vocab: list[str] = [ascii_json({piece: i})[1:-1] for piece, i in model["model"]["vocab"].items()]
-    model["model"]["vocab"] = "VOCAB"
-    rows = ",\n".join(", ".join(vocab[i : i + 8]) for i in range(0, len(vocab), 8))
-    text = ascii_json(model).replace('"added_tokens"', '\n"added_tokens"').replace('"model"', '\n"model"')
-    text = text.replace('"VOCAB"', "{\n" + rows + "}")
     found = "[\n" + ",\n".join(ascii_json(case) for case in cases()) + "\n]"
-    names = [f'        "{name}": #"{normalizer_json(name)}"#,' for name in NORMALIZERS]
+    names = [f'        "{name}": #"{settings_json(name)}"#,' for name in NORMALIZERS]
     return "\n".join(
         [
             "// swift-format-ignore-file",
             "// Made by scripts/tokenizer_vectors.py of wotd-mlx; not to be edited.",
             "",
-            "/// A small tokenizer.json and what the `tokenizers` library makes of texts that are easy to get wrong.",
+            "/// A small word table, and what the `tokenizers` library makes of texts that are easy to get wrong.",
             "enum TokenizerVectors {",
-            f"    /// Each stands in the tokenizer for {PLACE}.",
-            "    static let normalizers: [String: String] = [",
+            "    /// A manifest's tokenizer, for each normalizer.",
+            "    static let settings = [",
             *names,
             "    ]",
             "",
-            '    static let tokenizer: String = #"""',
-            text,
-            '"""#',
+            "    /// A `words.wotd` in base64.",
+            f'    static let table = "{base64.b64encode(small_table()).decode()}"',
             "",
-            '    static let cases: String = #"""',
+            '    static let cases = #"""',
             found,
             '"""#',
             "}",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -62,7 +63,10 @@ def bundle(finished, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(targets, "CHECKED", 40)
         export(SemanticEncoder.load(finished.run), "text-encoder", out, ExportConfig("float32"))
-    texts = [c for c in map(chr, range(sys.maxunicode + 1)) if told(c)] + [" two\u00a0\u2003words\ufeff ", "ΟΔΟΣ ὈΔΟΎΣ"]
+    telling = [c for c in map(chr, range(sys.maxunicode + 1)) if told(c)]
+    rng = random.Random(0)
+    mixed = ["".join(rng.choices([*telling, *"aE \u0301\u0323"], k=rng.randint(2, 9))) for _ in range(5000)]
+    texts = [*telling, *mixed, " two\u00a0\u2003words\ufeff ", "ΟΔΟΣ ὈΔΟΎΣ"]
     (out / "normal_forms.json").write_text(json.dumps([[text, normal(text)] for text in texts]))
     return out
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from converters import coreml
 from converters.coreml import lower
 from tests.conftest import small_config
+from tests.export.tables import read_table
 from tests.tolerances import close
 from wotd_mlx import train_wotd_pipeline
 from wotd_mlx.cli import main
@@ -25,6 +26,7 @@ from wotd_mlx.export import targets
 from wotd_mlx.export.bundle import export
 from wotd_mlx.export.fixtures import COUNT, ODD_TEXTS
 from wotd_mlx.schemas import WotdError
+from wotd_mlx.words.normal import normal
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +54,7 @@ def read(folder, name="manifest.json"):
 def test_bundle_holds_all_that_an_app_needs(bundle):
     out, made = bundle
     assert sorted(p.name for p in out.iterdir()) == [
-        *(
-            "TextEncoder.mlpackage",
-            "WOTDKit",
-            "fixtures.json",
-            "known.tsv",
-            "manifest.json",
-            "tokenizer.json",
-            "words.f32",
-        )
+        *("TextEncoder.mlpackage", "WOTDKit", "fixtures.json", "manifest.json", "tokenizer.json", "words.wotd")
     ]
     assert (out / "WOTDKit" / "Package.swift").is_file()
     assert made.package == out / "TextEncoder.mlpackage"
@@ -87,11 +81,22 @@ def test_manifest_is_true(bundle, coder):
 
 def test_every_known_word_is_there_with_its_id(bundle, coder):
     out, _ = bundle
-    rows = [line.split("\t") for line in (out / "known.tsv").read_text(encoding="utf-8").splitlines()]
-    words = [word for word, _ in rows]
-    assert words == list(coder.known.words)
-    assert [tuple(map(int, numbers.split(","))) for _, numbers in rows] == [tuple(i) for i in coder.encode(words)]
-    assert read(out)["known"] == {"file": "known.tsv", "words": len(words)}
+    table = read_table((out / "words.wotd").read_bytes())
+    words = [word.decode() for word in table.words]
+    assert table.words == sorted(word.encode() for word in coder.known.words)
+    assert [tuple(number) for number in table.ids.tolist()] == [tuple(i) for i in coder.encode(words)]
+    counts = {"count": len(words), "vectors": len(coder.own_ids), "dimensions": coder.dims}
+    assert read(out)["words"] == {"file": "words.wotd", **counts}
+
+
+def test_the_table_has_the_tokenizers_pieces(bundle):
+    out, _ = bundle
+    table = read_table((out / "words.wotd").read_bytes())
+    pieces = dict(zip((piece.decode() for piece in table.pieces), table.numbers.tolist(), strict=True))
+    assert pieces == Tokenizer.from_file(str(out / "tokenizer.json")).get_vocab()
+    settings = read(out)["tokenizer"]
+    assert [settings[f"{name}_id"] for name in ("unknown", "start", "end", "pad")] == [1, 2, 3, 0]
+    assert (settings["max_length"], settings["strip_accents"], settings["lowercase"]) == (16, True, True)
 
 
 def test_every_file_has_its_hash(bundle):
@@ -137,7 +142,7 @@ def test_fixtures_hold_what_the_tokenizer_makes(bundle):
     tokenizer.enable_truncation(16)
     tokenizer.enable_padding(length=16)
     for case in read(out, "fixtures.json")["cases"]:
-        encoded = tokenizer.encode(case["text"])
+        encoded = tokenizer.encode(normal(case["text"]))
         assert (case["tokens"], case["mask"]) == (encoded.ids, encoded.attention_mask)
 
 
@@ -147,15 +152,34 @@ def test_odd_texts_are_odd():
     assert {"日本語", "😀", "İstanbul", "\x00", "[SEP]"} < set(ODD_TEXTS)
 
 
-def test_words_come_with_vectors_and_their_own_ids(bundle, coder):
+def test_the_words_of_the_corpora_come_with_vectors(bundle, coder):
     out, _ = bundle
-    words = read(out)["words"]
-    vectors = np.fromfile(out / words["file"], "<f4").reshape(-1, words["dimensions"])
-    assert len(vectors) == len(words["texts"]) == len(coder.own_ids)
+    table = read_table((out / "words.wotd").read_bytes())
+    texts = [table.words[row].decode() for row in table.owners]
+    assert sorted(texts) == sorted(coder.own_ids)
+    vectors = table.scales[:, None] * table.vectors
     close(np.linalg.norm(vectors, axis=1), np.ones(len(vectors)), "sum_order")
     stored = {word.text: vector for word, vector in zip(*coder.words, strict=True)}
-    close(vectors, np.stack([stored[text] for text in words["texts"]]), "sum_order")
-    assert [tuple(i) for i in words["ids"]] == [tuple(i) for i in coder.encode(words["texts"])]
+    cosines = (vectors * np.stack([stored[text] for text in texts])).sum(axis=1)
+    assert cosines.min() > 0.9999
+
+
+def test_what_encode_gives_is_told_for_known_and_unknown_texts(bundle, coder):
+    out, _ = bundle
+    fixtures = read(out, "fixtures.json")
+    cases = {case["text"]: case["id"] for case in fixtures["cases"]}
+    known = [row for row in fixtures["encoded"] if row["source"] == "known"]
+    rest = [row for row in fixtures["encoded"] if row["source"] == "predicted"]
+    assert len(known) >= 40
+    assert len(rest) >= 40
+    for row in known:
+        found = coder.known.row(row["text"])
+        assert row["id"] == coder.known.ids[found].tolist()
+        assert row["text"] != coder.known.words[found]
+    for row in rest:
+        assert coder.known.row(row["text"]) is None
+        assert row["id"] == cases[row["text"]]
+    assert {row["text"] for row in rest} == {text for text in cases if coder.known.row(text) is None}
 
 
 @pytest.mark.parametrize("name", ["encoder", "decoder"])

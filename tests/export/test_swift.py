@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 import wotd_mlx
+from scripts.tokenizer_vectors import small_table
 from tests.export.conftest import HERE, Package, no_swift
+from tests.export.tables import read_table
 from tests.tolerances import close
 from wotd_mlx.export.fixtures import ODD_TEXTS
 
 SOURCE = Path(wotd_mlx.__file__).parent / "export" / "WOTDKit"
+ROOT = Path(__file__).parents[2]
 UNKNOWN = "今日は good day"
 """One of the odd texts: no word of the bundle."""
 stand_ins = pytest.mark.skipif(
@@ -75,9 +78,9 @@ def test_it_is_in_the_formatters_form(workspace):
     version = subprocess.run(["swift", "format", "--version"], capture_output=True, text=True, check=False).stdout
     if not version.startswith("6.3"):
         pytest.skip("the sources have the form of Swift 6.3's formatter, which others may not share")
-    command = ["swift", "format", "lint", "--strict", "--configuration", str(SOURCE / ".swift-format")]
-    files = [*SOURCE.rglob("*.swift"), *HERE.rglob("*.swift")]
-    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, check=False)
+    command = ["swift", "format", "lint", "--strict", "--configuration", str(ROOT / ".swift-format")]
+    folders = [SOURCE, HERE]
+    done = subprocess.run([*command, "--recursive", *map(str, folders)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -146,14 +149,14 @@ def test_an_unknown_text_is_predicted(machine, bundle):
 
 @stand_ins
 def test_a_known_word_has_the_tables_id_and_is_not_predicted(machine, bundle):
-    words = json.loads((bundle / "manifest.json").read_text())["words"]
-    ids = dict(zip(words["texts"], words["ids"], strict=True))
-    cases = json.loads((bundle / "fixtures.json").read_text())["cases"]
+    cases = {case["text"]: case["id"] for case in json.loads((bundle / "fixtures.json").read_text())["cases"]}
     # One whose own ID is not the model's: others were nearer to that.
-    word, predicted = next((c["text"], c["id"]) for c in cases if ids.get(c["text"], c["id"]) != c["id"])
+    coder = read_table((bundle / "words.wotd").read_bytes())
+    ids = dict(zip((word.decode() for word in coder.words), coder.ids.tolist(), strict=True))
+    word = next(text for text, predicted in cases.items() if ids.get(text, predicted) != predicted)
     (found,) = machine.encode(bundle, word)
     assert found["id"] == ids[word]
-    assert found["whole"] == predicted
+    assert found["whole"] == cases[word]
     assert machine.calls().count("predict") == 1
 
 
@@ -262,9 +265,11 @@ def test_a_cancelled_task_asks_the_model_nothing(machine, bundle):
     [
         (lambda bundle: shutil.rmtree(bundle / "TextEncoder.mlpackage"), "neither TextEncoder.mlpackage nor"),
         (lambda bundle: (bundle / "TextEncoder.mlpackage/Manifest.json").unlink(), "is no package"),
-        (lambda bundle: (bundle / "tokenizer.json").unlink(), "tokenizer.json can't be read"),
         (lambda bundle: (bundle / "manifest.json").unlink(), "no manifest.json in"),
-        (lambda bundle: (bundle / "words.f32").write_bytes(b"1234"), "1 numbers for"),
+        (lambda bundle: (bundle / "words.wotd").unlink(), "words.wotd can't be read: No such file"),
+        (lambda bundle: (bundle / "words.wotd").write_bytes(b"1234"), "it is no word table; export the bundle again"),
+        (lambda bundle: (bundle / "words.wotd").write_bytes(small_table()), "words, vectors and dimensions, expected"),
+        (lambda bundle: (bundle / "manifest.json").write_text('{"format": 1}'), "has format 1, expected 2"),
     ],
 )
 def test_a_bundle_that_is_not_whole_is_refused(machine, bundle, tmp_path, break_it, says):

@@ -8,11 +8,15 @@ import subprocess
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
 from scripts import tokenizer_vectors as made
 from wotd_mlx.embed.models import DEFAULT_MODEL, find_model, resolve
+from wotd_mlx.export.manifest import FORMAT
+from wotd_mlx.export.pieces import read_pieces
+from wotd_mlx.export.table import Table
 from wotd_mlx.schemas import WotdError
 
 COUNT = 4000
@@ -72,14 +76,24 @@ def telling(name: str, given: list[str]) -> str:
     file = made.tokenizer_json() | {"normalizer": json.loads(made.normalizer_json(name))}
     normalize = Tokenizer.from_str(json.dumps(file)).normalizer.normalize_str
     vocab = file["model"]["vocab"]
-    # Two that are canonically equivalent are one key to a Swift dictionary.
-    taken = {unicodedata.normalize("NFD", piece) for piece in vocab}
     for character in sorted({c for text in given for c in normalize(text)}):
         for piece in (character, f"##{character}"):
-            if (key := unicodedata.normalize("NFD", piece)) not in taken:
-                taken.add(key)
-                vocab[piece] = len(vocab)
+            vocab.setdefault(piece, len(vocab))
     return json.dumps(file)
+
+
+def write_bundle(folder: Path, tokenizer: str) -> Path:
+    """The files of a bundle that tokens hang on."""
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    pieces = read_pieces(folder / "tokenizer.json")
+    table = Table((), np.zeros((0, 1), np.int32), (), np.zeros((0, 1), np.float32), pieces.numbers)
+    (folder / "words.wotd").write_bytes(table.encoded())
+    words = {"file": "words.wotd", "count": 0, "vectors": 0, "dimensions": 1}
+    named = dict.fromkeys(("kind", "name", "package"), "")
+    settings = {"max_length": LENGTH, **pieces.settings}
+    manifest = {**named, "format": FORMAT, "inputs": [], "outputs": [], "words": words, "tokenizer": settings}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
 
 
 def wanted(tokenizer: str, given: list[str]) -> list[dict]:
@@ -96,10 +110,8 @@ def wanted(tokenizer: str, given: list[str]) -> list[dict]:
 def test_tokens_are_the_librarys(programs, tmp_path, name):
     given = texts(name)
     tokenizer = minilm() if name == "MiniLM" else telling(name, given)
-    file = tmp_path / "tokenizer.json"
-    file.write_text(tokenizer, encoding="utf-8")
     lines = "".join(json.dumps(text) + "\n" for text in given)
-    command = [programs.program("tokens"), file, str(LENGTH)]
+    command = [programs.program("tokens"), write_bundle(tmp_path, tokenizer), str(LENGTH)]
     printed = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
     found = [json.loads(line) for line in printed.splitlines()]
     different = [
@@ -108,12 +120,12 @@ def test_tokens_are_the_librarys(programs, tmp_path, name):
     assert not different, f"{len(different)} of {COUNT}, the first: {different[0]}"
 
 
-def peak(program: Path, tokenizer: Path, part: str, count: int, end: str) -> tuple[dict, int]:
+def peak(program: Path, bundle: Path, part: str, count: int, end: str) -> tuple[dict, int]:
     """What the program makes of ``count`` times a part, and the most bytes that it held.
 
     It tells so itself: what the system tells of a child begins with what its parent held.
     """
-    command = [program, tokenizer, str(LENGTH), part, str(count), end]
+    command = [program, bundle, str(LENGTH), part, str(count), end]
     found, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return json.loads(found), 1024 * int(memory.split()[1])
 
@@ -122,11 +134,10 @@ def peak(program: Path, tokenizer: Path, part: str, count: int, end: str) -> tup
 @pytest.mark.parametrize("part", ["the word ", "x", "中", "é", "\u0301", "\u1dfb"])
 def test_a_text_of_ten_megabytes_takes_no_more_than_itself(programs, tmp_path, part):
     tokenizer = telling("uncased", [part])
-    file = tmp_path / "tokenizer.json"
-    file.write_text(tokenizer, encoding="utf-8")
+    bundle = write_bundle(tmp_path, tokenizer)
     few, many = (megabytes * 1_000_000 // len(part.encode()) for megabytes in (1, 10))
-    short, least = peak(programs.program("tokens"), file, part, few, " the")
-    long, most = peak(programs.program("tokens"), file, part, many, " the")
+    short, least = peak(programs.program("tokens"), bundle, part, few, " the")
+    long, most = peak(programs.program("tokens"), bundle, part, many, " the")
     # The library reads all of a text first: a shorter one tells the same.
     assert [short, long] == wanted(tokenizer, [part * 1000 + " the"]) * 2
     # The text itself; a list of its characters would be another 4 bytes for each.

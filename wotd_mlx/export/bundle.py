@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters import coreml
 from converters.coreml import neural_engine
 from converters.coreml.executor import Package, load_package
-from wotd_mlx.codes.metrics import unit
 from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
-from wotd_mlx.export.fixtures import fixtures
+from wotd_mlx.export.fixtures import encoded, fixtures
 from wotd_mlx.export.manifest import FORMAT, manifest
+from wotd_mlx.export.pieces import read_pieces
+from wotd_mlx.export.table import FILE, Table
 from wotd_mlx.export.targets import Target, find_target
 from wotd_mlx.io.files import appearing
 from wotd_mlx.progress import progress
@@ -110,16 +113,21 @@ def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Repor
 def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportConfig, manifest: dict[str, Any]) -> None:
     """All that lies beside the package."""
     cases: dict[str, Any] = {"format": FORMAT}
+    pieces: dict[str, int] = {}
     if found.name == "text-encoder":
-        model = find_model(coder.config.embedding)
-        shutil.copyfile(resolve(model) / "tokenizer.json", folder / "tokenizer.json")
-        manifest["tokenizer"] = {"file": "tokenizer.json", "max_length": config.length, "pad_id": 0}
+        file = resolve(find_model(coder.config.embedding)) / "tokenizer.json"
+        read = read_pieces(file)
+        pieces = read.numbers
+        shutil.copyfile(file, folder / file.name)
+        manifest["tokenizer"] = {"max_length": config.length, **read.settings}
         shutil.copytree(Path(__file__).parent / "WOTDKit", folder / "WOTDKit", ignore=shutil.ignore_patterns(".*"))
         cases["max_length"] = config.length
-        manifest["known"] = _write_known(coder, folder / "known.tsv")
     if found.name != "decoder":
-        manifest["words"] = _write_words(coder, folder / "words.f32")
-    write_json(folder / "fixtures.json", {**cases, "cases": fixtures(coder, found, config.length)})
+        manifest["words"] = _write_words(coder, folder / FILE, pieces)
+    cases["cases"] = fixtures(coder, found, config.length)
+    if found.name == "text-encoder":
+        cases["encoded"] = encoded(coder, cases["cases"])
+    write_json(folder / "fixtures.json", cases)
     seal(folder, manifest, config)
 
 
@@ -134,27 +142,14 @@ def seal(folder: Path, manifest: dict[str, Any], config: ExportConfig) -> None:
     write_json(folder / "manifest.json", manifest)
 
 
-def _write_known(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
-    """Every word that the run knows, and the ID that evidence gives it: an app looks here before it asks the model."""
+def _write_words(coder: SemanticEncoder, file: Path, pieces: dict[str, int]) -> dict[str, Any]:
+    """All words that the run knows, with the IDs that evidence gives them, the vectors of its corpora's words, which an
+    app compares with, and the tokenizer's pieces."""
     known = coder.known
-    rows = zip(known.words, known.ids.tolist(), strict=True)
-    file.write_text("".join(f"{word}\t{','.join(map(str, number))}\n" for word, number in rows), encoding="utf-8")
-    return {"file": file.name, "words": len(known)}
-
-
-def _write_words(coder: SemanticEncoder, file: Path) -> dict[str, Any]:
-    """The words of the run's corpora with their IDs, and their vectors, which an app compares with: float32,
-    little-endian, a row a word, unit length."""
-    words, vectors = coder.words
-    rows = [row for row, word in enumerate(words) if word.text in coder.own_ids]
-    file.write_bytes(unit(vectors[rows]).astype("<f4").tobytes())
-    texts = [words[row].text for row in rows]
-    return {
-        "file": file.name,
-        "dimensions": coder.dims,
-        "texts": texts,
-        "ids": [list(coder.own_ids[text]) for text in texts],
-    }
+    rows = list(dict.fromkeys(row for text in coder.own_ids if (row := known.row(text)) is not None))
+    table = Table(known.words, known.ids, rows, known.word_rows.rows(np.array(rows, np.int64)), pieces)
+    file.write_bytes(table.encoded())
+    return {"file": file.name, "count": len(known), "vectors": len(rows), "dimensions": coder.dims}
 
 
 def write_json(file: Path, content: Any) -> None:

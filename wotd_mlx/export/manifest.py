@@ -13,7 +13,8 @@ from wotd_mlx.codes.names import coordinate_names
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder
 
-FORMAT = 1
+FORMAT = 2
+"""2: words and pieces stand in ``words.wotd``; 1 had them in the manifest and three files beside it."""
 
 
 def manifest(
@@ -26,7 +27,7 @@ def manifest(
         "codes": {
             "kind": coder.config.codes.kind,
             "levels": list(coder.levels),
-            "coordinates": _coordinates(coder),
+            "coordinates": coordinates(coder),
         },
         "embedding": {"id": model.id, "dimensions": coder.dims, "licence": model.licence},
     }
@@ -52,7 +53,7 @@ def _described(value: Value) -> dict[str, Any]:
     return {"name": value.name, "shape": list(value.shape or ()), "dtype": value.dtype.replace("fp", "float")}
 
 
-def _coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
+def coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:
     """Each coordinate's codes: number, name, the attribute's value that it reads as (or null), words with it; an
     address has none."""
     names = coder.names()

@@ -25,6 +25,7 @@ let package = Package(
         .executableTarget(name: "WOTDSample", dependencies: ["WOTDKit"] + interface),
         .executableTarget(name: "encode", dependencies: ["WOTDKit"] + core, path: "Tools/encode"),
         .executableTarget(name: "tokens", dependencies: ["WOTDKit"], path: "Tools/tokens"),
+        .executableTarget(name: "table", dependencies: ["WOTDKit"], path: "Tools/table"),
         .testTarget(name: "WOTDKitTests", dependencies: ["WOTDKit"] + core),
     ]
 )

@@ -1,13 +1,13 @@
-// Tokens of texts, of any tokenizer.json.
+// Tokens of texts, by the pieces of any bundle.
 //
-//     tokens TOKENIZER.json LENGTH                  a text a line as a JSON string on stdin, a JSON object a line
-//     tokens TOKENIZER.json LENGTH PART COUNT END   one text, COUNT times PART, then END; and the most memory taken
+//     tokens BUNDLE LENGTH                  a text a line as a JSON string on stdin, a JSON object a line
+//     tokens BUNDLE LENGTH PART COUNT END   one text, COUNT times PART, then END; and the most memory taken
 
 import Foundation
 import WOTDKit
 
 let arguments = CommandLine.arguments
-let tokenizer = try WordPieceTokenizer(url: URL(fileURLWithPath: arguments[1]))
+let tokenizer = try WordPieceTokenizer(bundle: URL(fileURLWithPath: arguments[1], isDirectory: true))
 let length = Int(arguments[2])!
 
 func show(_ text: String) {

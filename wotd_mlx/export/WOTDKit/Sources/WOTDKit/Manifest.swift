@@ -3,7 +3,7 @@ import Foundation
 /// `manifest.json` of a bundle. Keys that are not named here are ignored.
 public struct Manifest: Codable, Sendable {
     /// The format that this package reads.
-    public static let supportedFormat = 1
+    public static let supportedFormat = 2
 
     public struct Port: Codable, Sendable {
         public let name: String
@@ -11,15 +11,40 @@ public struct Manifest: Codable, Sendable {
         public let dtype: String
     }
 
+    /// How texts are cut into the pieces of the word table.
     public struct Tokenizer: Codable, Sendable {
-        public let file: String
+        /// A token that is taken whole wherever it stands in a text.
+        public struct Added: Codable, Sendable {
+            public let id: Int32
+            public let text: String
+            /// Whether it is looked for in the normalised text.
+            public let normalized: Bool
+        }
+
         public let maxLength: Int
-        public let padID: Int?
+        public let unknownID: Int32
+        public let startID: Int32
+        public let endID: Int32
+        public let padID: Int32
+        public let prefix: String
+        public let longestWord: Int
+        public let cleanText: Bool
+        public let handleChineseChars: Bool
+        public let stripAccents: Bool
+        public let lowercase: Bool
+        public let added: [Added]
 
         enum CodingKeys: String, CodingKey {
-            case file
+            case prefix, lowercase, added
             case maxLength = "max_length"
+            case unknownID = "unknown_id"
+            case startID = "start_id"
+            case endID = "end_id"
             case padID = "pad_id"
+            case longestWord = "longest_word"
+            case cleanText = "clean_text"
+            case handleChineseChars = "handle_chinese_chars"
+            case stripAccents = "strip_accents"
         }
     }
 
@@ -43,22 +68,24 @@ public struct Manifest: Codable, Sendable {
         public let coordinates: [Coordinate]?
     }
 
+    /// What the word table holds.
     public struct Words: Codable, Sendable {
         public let file: String
+        public let count: Int
+        /// Words that others are compared with.
+        public let vectors: Int
         public let dimensions: Int
-        public let texts: [String]
-        public let ids: [SemanticID]
-    }
-
-    public struct Known: Codable, Sendable {
-        public let file: String
-        public let words: Int
     }
 
     public struct Embedding: Codable, Sendable {
         public let id: String
         public let dimensions: Int
         public let licence: String?
+    }
+
+    /// The one key that manifests of every format have.
+    private struct Format: Decodable {
+        let format: Int
     }
 
     public let format: Int
@@ -72,29 +99,28 @@ public struct Manifest: Codable, Sendable {
     public let tokenizer: Tokenizer?
     public let codes: Codes?
     public let words: Words?
-    public let known: Known?
     public let embedding: Embedding?
     public let licence: String?
     public let sha256: [String: String]?
 
     enum CodingKeys: String, CodingKey {
-        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, known, embedding, licence, sha256
+        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, embedding, licence, sha256
         case packageFile = "package"
         case minimumDeploymentTarget = "minimum_deployment_target"
     }
 
     /// Reads a manifest's JSON; throws `WOTDError` where it is of another format or lacks something.
     public static func read(data: Data) throws -> Manifest {
-        let manifest: Manifest
         do {
-            manifest = try JSONDecoder().decode(Manifest.self, from: data)
-        } catch {
+            let found = try JSONDecoder().decode(Format.self, from: data).format
+            if found != supportedFormat {
+                let expected = "expected \(supportedFormat); export the bundle again, with the wotd-mlx of this WOTDKit"
+                throw WOTDError("manifest.json has format \(found), \(expected)")
+            }
+            return try JSONDecoder().decode(Manifest.self, from: data)
+        } catch let error as DecodingError {
             throw WOTDError("manifest.json can't be read: \(error)")
         }
-        if manifest.format != supportedFormat {
-            throw WOTDError("manifest.json has format \(manifest.format), expected \(supportedFormat)")
-        }
-        return manifest
     }
 
     /// Reads `manifest.json` in a bundle folder.

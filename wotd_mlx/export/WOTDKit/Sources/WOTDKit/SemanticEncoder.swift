@@ -11,43 +11,40 @@ import Foundation
 public actor SemanticEncoder {
     public nonisolated let manifest: Manifest
     public nonisolated let tokenizer: WordPieceTokenizer
-    /// All words that have IDs of their own; nil where the bundle has none.
-    public nonisolated let known: KnownWords?
-    /// The words that others are compared with; nil where the bundle lists none.
-    public nonisolated let index: WordIndex?
+    /// The words that the bundle knows.
+    public nonisolated let words: WordTable
     private let model: TextModel
     private let maxLength: Int
 
     /// Opens a bundle folder. The first time, its model is compiled and kept in the Caches folder, which takes seconds.
     public init(url: URL, computeUnits: MLComputeUnits = .all) async throws {
         manifest = try Manifest.read(bundle: url)
-        guard manifest.kind == "text-encoder", let description = manifest.tokenizer else {
+        guard manifest.kind == "text-encoder", let settings = manifest.tokenizer, let listed = manifest.words else {
             throw WOTDError("\(url.lastPathComponent) holds the kind \"\(manifest.kind)\", expected \"text-encoder\"")
         }
-        tokenizer = try WordPieceTokenizer(url: url.appendingPathComponent(description.file))
-        known = try manifest.known.map { try KnownWords(bundle: url, known: $0) }
-        index = try manifest.words.map { try WordIndex(bundle: url, words: $0) }
-        maxLength = description.maxLength
+        words = try WordTable(bundle: url, words: listed)
+        tokenizer = try WordPieceTokenizer(words: words, settings: settings)
+        maxLength = settings.maxLength
         model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits)
     }
 
     /// The text's semantic ID: for a word that the bundle knows, however it is typed, its own, which says what evidence
     /// says of it; for any other text the model's.
     public func encode(_ text: String) async throws -> SemanticID {
-        if let id = known?.id(of: text) {
+        if let id = words.id(of: text) {
             return id
         }
         return try await encodeWhole(text).id
     }
 
-    /// The model's ID for the text with its embedding, its finer codes if the model has them, and the time it took.
+    /// The model's ID for the text, however it is typed, with its embedding, its finer codes if the model has them, and the time it took.
     ///
     /// A cancelled task asks the model nothing and throws `CancellationError`.
     public func encodeWhole(_ text: String) async throws -> Encoding {
         let clock = ContinuousClock()
         let began = clock.now
         try Task.checkCancellation()
-        let tokens = tokenizer.encode(text, maxLength: maxLength)
+        let tokens = tokenizer.encode(NormalForm(text), maxLength: maxLength)
         try Task.checkCancellation()
         let output = try await model.predict(tokens)
         return Encoding(
@@ -66,12 +63,12 @@ public actor SemanticEncoder {
 
     /// The bundle's words nearest to a vector, the nearest first.
     public nonisolated func nearest(to vector: [Float], count: Int) -> [Neighbour] {
-        index?.nearest(to: vector, count: count) ?? []
+        words.nearest(to: vector, count: count)
     }
 
     /// The bundle's words that have this ID.
     public nonisolated func words(with id: SemanticID) -> [String] {
-        index?.words(with: id) ?? []
+        words.words(with: id)
     }
 }
 #endif

@@ -15,73 +15,51 @@ public struct Tokens: Hashable, Sendable {
     }
 }
 
-/// BERT's WordPiece, read from a `tokenizer.json`; gives the tokens that the `tokenizers` library gives.
+/// BERT's WordPiece, over a bundle's pieces; gives the tokens that the `tokenizers` library gives.
 ///
-/// It works on Unicode scalars throughout. `Character` and `String` treat é and e with a combining accent as equal,
-/// which WordPiece must not. A text is read as far as the tokens need it, and never held as a whole.
+/// It works on Unicode scalars and bytes throughout. `Character` and `String` treat é and e with a combining accent as
+/// equal, which WordPiece must not. A text is read as far as the tokens need it, and never held as a whole.
 public struct WordPieceTokenizer: Sendable {
+    private let table: TableFile
+    private let settings: Manifest.Tokenizer
     private let normalizer: BertNormalizer
-    /// Every piece, to start a word with.
-    private let first: [[Unicode.Scalar]: Int32]
-    /// The pieces that go on with a word, without their prefix.
-    private let following: [[Unicode.Scalar]: Int32]
-    private let longestPiece: Int
-    private let unknown: Int32
-    private let start: Int32
-    private let end: Int32
-    private let padding: Int32
+    /// The pieces that go on with a word.
+    private let following: SortedTexts.Matches
     /// Added tokens that are looked for in the text as it stands.
     private let literalTokens: [AddedToken]
     /// Added tokens that are looked for in the normalised text.
     private let normalizedTokens: [AddedToken]
 
-    /// Reads a `tokenizer.json`; throws `WOTDError` where it is not BERT's WordPiece.
-    public init(url: URL) throws {
-        let data: Data
-        do {
-            data = try Data(contentsOf: url)
-        } catch {
-            throw WOTDError("\(url.lastPathComponent) can't be read: \(error.localizedDescription)")
+    /// Reads a bundle's manifest and table; throws `WOTDError` where they can't be read, or have no pieces.
+    public init(bundle: URL) throws {
+        let manifest = try Manifest.read(bundle: bundle)
+        guard let words = manifest.words, let settings = manifest.tokenizer else {
+            throw WOTDError("manifest.json has no words or no tokenizer; export a text-encoder")
         }
-        try self.init(data: data)
+        try self.init(words: WordTable(bundle: bundle, words: words), settings: settings)
     }
 
-    /// Reads a `tokenizer.json`'s contents; throws `WOTDError` where it is not BERT's WordPiece.
-    public init(data: Data) throws {
-        let file: TokenizerFile
-        do {
-            file = try JSONDecoder().decode(TokenizerFile.self, from: data)
-        } catch {
-            throw WOTDError("tokenizer.json can't be read: \(error)")
+    /// The tokenizer over a table's pieces; throws `WOTDError` where it has none.
+    public init(words: WordTable, settings: Manifest.Tokenizer) throws {
+        table = words.file
+        guard table.pieces.count > 0 else {
+            throw WOTDError("the word table has no pieces, expected a tokenizer's; export a text-encoder")
         }
-        try file.check()
-
-        let pieces = file.model.vocab.map { (Array($0.unicodeScalars), $1) }
-        let prefix = Array((file.model.prefix ?? "##").unicodeScalars)
-        let following = pieces.filter { $0.0.starts(with: prefix) }.map { (Array($0.dropFirst(prefix.count)), $1) }
-        first = Dictionary(uniqueKeysWithValues: pieces)
-        self.following = Dictionary(uniqueKeysWithValues: following)
-        longestPiece = pieces.map(\.0.count).max() ?? 0
-        unknown = try file.id(of: file.model.unknown ?? "[UNK]")
-        start = try file.id(of: "[CLS]")
-        end = try file.id(of: "[SEP]")
-        padding = try file.id(of: "[PAD]")
-
-        let lowercase = file.normalizer.lowercase ?? true
+        self.settings = settings
+        following = table.pieces.narrowed(table.pieces.all, by: settings.prefix.utf8)
         let normalizer = BertNormalizer(
-            cleanText: file.normalizer.cleanText ?? true,
-            handleChineseChars: file.normalizer.handleChineseChars ?? true,
-            stripAccents: file.normalizer.stripAccents ?? lowercase,
-            lowercase: lowercase,
-            longestWord: file.model.longestWord ?? 100
+            cleanText: settings.cleanText,
+            handleChineseChars: settings.handleChineseChars,
+            stripAccents: settings.stripAccents,
+            lowercase: settings.lowercase,
+            longestWord: settings.longestWord
         )
         self.normalizer = normalizer
-        let added = file.addedTokens ?? []
-        literalTokens = added.filter { !($0.normalized ?? false) }.map {
-            AddedToken(scalars: Array($0.content.unicodeScalars), id: $0.id)
+        literalTokens = settings.added.filter { !$0.normalized }.map {
+            AddedToken(scalars: Array($0.text.unicodeScalars), id: $0.id)
         }
-        normalizedTokens = added.filter { $0.normalized ?? false }.map {
-            AddedToken(scalars: normalizer.apply($0.content.unicodeScalars), id: $0.id)
+        normalizedTokens = settings.added.filter(\.normalized).map {
+            AddedToken(scalars: normalizer.apply($0.text.unicodeScalars), id: $0.id)
         }
     }
 
@@ -94,10 +72,10 @@ public struct WordPieceTokenizer: Sendable {
         let length = max(0, maxLength)
         let room = max(0, length - 2)
         let found = pieces(of: text, atLeast: room + 1)
-        let tokens = ([start] + found.prefix(room) + [end]).prefix(length)
+        let tokens = ([settings.startID] + found.prefix(room) + [settings.endID]).prefix(length)
         let blank = length - tokens.count
         return Tokens(
-            tokens: tokens + Array(repeating: padding, count: blank),
+            tokens: tokens + Array(repeating: settings.padID, count: blank),
             mask: Array(repeating: 1, count: tokens.count) + Array(repeating: 0, count: blank),
             isTruncated: found.count > room
         )
@@ -108,11 +86,11 @@ public struct WordPieceTokenizer: Sendable {
         let raw = FoundTokens(text.lazy.map(Unit.scalar).makeIterator(), tokens: literalTokens)
         var units = FoundTokens(NormalizedUnits(raw, rules: normalizer), tokens: normalizedTokens)
         var ids: [Int32] = []
-        var word: [Unicode.Scalar] = []
+        var word = Word()
 
         func endWord() {
-            ids += pieces(ofWord: word)
-            word.removeAll(keepingCapacity: true)
+            ids += pieces(of: word)
+            word.removeAll()
         }
 
         while ids.count < count, let unit = units.next() {
@@ -128,7 +106,7 @@ public struct WordPieceTokenizer: Sendable {
                 endWord()
             case .scalar(let scalar):
                 // One more than the longest says enough of a longer one.
-                if word.count <= normalizer.longestWord {
+                if word.scalars <= normalizer.longestWord {
                     word.append(scalar)
                 }
             }
@@ -138,24 +116,36 @@ public struct WordPieceTokenizer: Sendable {
     }
 
     /// Greedy: the longest piece that fits, then the longest that goes on; one unknown token where nothing fits.
-    private func pieces(ofWord word: [Unicode.Scalar]) -> [Int32] {
-        if word.count > normalizer.longestWord {
-            return [unknown]
+    private func pieces(of word: Word) -> [Int32] {
+        if word.scalars > normalizer.longestWord {
+            return [settings.unknownID]
         }
         var ids: [Int32] = []
-        var from = 0
-        while from < word.count {
-            let pieces = from == 0 ? first : following
-            var to = min(word.count, from + longestPiece)
-            while to > from, pieces[Array(word[from..<to])] == nil {
-                to -= 1
+        var rest = word.bytes[...]
+        while !rest.isEmpty {
+            let possible = rest.startIndex == 0 ? table.pieces.all : following
+            guard let found = table.pieces.longest(possible, startOf: rest) else {
+                return [settings.unknownID]
             }
-            guard to > from, let id = pieces[Array(word[from..<to])] else {
-                return [unknown]
-            }
-            ids.append(id)
-            from = to
+            ids.append(table.pieceNumber(of: found.row))
+            rest = rest.dropFirst(found.length)
         }
         return ids
+    }
+}
+
+/// A word on its way to pieces.
+private struct Word {
+    private(set) var bytes: [UInt8] = []
+    private(set) var scalars = 0
+
+    mutating func append(_ scalar: Unicode.Scalar) {
+        bytes.append(contentsOf: scalar.utf8)
+        scalars += 1
+    }
+
+    mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        scalars = 0
     }
 }

@@ -102,7 +102,7 @@ struct SampleView: View {
         message = ""
         do {
             let whole = try await encoder.encodeWhole(word)
-            let id = encoder.known?.id(of: word) ?? whole.id
+            let id = encoder.words.id(of: word) ?? whole.id
             let time = whole.milliseconds.formatted(.number.precision(.fractionLength(2)))
             found = Found(
                 id: id,

@@ -3,35 +3,34 @@ import XCTest
 
 @testable import WOTDKit
 
-/// The bundle's fixtures: what the exporter's tokenizer made of each text.
+/// The bundle's fixtures: what the exporter's tokenizer made of each text, and which words it knows.
 final class FixtureTests: XCTestCase {
     func testTokensOfEveryFixture() throws {
         let bundle = try TestBundle.folder()
-        let description = try XCTUnwrap(Manifest.read(bundle: bundle).tokenizer)
-        let tokenizer = try WordPieceTokenizer(url: bundle.appendingPathComponent(description.file))
+        let tokenizer = try WordPieceTokenizer(bundle: bundle)
         let fixtures = try TestBundle.fixtures()
-        XCTAssertEqual(fixtures.maxLength, description.maxLength)
+        XCTAssertEqual(fixtures.maxLength, try Manifest.read(bundle: bundle).tokenizer?.maxLength)
         XCTAssertFalse(fixtures.cases.isEmpty)
         for fixture in fixtures.cases {
-            let found = tokenizer.encode(fixture.text, maxLength: fixtures.maxLength)
+            let found = tokenizer.encode(NormalForm(fixture.text), maxLength: fixtures.maxLength)
             XCTAssertEqual(found.tokens, fixture.tokens, "tokens of \(fixture.text.debugDescription)")
             XCTAssertEqual(found.mask, fixture.mask, "mask of \(fixture.text.debugDescription)")
         }
     }
 
-    func testEveryWordIsItsOwnNearest() throws {
+    func testKnownWordsHaveTheIDThatEvidenceGives() throws {
         let bundle = try TestBundle.folder()
-        guard let words = try Manifest.read(bundle: bundle).words else {
-            throw XCTSkip("the bundle lists no words")
-        }
-        let index = try WordIndex(bundle: bundle, words: words)
-        XCTAssertEqual(index.words.count, words.texts.count)
-        let vectors = WordIndex.floats(try Data(contentsOf: bundle.appendingPathComponent(words.file)))
-        for row in 0..<min(5, words.texts.count) {
-            let vector = Array(vectors[(row * words.dimensions)...].prefix(words.dimensions))
-            let nearest = index.nearest(to: vector, count: 1)
-            XCTAssertEqual(try XCTUnwrap(nearest.first).cosine, 1, accuracy: 1e-3)
-            XCTAssertTrue(index.words(with: words.ids[row]).contains(words.texts[row]))
+        let listed = try XCTUnwrap(Manifest.read(bundle: bundle).words)
+        let words = try WordTable(bundle: bundle, words: listed)
+        let fixtures = try TestBundle.fixtures().encoded
+        XCTAssertEqual(Set(fixtures.map(\.source)), ["known", "predicted"])
+        for fixture in fixtures {
+            let id = fixture.source == "known" ? SemanticID(fixture.id) : nil
+            XCTAssertEqual(words.id(of: fixture.text), id, fixture.text.debugDescription)
+            if let id {
+                let found = words.words(with: id)
+                XCTAssertTrue(found.contains(NormalForm.of(fixture.text)), fixture.text.debugDescription)
+            }
         }
     }
 }

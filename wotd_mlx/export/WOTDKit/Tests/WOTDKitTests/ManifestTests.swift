@@ -5,17 +5,19 @@ import XCTest
 
 final class ManifestTests: XCTestCase {
     private static let text = #"""
-        {"format": 1, "kind": "text-encoder", "name": "TextEncoder", "package": "TextEncoder.mlpackage",
+        {"format": 2, "kind": "text-encoder", "name": "TextEncoder", "package": "TextEncoder.mlpackage",
          "precision": "float16", "minimum_deployment_target": "iOS17", "added later": [1, {"a": null}],
          "inputs": [{"name": "token_ids", "shape": [1, 16], "dtype": "int32"},
                     {"name": "mask", "shape": [1, 16], "dtype": "int32"}],
          "outputs": [{"name": "id", "shape": [1, 2], "dtype": "int32", "range": [0, 7]}],
-         "tokenizer": {"file": "tokenizer.json", "max_length": 16, "pad_id": 0},
+         "tokenizer": {"max_length": 16, "unknown_id": 1, "start_id": 2, "end_id": 3, "pad_id": 0, "prefix": "##",
+                       "longest_word": 100, "clean_text": true, "handle_chinese_chars": true, "strip_accents": true,
+                       "lowercase": true, "added": [{"id": 3, "text": "[SEP]", "normalized": false}]},
          "codes": {"kind": "hvq", "levels": [2, 2], "coordinates": [
             {"name": "style", "codes": [
                 {"code": 1, "name": "plain: dog\u00b7cat", "label": null, "words": ["dog", "cat"]},
                 {"code": 0, "name": "classical: locket\u00b7bailiff", "label": "classical", "words": []}]}]},
-         "words": {"file": "words.f32", "dimensions": 2, "texts": ["dog", "cat"], "ids": [[1, 0], [1, 1]]},
+         "words": {"file": "words.wotd", "count": 9, "vectors": 2, "dimensions": 3},
          "embedding": {"id": "some/model", "dimensions": 384, "licence": "Apache-2.0"},
          "licence": "MIT", "verification": {"any": {"thing": [true, 1.5, "x"]}},
          "sha256": {"tokenizer.json": "00", "TextEncoder.mlpackage/Manifest.json": "ab"}}
@@ -31,7 +33,8 @@ final class ManifestTests: XCTestCase {
         XCTAssertEqual(manifest.kind, "text-encoder")
         XCTAssertEqual(manifest.inputs.map(\.name), ["token_ids", "mask"])
         XCTAssertEqual(manifest.tokenizer?.maxLength, 16)
-        XCTAssertEqual(manifest.words?.ids, [SemanticID([1, 0]), SemanticID([1, 1])])
+        XCTAssertEqual(manifest.tokenizer?.added.map(\.text), ["[SEP]"])
+        XCTAssertEqual(manifest.words?.count, 9)
         XCTAssertEqual(manifest.codes?.levels, [2, 2])
     }
 
@@ -45,17 +48,17 @@ final class ManifestTests: XCTestCase {
     }
 
     func testAnotherFormatIsRefused() {
-        XCTAssertThrowsError(try manifest(replacing: "\"format\": 1", with: "\"format\": 2")) {
-            XCTAssertTrue($0.localizedDescription.contains("format 2"))
+        // Another format may lack or mean anything else.
+        XCTAssertThrowsError(try Manifest.read(data: Data("{\"format\": 1, \"words\": {\"texts\": []}}".utf8))) {
+            let told = $0.localizedDescription
+            XCTAssertTrue(told.contains("has format 1, expected 2; export the bundle again"), told)
         }
         XCTAssertThrowsError(try Manifest.read(data: Data("[]".utf8)))
         XCTAssertThrowsError(try Manifest.read(bundle: URL(fileURLWithPath: "/nowhere/at/all")))
     }
 
     func testAnEncoderOfVectorsHasNoTokenizer() throws {
-        let line = "\"tokenizer\": {\"file\": \"tokenizer.json\", \"max_length\": 16, \"pad_id\": 0},"
-        let manifest = try self.manifest(replacing: line, with: "")
-        XCTAssertNil(manifest.tokenizer)
+        XCTAssertNil(try manifest(replacing: "\"tokenizer\":", with: "\"none\":").tokenizer)
     }
 
     func testThePackageKeyFollowsThePackagesFilesOnly() throws {

@@ -13,12 +13,20 @@ struct Fixtures: Decodable {
         let id: [Int]
     }
 
+    /// What `encode` gives, and whether the word is known or the model asked.
+    struct Encoded: Decodable {
+        let text: String
+        let id: [Int]
+        let source: String
+    }
+
     let format: Int
     let maxLength: Int
     let cases: [Case]
+    let encoded: [Encoded]
 
     enum CodingKeys: String, CodingKey {
-        case format, cases
+        case format, cases, encoded
         case maxLength = "max_length"
     }
 }

@@ -19,17 +19,11 @@ private struct VectorCase: Decodable {
 }
 
 final class TokenizerTests: XCTestCase {
-    private func tokenizer(_ normalizer: String = "uncased") throws -> WordPieceTokenizer {
-        let part = try XCTUnwrap(TokenizerVectors.normalizers[normalizer])
-        let text = TokenizerVectors.tokenizer.replacingOccurrences(of: "\"NORMALIZER\"", with: part)
-        return try WordPieceTokenizer(data: Data(text.utf8))
-    }
-
     func testVectors() throws {
         let cases = try JSONDecoder().decode([VectorCase].self, from: Data(TokenizerVectors.cases.utf8))
         XCTAssertGreaterThanOrEqual(cases.count, 80)
         let tokenizers = try Dictionary(
-            uniqueKeysWithValues: TokenizerVectors.normalizers.keys.map { ($0, try tokenizer($0)) })
+            uniqueKeysWithValues: TokenizerVectors.settings.keys.map { ($0, try TestTable.tokenizer($0)) })
         for vector in cases {
             let found = try XCTUnwrap(tokenizers[vector.normalizer]).encode(vector.text, maxLength: vector.maxLength)
             let about = "\(vector.kind), \(vector.normalizer): \(vector.text.debugDescription)"
@@ -39,7 +33,7 @@ final class TokenizerTests: XCTestCase {
     }
 
     func testAnyLengthIsKept() throws {
-        let tokenizer = try tokenizer()
+        let tokenizer = try TestTable.tokenizer()
         for length in 0..<6 {
             let found = tokenizer.encode("twilight", maxLength: length)
             XCTAssertEqual(found.tokens.count, length)
@@ -50,7 +44,7 @@ final class TokenizerTests: XCTestCase {
     }
 
     func testATextIsCutWhereSomethingOfItIsLeftOut() throws {
-        let tokenizer = try tokenizer()
+        let tokenizer = try TestTable.tokenizer()
         XCTAssertFalse(tokenizer.encode("the word  \n", maxLength: 4).isTruncated)
         XCTAssertTrue(tokenizer.encode("the word of", maxLength: 4).isTruncated)
         XCTAssertTrue(tokenizer.encode("the word [SEP]", maxLength: 4).isTruncated)
@@ -66,11 +60,11 @@ final class TokenizerTests: XCTestCase {
             looked += 1
             return $0
         }
-        return (try tokenizer().encode(text, maxLength: 16), looked)
+        return (try TestTable.tokenizer().encode(text, maxLength: 16), looked)
     }
 
     func testALongTextIsReadAsFarAsItsTokensNeed() throws {
-        let seven = try tokenizer().encode(String(repeating: "the word ", count: 7) + "the", maxLength: 16)
+        let seven = try TestTable.tokenizer().encode(String(repeating: "the word ", count: 7) + "the", maxLength: 16)
         for count in [1_000, 1_000_000] {
             let (tokens, looked) = try read("the word ", count)
             XCTAssertEqual(tokens, seven)
@@ -82,22 +76,27 @@ final class TokenizerTests: XCTestCase {
     }
 
     func testALongWordIsReadOnce() throws {
-        let unknown = try tokenizer().encode("\u{378} the", maxLength: 16)
+        let unknown = try TestTable.tokenizer().encode("\u{378} the", maxLength: 16)
         for part in ["x", "é", "각", "\u{1DF6}", "\u{1D165}\u{302E}", "\u{200B}x"] {
             let (tokens, looked) = try read(part, 5_000, end: " the")
             XCTAssertEqual(tokens, unknown, part.debugDescription)
             XCTAssertEqual(looked, 5_000 * part.unicodeScalars.count + 4, part.debugDescription)
         }
-        XCTAssertEqual(try read("\u{301}", 5_000, end: " the").0, try tokenizer().encode("the", maxLength: 16))
+        let the = try TestTable.tokenizer().encode("the", maxLength: 16)
+        XCTAssertEqual(try read("\u{301}", 5_000, end: " the").0, the)
     }
 
-    func testAnotherTokenizerIsRefused() {
-        let text = TokenizerVectors.tokenizer.replacingOccurrences(of: "\"NORMALIZER\"", with: "{\"type\": \"NFC\"}")
-        XCTAssertThrowsError(try WordPieceTokenizer(data: Data(text.utf8))) {
-            XCTAssertTrue($0.localizedDescription.contains("BertNormalizer"))
+    func testPiecesThatAreCanonicallyEquivalentAreTwo() throws {
+        let tokenizer = try TestTable.tokenizer("untouched")
+        let composed = tokenizer.encode("é", maxLength: 3).tokens
+        XCTAssertNotEqual(composed, tokenizer.encode("e\u{301}", maxLength: 3).tokens)
+        XCTAssertFalse(composed.contains(1))
+    }
+
+    func testABundleWithoutATokenizerIsRefused() {
+        XCTAssertThrowsError(try WordPieceTokenizer(bundle: URL(fileURLWithPath: "/nowhere"))) {
+            XCTAssertTrue("\($0)".contains("no manifest.json in /nowhere"), "\($0)")
         }
-        XCTAssertThrowsError(try WordPieceTokenizer(data: Data("{}".utf8)))
-        XCTAssertThrowsError(try WordPieceTokenizer(url: URL(fileURLWithPath: "/nowhere/tokenizer.json")))
     }
 
     func testTablesAreSortedRanges() {

@@ -1,0 +1,138 @@
+import Foundation
+
+/// The parts of a bundle's `words.wotd`, found and checked: `wotd_mlx/export/table.py` of wotd-mlx says how it is laid
+/// out, and writes it.
+struct TableFile: Sendable {
+    static let magic = "WOTDTABL"
+    static let supportedVersion = 1
+
+    let file: MappedFile
+    let words: SortedTexts
+    let pieces: SortedTexts
+    let coordinates: Int
+    let vectors: Int
+    let dimensions: Int
+    private let numberSize: Int
+    private let ids: Int
+    private let owners: Int
+    private let scales: Int
+    private let vectorStart: Int
+    private let pieceNumbers: Int
+
+    /// Maps a file; throws `WOTDError` where it is cut, damaged or of another version.
+    init(url: URL) throws {
+        let file = try MappedFile(url)
+        do {
+            try self.init(file)
+        } catch let error as WOTDError {
+            throw WOTDError("\(url.lastPathComponent) can't be read: \(error.message); export the bundle again")
+        }
+    }
+
+    private init(_ file: MappedFile) throws {
+        var parts = try Parts(file)
+        let counts = parts.counts
+        (coordinates, vectors, dimensions, numberSize) = (counts[2], counts[4], counts[5], counts[3])
+        guard 1...255 ~= coordinates, 1...65535 ~= dimensions, numberSize == 2 || numberSize == 4 else {
+            let found = "\(coordinates) numbers of \(numberSize) bytes, vectors of \(dimensions)"
+            throw WOTDError("it has IDs of \(found), expected 1 to 255 of 2 or 4, and 1 to 65535")
+        }
+        self.file = file
+        words = try parts.texts(count: counts[1], size: parts.wordBytes)
+        ids = try parts.take(counts[1] * coordinates, of: numberSize)
+        owners = try parts.take(vectors, of: 4)
+        scales = try parts.take(vectors, of: 4)
+        vectorStart = try parts.take(vectors * dimensions, of: 1)
+        pieces = try parts.texts(count: counts[6], size: parts.pieceBytes)
+        pieceNumbers = try parts.take(counts[6], of: 4)
+        try parts.finish()
+        for row in 0..<vectors where owner(of: row) >= words.count || !scale(of: row).isFinite {
+            throw WOTDError("vector \(row) is no word's")
+        }
+    }
+
+    /// The number of a word's ID at a coordinate.
+    func number(of word: Int, at coordinate: Int) -> Int {
+        let offset = ids + (word * coordinates + coordinate) * numberSize
+        return numberSize == 2 ? file.uint16(at: offset) : file.uint32(at: offset)
+    }
+
+    /// The token number of a piece.
+    func pieceNumber(of piece: Int) -> Int32 {
+        Int32(truncatingIfNeeded: file.uint32(at: pieceNumbers + 4 * piece))
+    }
+
+    /// The word that a vector is of.
+    func owner(of vector: Int) -> Int {
+        file.uint32(at: owners + 4 * vector)
+    }
+
+    /// What a vector's bytes are multiplied by, so that its length is 1.
+    func scale(of vector: Int) -> Float {
+        file.float(at: scales + 4 * vector)
+    }
+
+    /// All vectors, some at a time: which ones, and `dimensions` signed bytes for each.
+    func scanVectors(_ body: (Range<Int>, UnsafeRawBufferPointer) -> Void) {
+        file.scan(from: vectorStart, rows: vectors, of: dimensions, body)
+    }
+}
+
+/// One part after the other, each within the file.
+private struct Parts {
+    private static let headSize = 56
+    private static let alignment = 16
+    private static let sumSize = 4
+
+    let counts: [Int]
+    let wordBytes: Int
+    let pieceBytes: Int
+    private let file: MappedFile
+    private let size: Int
+    private var offset = Parts.headSize
+
+    init(_ file: MappedFile) throws {
+        guard file.bytes.count >= Parts.headSize + Parts.sumSize, file.bytes.starts(with: TableFile.magic.utf8) else {
+            throw WOTDError("it is no word table")
+        }
+        self.file = file
+        size = file.bytes.count - Parts.sumSize
+        counts = (0..<8).map { file.uint32(at: 8 + 4 * $0) }
+        guard counts[0] == TableFile.supportedVersion else {
+            throw WOTDError("it has version \(counts[0]), expected \(TableFile.supportedVersion)")
+        }
+        func wide(_ offset: Int) -> Int { file.uint32(at: offset) | file.uint32(at: offset + 4) << 32 }
+        (wordBytes, pieceBytes) = (wide(40), wide(48))
+        var sum = Adler32()
+        file.scan(from: 0, rows: size, of: 1) { sum.add($1) }
+        guard sum.value == UInt32(file.uint32(at: size)) else {
+            throw WOTDError("its checksum is another, so it is cut or damaged")
+        }
+    }
+
+    /// The start of the next part, of `count` numbers of `width` bytes.
+    mutating func take(_ count: Int, of width: Int) throws -> Int {
+        let start = aligned(offset)
+        let (length, isTooLong) = count.multipliedReportingOverflow(by: width)
+        guard !isTooLong, length >= 0, start <= size, length <= size - start else {
+            throw WOTDError("it has \(size + Parts.sumSize) bytes, expected more")
+        }
+        offset = start + length
+        return start
+    }
+
+    mutating func texts(count: Int, size: Int) throws -> SortedTexts {
+        let ends = try take(count, of: 4)
+        return try SortedTexts(file: file, count: count, ends: ends, texts: take(size, of: 1), size: size)
+    }
+
+    func finish() throws {
+        guard aligned(offset) == size else {
+            throw WOTDError("it has \(size + Parts.sumSize) bytes, expected \(aligned(offset) + Parts.sumSize)")
+        }
+    }
+
+    private func aligned(_ offset: Int) -> Int {
+        (offset + Parts.alignment - 1) / Parts.alignment * Parts.alignment
+    }
+}
