@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -147,6 +148,11 @@ def test_an_unknown_text_is_predicted(machine, bundle):
     assert machine.calls() == ["compile", "load", "predict", "predict"]
 
 
+def encoded(bundle: Path, source: str) -> list[dict]:
+    """What the bundle says that ``encode`` gives."""
+    return [row for row in json.loads((bundle / "fixtures.json").read_text())["encoded"] if row["source"] == source]
+
+
 @stand_ins
 def test_a_known_word_has_the_tables_id_and_is_not_predicted(machine, bundle):
     cases = {case["text"]: case["id"] for case in json.loads((bundle / "fixtures.json").read_text())["cases"]}
@@ -161,6 +167,30 @@ def test_a_known_word_has_the_tables_id_and_is_not_predicted(machine, bundle):
 
 
 @stand_ins
+def test_many_texts_at_once_come_in_their_order(machine, bundle):
+    rows = [*encoded(bundle, "predicted"), *encoded(bundle, "known")] * 2
+    random.Random(0).shuffle(rows)
+    (found,) = machine.encode(bundle, *(row["text"] for row in rows), options=("--together",))
+    assert found == [row["id"] for row in rows]
+    unknown = sum(row["source"] == "predicted" for row in rows)
+    assert machine.calls() == ["compile", "load", *["predict"] * unknown]
+    assert machine.encode(bundle, options=("--together",)) == [[]]
+
+
+@stand_ins
+def test_a_model_is_prepared_where_and_when_an_app_wants(machine, bundle, tmp_path):
+    options = (f"--kept={tmp_path / 'shared'}",)
+    assert machine.encode(bundle, options=("--prepare", *options)) == []
+    assert machine.calls() == ["compile", "load"]
+    assert len(list((tmp_path / "shared").iterdir())) == 2
+    assert not machine.caches.exists()
+    machine.encode(bundle, UNKNOWN, options=options)
+    assert machine.calls() == ["load", "predict", "predict"]
+    assert machine.encode(bundle, options=("--prepare", *options)) == []
+    assert machine.calls() == ["load"]
+
+
+@stand_ins
 def test_a_model_is_compiled_once_and_kept(machine, bundle):
     first = machine.encode(bundle, UNKNOWN)
     assert [path.suffix for path in machine.kept()] == [".mlmodelc", ".lock"]
@@ -170,8 +200,9 @@ def test_a_model_is_compiled_once_and_kept(machine, bundle):
 
 
 @stand_ins
-def test_another_model_is_compiled_anew(machine, bundle, tmp_path):
+def test_another_model_is_compiled_and_takes_the_olders_place(machine, bundle, tmp_path):
     machine.encode(bundle, UNKNOWN)
+    (first, _) = machine.kept()
     other = tmp_path / "other"
     shutil.copytree(bundle, other)
     manifest = json.loads((other / "manifest.json").read_text())
@@ -180,7 +211,8 @@ def test_another_model_is_compiled_anew(machine, bundle, tmp_path):
     machine.calls()
     machine.encode(other, UNKNOWN)
     assert machine.calls()[:2] == ["compile", "load"]
-    assert len(machine.kept()) == 4
+    (model, _) = machine.kept()
+    assert model != first
 
 
 @stand_ins

@@ -1,6 +1,11 @@
 // What SemanticEncoder makes of texts.
 //
-//     encode BUNDLE [--cancelled]     a text a line as a JSON string on stdin, a JSON object a line
+//     encode BUNDLE [OPTION…]     a text a line as a JSON string on stdin, a JSON object a line
+//
+//     --cancelled     by tasks that are cancelled before they begin
+//     --together      all texts in one call, whose IDs are one line
+//     --prepare       prepare the bundle, and encode nothing
+//     --kept=FOLDER   where compiled models are kept
 
 import Foundation
 import WOTDKit
@@ -27,19 +32,38 @@ func answer(_ text: String, of encoder: SemanticEncoder) async -> Answer {
     }
 }
 
-let isCancelled = CommandLine.arguments.contains("--cancelled")
+let options = CommandLine.arguments.dropFirst(2)
+let bundle = URL(fileURLWithPath: CommandLine.arguments[1], isDirectory: true)
+let kept = options.first { $0.hasPrefix("--kept=") }.map { URL(fileURLWithPath: String($0.dropFirst(7))) }
+let isCancelled = options.contains("--cancelled")
 let encoder: SemanticEncoder
 do {
-    encoder = try await SemanticEncoder(url: URL(fileURLWithPath: CommandLine.arguments[1], isDirectory: true))
+    if options.contains("--prepare") {
+        try await SemanticEncoder.prepare(url: bundle, keptIn: kept)
+        exit(0)
+    }
+    encoder = try await SemanticEncoder(url: bundle, keptIn: kept)
 } catch {
     FileHandle.standardError.write(Data("error: \(error.localizedDescription)\n".utf8))
     exit(1)
 }
-while let line = readLine() {
-    let text = try JSONDecoder().decode(String.self, from: Data(line.utf8))
-    let task = Task {
-        if isCancelled { withUnsafeCurrentTask { $0?.cancel() } }
-        return await answer(text, of: encoder)
+
+func lines() throws -> [String] {
+    try AnyIterator { readLine() }.map { try JSONDecoder().decode(String.self, from: Data($0.utf8)) }
+}
+
+func show(_ value: some Encodable) throws {
+    print(String(decoding: try JSONEncoder().encode(value), as: UTF8.self))
+}
+
+if options.contains("--together") {
+    try show(try await encoder.encode(lines()))
+} else {
+    for text in try lines() {
+        let task = Task {
+            if isCancelled { withUnsafeCurrentTask { $0?.cancel() } }
+            return await answer(text, of: encoder)
+        }
+        try show(await task.value)
     }
-    print(String(decoding: try JSONEncoder().encode(await task.value), as: UTF8.self))
 }

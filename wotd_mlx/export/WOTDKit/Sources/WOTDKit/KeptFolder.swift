@@ -3,8 +3,19 @@ import Foundation
 /// A folder that takes long to make: it is made once for all processes, and again where it can't be opened.
 struct KeptFolder {
     let url: URL
+    private let parent: URL
+    private let name: String
+    private let type: String
 
-    /// Opens the folder; where that fails, makes another, puts it there and opens that.
+    /// What is kept in `parent` under a name, made from what `key` stands for; another key is another version of it.
+    init(in parent: URL, name: String, key: String, type: String) {
+        self.parent = parent
+        self.name = name
+        self.type = type
+        url = parent.appendingPathComponent("\(name)-\(key).\(type)", isDirectory: true)
+    }
+
+    /// Opens the folder; where that fails, makes another, puts it there, removes other versions and opens that.
     ///
     /// One process at a time makes it, and the others wait for that one.
     func open<Opened: Sendable>(
@@ -13,25 +24,45 @@ struct KeptFolder {
         if let opened = await kept(open) {
             return opened
         }
-        let files = FileManager.default
-        try files.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-        return try await FileLock.holding(url.appendingPathExtension("lock")) {
+        try FileManager.default.createDirectory(at: parent, withIntermediateDirectories: true)
+        return try await FileLock.holding(parent.appendingPathComponent("\(name).lock")) {
             if let opened = await kept(open) {
                 return opened
             }
-            let made = try await make()
-            // First beside its place, which may be a copy from another volume; then one rename.
-            let beside = url.appendingPathExtension("new")
-            try? files.removeItem(at: beside)
-            try files.moveItem(at: made, to: beside)
-            try? files.removeItem(at: url)
-            try files.moveItem(at: beside, to: url)
+            try place(try await make())
+            removeOthers()
             return try await open(url)
         }
     }
 
     private func kept<Opened: Sendable>(_ open: (URL) async throws -> Opened) async -> Opened? {
         FileManager.default.fileExists(atPath: url.path) ? try? await open(url) : nil
+    }
+
+    private func place(_ made: URL) throws {
+        let files = FileManager.default
+        // First beside its place, which may be a copy from another volume; then one rename.
+        let beside = url.appendingPathExtension("new")
+        try? files.removeItem(at: beside)
+        try files.moveItem(at: made, to: beside)
+        try? files.removeItem(at: url)
+        try files.moveItem(at: beside, to: url)
+    }
+
+    /// Who still uses an older version has its files open, and keeps them.
+    private func removeOthers() {
+        let found = try? FileManager.default.contentsOfDirectory(at: parent, includingPropertiesForKeys: nil)
+        for other in found ?? [] where other.lastPathComponent != url.lastPathComponent && isVersion(other) {
+            try? FileManager.default.removeItem(at: other)
+        }
+    }
+
+    /// Whether a file is a version, a part of one that was never finished, or a lock of one.
+    private func isVersion(_ file: URL) -> Bool {
+        guard file.lastPathComponent.hasPrefix("\(name)-") else { return false }
+        let key = file.lastPathComponent.dropFirst(name.count + 1)
+        let rest = key.drop(while: \.isHexDigit)
+        return rest.count < key.count && (rest == ".\(type)" || rest.hasPrefix(".\(type)."))
     }
 }
 

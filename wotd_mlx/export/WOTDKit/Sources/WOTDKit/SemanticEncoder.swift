@@ -13,11 +13,15 @@ public actor SemanticEncoder {
     public nonisolated let tokenizer: WordPieceTokenizer
     /// The words that the bundle knows.
     public nonisolated let words: WordTable
+    /// Predictions that are under way together: each holds the model's buffers once more.
+    private static let atOnce = 4
     private let model: TextModel
     private let maxLength: Int
 
-    /// Opens a bundle folder. The first time, its model is compiled and kept in the Caches folder, which takes seconds.
-    public init(url: URL, computeUnits: MLComputeUnits = .all) async throws {
+    /// Opens a bundle folder.
+    ///
+    /// A model that isn't compiled yet is compiled, which takes seconds, and kept for the next time: see `prepare`.
+    public init(url: URL, computeUnits: MLComputeUnits = .all, keptIn folder: URL? = nil) async throws {
         manifest = try Manifest.read(bundle: url)
         guard manifest.kind == "text-encoder", let settings = manifest.tokenizer, let listed = manifest.words else {
             throw WOTDError("\(url.lastPathComponent) holds the kind \"\(manifest.kind)\", expected \"text-encoder\"")
@@ -25,7 +29,18 @@ public actor SemanticEncoder {
         words = try WordTable(bundle: url, words: listed)
         tokenizer = try WordPieceTokenizer(words: words, settings: settings)
         maxLength = settings.maxLength
-        model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits)
+        model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
+    }
+
+    /// Compiles a bundle's model now, where that isn't done yet, so that the first `init` needn't wait for it.
+    ///
+    /// It is kept in `folder`, for all processes that give the same one, such as an app group's for an app and its
+    /// extensions; without one, in the Caches folder. A folder keeps one model: that of an older bundle is removed.
+    public static func prepare(
+        url: URL, computeUnits: MLComputeUnits = .all, keptIn folder: URL? = nil
+    ) async throws {
+        let manifest = try Manifest.read(bundle: url)
+        _ = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
     }
 
     /// The text's semantic ID: for a word that the bundle knows, however it is typed, its own, which says what evidence
@@ -35,6 +50,26 @@ public actor SemanticEncoder {
             return id
         }
         return try await encodeWhole(text).id
+    }
+
+    /// The texts' semantic IDs, in their order, as `encode` gives them.
+    ///
+    /// Core ML has no batch that leaves its thread free: some predictions at a time keep the Neural Engine as busy, and
+    /// a cancelled task stops between two of them.
+    public func encode(_ texts: [String]) async throws -> [SemanticID] {
+        try await withThrowingTaskGroup(of: (Int, SemanticID).self) { group in
+            var ids = [SemanticID?](repeating: nil, count: texts.count)
+            for (position, text) in texts.enumerated() {
+                if position >= SemanticEncoder.atOnce, let (done, id) = try await group.next() {
+                    ids[done] = id
+                }
+                group.addTask { (position, try await self.encode(text)) }
+            }
+            for try await (done, id) in group {
+                ids[done] = id
+            }
+            return ids.compactMap { $0 }
+        }
     }
 
     /// The model's ID for the text, however it is typed, with its embedding, its finer codes if the model has them, and the time it took.

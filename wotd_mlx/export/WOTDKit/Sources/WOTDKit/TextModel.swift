@@ -16,8 +16,8 @@ struct TextModel: @unchecked Sendable {
 
     /// Opens the bundle's compiled model, else its package, else the app's own compiled model of that name.
     ///
-    /// A package is compiled the first time and kept in the Caches folder.
-    init(manifest: Manifest, bundle: URL, computeUnits: MLComputeUnits) async throws {
+    /// A package is compiled the first time and kept in `folder`, the Caches folder where none is given.
+    init(manifest: Manifest, bundle: URL, computeUnits: MLComputeUnits, folder: URL?) async throws {
         @Sendable func load(_ url: URL) async throws -> TextModel {
             let configuration = MLModelConfiguration()
             configuration.computeUnits = computeUnits
@@ -34,14 +34,18 @@ struct TextModel: @unchecked Sendable {
                 self = try await load(MLModel.compileModel(at: package))
                 return
             }
-            let caches = try files.url(for: .cachesDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
-            let kept = caches.appendingPathComponent("WOTDKit/\(name)-\(key).mlmodelc", isDirectory: true)
-            self = try await KeptFolder(url: kept).open(load) { try await MLModel.compileModel(at: package) }
+            let kept = KeptFolder(in: try folder ?? TextModel.caches(), name: name, key: key, type: "mlmodelc")
+            self = try await kept.open(load) { try await MLModel.compileModel(at: package) }
         } else if let bundled = Bundle.main.url(forResource: name, withExtension: "mlmodelc") {
             self = try await load(bundled)
         } else {
             throw WOTDError("\(bundle.path) has neither \(manifest.packageFile) nor \(name).mlmodelc")
         }
+    }
+
+    private static func caches() throws -> URL {
+        try FileManager.default.url(for: .cachesDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
+            .appendingPathComponent("WOTDKit", isDirectory: true)
     }
 
     private init(model: MLModel) {

@@ -34,9 +34,12 @@ final class EncoderTests: XCTestCase {
     func testKnownWordsHaveTheirOwnIDsAndOthersTheModels() async throws {
         let encoder = try await SemanticEncoder(url: try TestBundle.folder())
         let fixtures = try TestBundle.fixtures().encoded
+        let found = try await encoder.encode(fixtures.map(\.text))
+        XCTAssertEqual(found.count, fixtures.count)
         var same = 0
-        for fixture in fixtures {
-            let id = try await encoder.encode(fixture.text)
+        for (id, fixture) in zip(found, fixtures) {
+            let alone = try await encoder.encode(fixture.text)
+            XCTAssertEqual(id, alone, fixture.text.debugDescription)
             if fixture.source == "known" {
                 XCTAssertEqual(id, SemanticID(fixture.id), fixture.text.debugDescription)
             }

@@ -25,7 +25,15 @@ final class KeptFolderTests: XCTestCase {
     }
 
     private let root = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-    private var kept: KeptFolder { KeptFolder(url: root.appendingPathComponent("kept/thing")) }
+    private var kept: KeptFolder { version("a1") }
+
+    private func version(_ key: String, of name: String = "thing") -> KeptFolder {
+        KeptFolder(in: root.appendingPathComponent("kept"), name: name, key: key, type: "made")
+    }
+
+    private func names() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent("kept").path).sorted()
+    }
 
     override func tearDown() {
         try? FileManager.default.removeItem(at: root)
@@ -41,8 +49,22 @@ final class KeptFolderTests: XCTestCase {
             let text = try await kept.open(KeptFolderTests.open) { try await maker.make() }
             XCTAssertEqual(text, "number 1")
         }
-        let names = try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent("kept").path)
-        XCTAssertEqual(names.sorted(), ["thing", "thing.lock"])
+        XCTAssertEqual(try names(), ["thing-a1.made", "thing.lock"])
+    }
+
+    func testAnOlderVersionIsRemovedAndNothingElse() async throws {
+        let maker = Maker(in: root)
+        let folder = root.appendingPathComponent("kept")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let older = ["thing-0f.made.new", "thing-0f.made.lock", "thing-0f.made"]
+        let others = ["thing-more-0f.made", "thing-0f.other", "thing.made", "another-0f.made", "thing-xyz.made"]
+        for name in older + others {
+            try Data().write(to: folder.appendingPathComponent(name))
+        }
+        for key in ["b1", "b2"] {
+            _ = try await version(key).open(KeptFolderTests.open) { try await maker.make() }
+        }
+        XCTAssertEqual(try names(), (others + ["thing-b2.made", "thing.lock"]).sorted())
     }
 
     func testWhatCannotBeOpenedIsMadeAgain() async throws {
