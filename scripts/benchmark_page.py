@@ -50,6 +50,7 @@ def page() -> str:
         "The encoder tuned on the dictionary": tuned_encoder(),
         "Commands from the shell, seconds": shell(),
         "Exports of the default": export(),
+        "WOTDKit without its model": kit(),
         "What the dictionary knows of the words": dictionary(),
         "Generated inputs for every reader": robustness(),
     }
@@ -197,6 +198,32 @@ def export() -> str:
             )
         )
     return table(("package", "size", "PSNR against MLX", "equal IDs", ""), rows)
+
+
+def kit() -> str:
+    """What an app waits for and holds, before there was a word table and since."""
+    found = results("kit")
+    before, after = found["before"]["bundles"], found["bundles"]
+    said = {
+        "open_ms": "opening manifest, words and tokenizer, ms",
+        "nearest_ms": "the ten nearest words, ms",
+        "look_up_us": "a known word's ID, µs",
+        "tokens_us": "a text's tokens, µs",
+        "peak_mb": "memory, at most, MB",
+        "own_mb": "of it no file's, MB",
+    }
+    said_bytes = {"texts_and_ids_bytes": "words' texts and IDs, MB", "table_bytes": "all but model and manifest, MB"}
+    columns = [of[kind] for kind in ("many", "default") for of in (before, after)]
+    rows = [(name, *(f"{column[key]:.2f}" for column in columns)) for key, name in said.items()]
+    rows += [(name, *(f"{column[key] / 1e6:.2f}" for column in columns)) for key, name in said_bytes.items()]
+    many, default = (f"{row['words']:,} words, {row['vectors']:,} vectors" for row in (after["many"], after["default"]))
+    int8, float16 = (f"{found['recall_at_10'][kind]:.1%}" for kind in ("int8", "float16"))
+    return table(("", f"{many}: before", "after", f"{default}: before", "after"), rows) + (
+        f"\n\nBefore is {found['before']['commit']}, in turns in the same run. Release builds, a process a start;\n"
+        "memory is what the process holds beyond the program itself, pages of mapped files included.\n"
+        f"Among 30,000 words, vectors of bytes keep {int8} of a word's ten nearest, and float16 {float16}:\n"
+        "bytes are half as large, and stored."
+    )
 
 
 def dictionary() -> str:
