@@ -95,9 +95,11 @@ class Machine:
 
     def __init__(self, program: Path, folder: Path):
         self.program, self.caches, self.record = program, folder / "caches", folder / "calls"
+        self.together = folder / "together"
 
     def start(self, bundle: Path, *options: str) -> subprocess.Popen:
         environment = os.environ | {"XDG_CACHE_HOME": str(self.caches), "WOTD_CALLS": str(self.record)}
+        environment["WOTD_TOGETHER"] = str(self.together)
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen([self.program, bundle, *options], text=True, env=environment, **pipes)
 
@@ -174,6 +176,8 @@ def test_many_texts_at_once_come_in_their_order(machine, bundle):
     assert found == [row["id"] for row in rows]
     unknown = sum(row["source"] == "predicted" for row in rows)
     assert machine.calls() == ["compile", "load", *["predict"] * unknown]
+    # Some overlap, and never so many that their buffers fill a phone.
+    assert max(map(int, machine.together.read_text().split())) == 4
     assert machine.encode(bundle, options=("--together",)) == [[]]
 
 

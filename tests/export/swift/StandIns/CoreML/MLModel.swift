@@ -15,7 +15,8 @@ open class MLPredictionOptions: NSObject {}
 
 /// Gives for tokens what the bundle's fixtures have for them. As Apple's, it is not Sendable.
 ///
-/// Each call adds its name as a line to the file in WOTD_CALLS.
+/// Each call adds its name as a line to the file in WOTD_CALLS, and each prediction, to that in WOTD_TOGETHER, how many
+/// are under way with it.
 open class MLModel: NSObject {
     private struct Fixtures: Decodable {
         struct Case: Decodable {
@@ -33,6 +34,19 @@ open class MLModel: NSObject {
         let errorDescription: String?
     }
 
+    private actor Busy {
+        private var count = 0
+
+        /// Stays as long as others need to come.
+        func stay() async throws {
+            count += 1
+            MLModel.note("\(count)", in: "WOTD_TOGETHER")
+            try await Task.sleep(for: .milliseconds(5))
+            count -= 1
+        }
+    }
+
+    private static let busy = Busy()
     private let cases: [[Int32]: Fixtures.Case]
 
     private init(fixtures: Fixtures) {
@@ -70,6 +84,7 @@ open class MLModel: NSObject {
         from input: any MLFeatureProvider, options: MLPredictionOptions = MLPredictionOptions()
     ) async throws -> any MLFeatureProvider {
         MLModel.called("predict")
+        try await MLModel.busy.stay()
         let tokens = try MLModel.row("token_ids", of: input)
         let mask = try MLModel.row("mask", of: input)
         guard let found = cases[tokens + mask] else {
@@ -96,10 +111,14 @@ open class MLModel: NSObject {
     }
 
     private class func called(_ name: String) {
-        guard let path = ProcessInfo.processInfo.environment["WOTD_CALLS"] else { return }
+        note(name, in: "WOTD_CALLS")
+    }
+
+    private static func note(_ text: String, in variable: String) {
+        guard let path = ProcessInfo.processInfo.environment[variable] else { return }
         let file = open(path, O_CREAT | O_WRONLY | O_APPEND, 0o644)
         defer { close(file) }
-        let line = Array("\(name)\n".utf8)
+        let line = Array("\(text)\n".utf8)
         _ = write(file, line, line.count)
     }
 }
