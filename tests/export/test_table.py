@@ -31,7 +31,7 @@ def ask(programs):
         command = [programs.program("table")]
         done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
 
     return ask
 
@@ -144,7 +144,7 @@ def test_a_file_that_lies_is_refused_or_answers(ask, tmp_path):
         which = rng.randrange(len(files))
         raw = bytearray(files[which])
         place = 4 * rng.randrange(2, 14 if n % 2 else len(raw) // 4)
-        raw[place : place + 4] = struct.pack("<I", rng.choice([0, 1, 2, 255, 65536, 1 << 31, (1 << 32) - 1]))
+        raw[place : place + 4] = struct.pack("<I", rng.choice([0, 1, 255, 65536, 0x7F000000, 1 << 31, (1 << 32) - 1]))
         (tmp_path / f"{n}.wotd").write_bytes(with_sum(bytes(raw)))
         asked.append(question(tmp_path / f"{n}.wotd", tables[which], n))
     answers = ask(asked)

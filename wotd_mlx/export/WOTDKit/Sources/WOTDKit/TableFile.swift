@@ -46,8 +46,11 @@ struct TableFile: Sendable {
         pieces = try parts.texts(count: counts[6], size: parts.pieceBytes)
         pieceNumbers = try parts.take(counts[6], of: 4)
         try parts.finish()
-        for row in 0..<vectors where owner(of: row) >= words.count || !scale(of: row).isFinite {
-            throw WOTDError("vector \(row) is no word's")
+        for row in 0..<vectors {
+            // Whole numbers that aren't all 0 have a length of 1 or more.
+            guard owner(of: row) < words.count, scale(of: row) > 0, scale(of: row) <= 1 else {
+                throw WOTDError("vector \(row) is no word's, or of no length")
+            }
         }
     }
 
