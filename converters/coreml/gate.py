@@ -11,7 +11,7 @@ import numpy as np
 from converters.coreml.capture import Example, Function
 from converters.coreml.graph import Array, Graph
 from converters.coreml.interpret import interpret
-from converters.coreml.lower import HALF_MAX, halved, within
+from converters.coreml.lower import HALF_MASK, HALF_MAX, halved, masks, within
 from converters.coreml.positions import counted
 from converters.coreml.probes import Probe, constant_inputs, probes
 from converters.coreml.ranges import ranges
@@ -79,7 +79,8 @@ def _beyond(graph: Graph, probe: Probe, float32: Sequence[str]) -> Iterator[str]
     """One sentence that names what float16 doesn't hold of a probe's tensors, or none."""
     graph = halved(graph)
     apart = counted(graph, ranges(graph))
-    values = interpret(graph, probe.inputs)
+    inputs = {name: mx.maximum(a, HALF_MASK) if masks(graph, name) else a for name, a in probe.inputs.items()}
+    values = interpret(graph, inputs)
     found = []
     for node in graph.nodes:
         for tensor in node.outputs:

@@ -33,7 +33,8 @@ TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(
 PRECISIONS = ("float32", "float16", *COMPRESSIONS)
 MAX_CONSTANT_BYTES = 2 << 30
 HALF_MAX = 65504.0
-_SCORED = {"Softmax", "Attention", "LogSumExp"}
+_SCORED = {"Softmax", "LogSumExp"}
+_ATTENTION_MASK = 3
 _TO_SCORES = {
     *("Add", "Select", "Reshape", "Broadcast", "Transpose", "ExpandDims", "Squeeze", "Slice", "Pick", "Concatenate"),
 }
@@ -150,7 +151,7 @@ def finite(graph: Graph) -> Graph:
 
     An infinity stays one where it isn't a mask: something may ask for it (``isinf``), or be left with it (a minimum).
     """
-    constants = {n: _finite(array, keep=not _masks(graph, n)) for n, array in graph.constants.items()}
+    constants = {n: _finite(array, keep=not masks(graph, n)) for n, array in graph.constants.items()}
     return replace(graph, constants=constants)
 
 
@@ -161,14 +162,18 @@ def _finite(array: Array, keep: bool) -> Array:
     return np.where(np.isinf(array) & keep, array, cut).astype(np.float32)
 
 
-def _masks(graph: Graph, name: str) -> bool:
+def masks(graph: Graph, name: str, added: bool = False) -> bool:
     """Whether a tensor is added to scores, or chosen among them, and nothing else."""
     readers = graph.consumers.get(name, [])
-    return (
-        bool(readers)
-        and name not in graph.outputs.values()
-        and all(node.op in _SCORED or (node.op in _TO_SCORES and _masks(graph, node.out.name)) for node in readers)
-    )
+    return bool(readers) and name not in graph.outputs.values() and all(_masks(graph, n, name, added) for n in readers)
+
+
+def _masks(graph: Graph, node: Node, name: str, added: bool) -> bool:
+    if node.op == "Attention":
+        return name in node.inputs[_ATTENTION_MASK:]
+    if node.op in _SCORED:
+        return added
+    return node.op in _TO_SCORES and masks(graph, node.out.name, added or node.op in ("Add", "Select"))
 
 
 def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
@@ -194,7 +199,7 @@ def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
     with Function(placeholders, opset_version=TARGETS[target]) as function:
         values: dict[str, Var | Array] = {
-            t.name: _entered(function.inputs[own[t.name]], t, half and t.is_float and _masks(graph, t.name))
+            t.name: _entered(function.inputs[own[t.name]], t, half and t.is_float and masks(graph, t.name))
             for t in graph.inputs
         }
         # Numbers stored in 16 bits are computed on as all floats are: the compute precision is the package's.
