@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import click
 
@@ -80,7 +81,9 @@ def convert(
     Shapes and dtypes are the first example's; all examples are compared.
     """
     made = Path(out or f"{function.rpartition(':')[2]}.mlpackage")
-    report = coreml.convert(subject(function), _examples(specs, files), made, layers=layers, **options)
+    with catch_warnings():
+        simplefilter("ignore", coreml.ConversionWarning)  # they are in the report too, without our source
+        report = coreml.convert(subject(function), _examples(specs, files), made, layers=layers, **options)
     size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
     click.echo(f"{made}: {size / 1e3:,.0f} kB, {options['precision']}, {options['target']}")
     _tell(report)
@@ -121,6 +124,8 @@ def _examples(specs: Iterable[str], files: Iterable[str]) -> list[Example]:
 def _tell(report: coreml.Report) -> None:
     for deviation in report.outputs.values():
         click.echo(_line(deviation))
+    for told in report.warnings:
+        click.echo(f"warning: {told}", err=True)
     if report.layers:
         click.echo("furthest from MLX inside:")
         floats = sorted((d for d in report.layers if d.is_float), key=lambda d: d.psnr_db)

@@ -37,6 +37,9 @@ PASSES = (
     "merge_consecutive_transposes",
     "fuse_transpose_matmul",
     "reduce_transposes",
+    # Once more, where nothing stands between a convolution and what a batch norm does to it any longer.
+    "fuse_conv_scale",
+    "fuse_conv_bias",
     "remove_redundant_ops",
     "dedup_op_and_var_names",
     HALVING,

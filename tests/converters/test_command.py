@@ -25,6 +25,9 @@ from mlx import nn
 def double(x):
     return mx.tanh(x) * 2
 
+def energy(x):
+    return mx.exp(-x.square() * 1e-9)
+
 def mixed(ids, mask, t):
     return {"next": ids + 1, "kept": mx.where(mask, t, -t)}
 
@@ -118,6 +121,12 @@ def test_options_reach_the_converter(folder, capsys):
     assert run(command) == 1
     assert capsys.readouterr().err.startswith("error: net.mlpackage exists; ")
     assert run([*command, "--force"]) == 0
+
+
+def test_what_half_precision_does_not_hold_is_a_warning(folder, capsys):
+    assert run(["strange:energy", "--example", "x=2x3", "--precision", "float16"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: on 1,000 times the example fn_square reaches ")
 
 
 def test_verify_holds_a_package_to_a_gate(folder, capsys):

@@ -109,6 +109,8 @@ def command(
     for name, deviation in made.report.outputs.items():
         error = f"largest error {deviation.max_abs_error:.2g}, {deviation.psnr_db:.1f} dB"
         click.echo(f"  {name:10} {error if deviation.is_float else f'equal in {deviation.equal:.2%}'}")
+    for told in made.report.warnings:
+        click.echo(f"  {told}", err=True)
     off: Counter[str] = Counter()
     for found in made.off_engine:
         off[found.op] += found.count

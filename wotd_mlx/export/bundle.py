@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -91,7 +92,11 @@ def packed(
 
 
 def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Report:
-    with progress(f"checking on {len(found.examples):,} {found.unit}", len(found.examples)) as advance:
+    with (
+        progress(f"checking on {len(found.examples):,} {found.unit}", len(found.examples)) as advance,
+        catch_warnings(),
+    ):
+        simplefilter("ignore", coreml.ConversionWarning)  # they are in the report
         try:
             return coreml.convert(
                 found.function,
