@@ -40,6 +40,11 @@ _TO_SCORES = {
 }
 """What leads a mask there."""
 _WIDE = "(float32)"
+_SCALES = {
+    *("Multiply", "Divide", "FloorDivide", "Remainder"),
+    *("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"),
+}
+"""What makes nothing too large for float16 of a constant that is."""
 HALF_MASK = -3e4
 """What −inf becomes in float16: low enough that its exp is 0, high enough that a score added to it stays finite."""
 
@@ -151,7 +156,10 @@ def finite(graph: Graph) -> Graph:
 
     An infinity stays one where it isn't a mask: something may ask for it (``isinf``), or be left with it (a minimum).
     """
-    constants = {n: _finite(array, keep=not masks(graph, n)) for n, array in graph.constants.items()}
+    constants = {
+        n: _finite(array, keep=not masks(graph, n)) for n, array in graph.constants.items() if _joins(graph, n)
+    }
+    constants = {**graph.constants, **constants}
     return replace(graph, constants=constants)
 
 
@@ -160,6 +168,12 @@ def _finite(array: Array, keep: bool) -> Array:
         return array
     cut = np.where(array < -HALF_MAX, np.float32(HALF_MASK), np.minimum(array, np.float32(HALF_MAX)))
     return np.where(np.isinf(array) & keep, array, cut).astype(np.float32)
+
+
+def _joins(graph: Graph, name: str) -> bool:
+    """Whether a constant becomes part of other numbers. One that they are compared with, or scaled by, stays as it is:
+    coremltools leaves an operation in float32 that reads a constant beyond float16."""
+    return any(node.op not in _SCALES for node in graph.consumers.get(name, [])) or name in graph.outputs.values()
 
 
 def masks(graph: Graph, name: str, added: bool = False) -> bool:

@@ -63,7 +63,12 @@ def _waves(n: int, kept: int, inverse: bool = False) -> tuple[Array, Array]:
     angle = 2 * np.pi * (np.outer(np.arange(n), np.arange(kept)) % n) / n
     share = 1 / n if inverse else 1
     sine = np.sin(angle) if inverse else -np.sin(angle)
-    return (np.cos(angle) * share).astype(np.float32), (sine * share).astype(np.float32)
+    return _clean(np.cos(angle) * share), _clean(sine * share)
+
+
+def _clean(wave: Array) -> Array:
+    """Rounded where only rounding keeps it from 0: in half precision coremltools makes 6e-8 of 1e-16."""
+    return np.where(np.abs(wave) < 1e-12, 0, wave).astype(np.float32)
 
 
 def _along(x: Complex, axis: int, waves: tuple[Array, Array]) -> Complex:

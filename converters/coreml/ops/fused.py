@@ -74,7 +74,8 @@ def _brought_in(ctx: LoweringContext, x: Var, axes: Sequence[int]) -> tuple[Var,
     as it is."""
     if not ctx.half:
         return x, None
-    size = mb.maximum(x=mb.reduce_max(x=mb.abs(x=x), axes=list(axes), keep_dims=True), y=1.0)
+    # An infinite one would make NaN of its neighbours too.
+    size = mb.clip(x=mb.reduce_max(x=mb.abs(x=x), axes=list(axes), keep_dims=True), alpha=1.0, beta=65504.0)
     return mb.real_div(x=x, y=size), size
 
 
@@ -171,8 +172,8 @@ def attention(ctx: LoweringContext, q: Var, k: Var, v: Var, mask: Var | None = N
         return mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=mask, name=ctx.name)
     scores = mb.matmul(x=mb.mul(x=q, y=scale), y=k, transpose_y=True)
     if mask is not None and mask.dtype == types.bool:
-        # Below every score: in float16 the least number there is.
-        scores = mb.select(cond=mask, a=scores, b=-65504.0 if ctx.half else -1e38)
+        # The least that there is, as in MLX: a score may well be below −3·10⁴.
+        scores = mb.select(cond=mask, a=scores, b=-65504.0 if ctx.half else float(np.finfo(np.float32).min))
     elif mask is not None:
         scores = mb.add(x=scores, y=mask)
     return mb.matmul(x=mb.softmax(x=scores, axis=-1), y=v, name=ctx.name)
