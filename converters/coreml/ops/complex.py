@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -137,9 +138,19 @@ def divide(ctx: LoweringContext, x: Any, y: Any) -> Complex:
     (a, b), (c, d) = parts(x), parts(y)
     if d is None:
         return Complex(mb.real_div(x=a, y=c), None if b is None else mb.real_div(x=b, y=c))
-    size = mb.add(x=mb.mul(x=c, y=c), y=mb.mul(x=d, y=d))
+    # By the larger part of the divisor first: its square may be too large for a float.
+    c, d, larger = _scaled(c, d)
+    size = mb.mul(x=larger, y=mb.add(x=mb.mul(x=c, y=c), y=mb.mul(x=d, y=d)))
     above = _product(mb.mul, x, Complex(c, mb.mul(x=d, y=-1.0)))
     return Complex(mb.real_div(x=above.real, y=size), mb.real_div(x=above.imag, y=size))
+
+
+def _scaled(a: Var, b: Var) -> tuple[Var, Var, Var]:
+    """Both parts divided by the larger one, and that; by 1 where it is zero or infinite."""
+    larger = mb.maximum(x=mb.abs(x=a), y=mb.abs(x=b))
+    no_divisor = mb.logical_or(x=mb.equal(x=larger, y=0.0), y=mb.equal(x=larger, y=math.inf))
+    larger = mb.select(cond=no_divisor, a=1.0, b=larger)
+    return mb.real_div(x=a, y=larger), mb.real_div(x=b, y=larger), larger
 
 
 @complex_op("Exp")
@@ -156,7 +167,8 @@ def absolute(ctx: LoweringContext, x: Any) -> Complex:
     a, b = parts(x)
     if b is None:
         return Complex(mb.abs(x=a))
-    return Complex(mb.sqrt(x=mb.add(x=mb.mul(x=a, y=a), y=mb.mul(x=b, y=b))))
+    a, b, larger = _scaled(a, b)
+    return Complex(mb.mul(x=mb.sqrt(x=mb.add(x=mb.mul(x=a, y=a), y=mb.mul(x=b, y=b))), y=larger))
 
 
 @complex_op("AsType")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil import Var
+from coremltools.converters.mil.mil import Var, types
 
 from converters.coreml.graph import Array, Node
 from converters.coreml.ops.index import wrapped
@@ -156,16 +156,19 @@ def _masked(*given: str) -> Callable[[mx.array, mx.array], mx.array]:
 def block_masked_mm(ctx: LoweringContext, x: Var, y: Var, *masks: Var) -> Var:
     block = ctx.args[0]
     if len(masks) > 1:
-        x, y = mb.mul(x=x, y=_spread(masks[-2], x.shape, block)), mb.mul(x=y, y=_spread(masks[-1], y.shape, block))
+        x, y = _kept(x, masks[-2], block), _kept(y, masks[-1], block)
     if len(masks) == 2:
         return mb.matmul(x=x, y=y, name=ctx.name)
-    return mb.mul(x=mb.matmul(x=x, y=y), y=_spread(masks[0], ctx.out.shape, block), name=ctx.name)
+    return _kept(mb.matmul(x=x, y=y), masks[0], block, name=ctx.name)
 
 
-def _spread(mask: Var, shape: tuple[int, ...], block: int) -> Var:
-    """A mask (.., R, C) with each number over its block, cut to ``shape``."""
-    grown = mb.gather(x=mb.cast(x=mask, dtype="fp32"), indices=np.arange(shape[-2]) // block, axis=-2)
-    return mb.gather(x=grown, indices=np.arange(shape[-1]) // block, axis=-1)
+def _kept(x: Var, mask: Var, block: int, **name: str) -> Var:
+    """x where a mask (.., R, C) of blocks is True, else 0, whatever x is there; or times its numbers."""
+    grown = mb.gather(x=mb.cast(x=mask, dtype="fp32"), indices=np.arange(x.shape[-2]) // block, axis=-2)
+    grown = mb.gather(x=grown, indices=np.arange(x.shape[-1]) // block, axis=-1)
+    if mask.dtype != types.bool:
+        return mb.mul(x=x, y=grown, **name)
+    return mb.select(cond=mb.cast(x=grown, dtype="bool"), a=x, b=0.0, **name)
 
 
 @op(

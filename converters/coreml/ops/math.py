@@ -166,11 +166,15 @@ _direct("ArcTanh", "atanh", mx.arctanh, WITHIN)
     [
         Case("floats", mx.arctan2, [(5, 5), (5, 5)], ["atan"]),
         Case("axes", mx.arctan2, [given(0.0, 0.0, 0.0, 1.0, -1.0, 2.0), given(0.0, 1.0, -1.0, 0.0, 0.0, -1.0)]),
+        Case("infinite", mx.arctan2, [given(math.inf, -math.inf, math.inf), given(math.inf, -math.inf, -1.0)]),
     ],
-    note="the sign of a zero isn't seen: −0 below the negative axis gives π, in MLX −π; two infinities give NaN",
+    note="the sign of a zero isn't seen: −0 below the negative axis gives π, in MLX −π",
 )
 def arctan2(ctx: LoweringContext, y: Var, x: Var) -> Var:
-    angle = mb.atan(x=mb.real_div(x=y, y=x))
+    # Two equal sizes, infinite or not, have the angle of 1 and 1.
+    ratio = mb.real_div(x=y, y=x)
+    level = mb.equal(x=mb.abs(x=y), y=mb.abs(x=x))
+    angle = mb.atan(x=mb.select(cond=level, a=mb.mul(x=mb.sign(x=x), y=mb.sign(x=y)), b=ratio))
     below = mb.cast(x=mb.less(x=y, y=0.0), dtype="fp32")
     turned = mb.add(x=angle, y=mb.sub(x=math.pi, y=mb.mul(x=below, y=2 * math.pi)))
     beside = mb.select(cond=mb.less(x=x, y=0.0), a=turned, b=angle)

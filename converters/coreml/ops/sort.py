@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op, uniform
+from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op, uniform
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import counted, truth
 
+PLACES = mx.array([0.0, 1.0, 2.0, math.nan])
 NAN = "where MLX has NaN last, its place is open"
 
 
@@ -82,6 +84,11 @@ def argpartition(ctx: LoweringContext, x: Var) -> Var:
         Case("left", lambda a, v: mx.searchsorted(mx.sort(a), v), [integers(9), integers(3, 4)], ["reduce_sum"]),
         Case("right", lambda a, v: mx.searchsorted(mx.sort(a), v, side="right"), [integers(9), integers(3, 4)]),
         Case("floats", lambda v: mx.searchsorted(mx.arange(0.0, 2.0, 0.25), v), [uniform(3, 4)]),
+        Case(
+            "nan",
+            lambda v: (mx.searchsorted(PLACES, v), mx.searchsorted(PLACES, v, side="right")),
+            [given(1.0, math.nan)],
+        ),
         Case("booleans", lambda a: mx.searchsorted(mx.sort(a), a), [booleans(9)]),
     ],
     note="counts what is smaller: as many comparisons as both arrays have numbers, multiplied",
@@ -89,5 +96,10 @@ def argpartition(ctx: LoweringContext, x: Var) -> Var:
 def searchsorted(ctx: LoweringContext, a: Var, v: Var) -> Var:
     compare, a, v = mb.less_equal if ctx.args[0] else mb.less, counted(a), counted(v)
     column = mb.reshape(x=v, shape=[-1, 1]) if v.rank else mb.reshape(x=mb.expand_dims(x=v, axes=[0]), shape=[1, 1])
-    before = mb.cast(x=compare(x=mb.expand_dims(x=a, axes=[0]), y=column), dtype="int32")
-    return reshaped(mb.reduce_sum(x=before, axes=[1]), ctx.out.shape, name=ctx.name)
+    row = mb.expand_dims(x=a, axes=[0])
+    before = compare(x=row, y=column)
+    if ctx.sources[1].is_float:  # NaN comes last
+        last = mb.not_equal(x=column, y=column)
+        last = last if ctx.args[0] else mb.logical_and(x=last, y=mb.equal(x=row, y=row))
+        before = mb.logical_or(x=before, y=last)
+    return reshaped(mb.reduce_sum(x=mb.cast(x=before, dtype="int32"), axes=[1]), ctx.out.shape, name=ctx.name)
