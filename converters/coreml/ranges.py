@@ -37,6 +37,8 @@ _MAX, _MIN, _SUM = "max", "min", "sum"
 _REDUCES = {2: _SUM, 4: _MIN, 5: _MAX}
 _SCANS = {0: _MAX, 1: _MIN, 2: _SUM}
 _RIGHT = 4
+_WRITTEN_EXTREMES = 2
+"""MLX's numbers below this are those of a maximum and a minimum with what is there."""
 
 
 def full(dtype: str) -> Range:
@@ -172,6 +174,8 @@ def _sensitive(node: Node, source: Tensor) -> bool:
         return _REDUCES.get(node.args[0]) in (_MIN, _MAX)
     if node.op == "Scan":
         return _SCANS.get(node.args[0]) in (_MIN, _MAX)
+    if node.op in ("Scatter", "SliceUpdate"):
+        return bool(node.args[0] < _WRITTEN_EXTREMES)
     # Of 32 bits nothing is lost; of 64 the upper half is.
     lost = node.op in ("Equal", "NotEqual") or (node.op == "BitwiseBinary" and node.args[0] == _RIGHT)
     lost = lost or (node.op == "AsType" and node.out.dtype not in INTEGERS)

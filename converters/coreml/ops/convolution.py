@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -31,6 +32,7 @@ def _convolution(node: Node, x: mx.array, w: mx.array) -> mx.array:
         Case("two", lambda x: mx.conv2d(x, mx.arange(36.0).reshape(2, 3, 3, 2), 2, (1, 2), 2, 2), [(1, 9, 8, 4)]),
         Case("three", lambda x, w: mx.conv3d(x, w, 1, 1), [(1, 4, 4, 4, 2), (3, 3, 3, 3, 2)], ["conv"]),
         Case("uneven", lambda x, w: mx.conv_general(x, w, padding=([0, 2], [1, 3])), [(1, 5, 6, 2), (3, 3, 3, 2)]),
+        Case("dilated", lambda x, w: mx.conv2d(x, w, dilation=(2, 3)), [(1, 7, 8, 2), (3, 2, 3, 2)], ["pad"]),
         Case("flipped", lambda x, w: mx.conv_general(x, w, padding=2, flip=True), [(1, 6, 2), (3, 3, 2)]),
         Case(
             "transposed",
@@ -76,6 +78,8 @@ def _channels_last(rank: int) -> list[int]:
 
 def _plain(x: Var, w: Weight, stride: Any, low: Any, high: Any, dilation: Any, _: Any, groups: int, flip: bool) -> Var:
     weight = _moved(w, _channels_first(len(w.shape)))
+    if isinstance(weight, Var):
+        weight, dilation = _dilated(weight, dilation), [1] * len(dilation)
     return mb.conv(
         x=_resized(x, [min(n, 0) for n in low], [min(n, 0) for n in high]),
         weight=_flipped(weight) if flip else weight,
@@ -132,6 +136,22 @@ def _moved(w: Weight, order: Sequence[int]) -> Weight:
     if isinstance(w, np.ndarray):
         return np.ascontiguousarray(w.astype(np.float32).transpose(order))
     return mb.transpose(x=w, perm=list(order))
+
+
+def _dilated(weight: Var, dilation: Sequence[int]) -> Var:
+    """(O, I, *K) with zeros between its numbers: MIL dilates no kernel that is computed."""
+    shape = list(weight.shape)
+    for axis, step in enumerate(dilation, 2):
+        if step == 1 or shape[axis] == 1:
+            continue
+        before, after, count = math.prod(shape[:axis]), math.prod(shape[axis + 1 :]), shape[axis]
+        spread = mb.reshape(x=weight, shape=[before, count, 1, after])
+        spread = mb.pad(x=spread, pad=[0, 0, 0, 0, 0, step - 1, 0, 0], mode="constant", constant_val=0.0)
+        spread = mb.reshape(x=spread, shape=[before, count * step, after])
+        shape[axis] = (count - 1) * step + 1
+        spread = mb.slice_by_index(x=spread, begin=[0, 0, 0], end=[before, shape[axis], after])
+        weight = mb.reshape(x=spread, shape=shape)
+    return weight
 
 
 def _flipped(weight: Weight) -> Weight:

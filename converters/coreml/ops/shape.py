@@ -8,7 +8,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil import Var
+from coremltools.converters.mil.mil import Var, types
 
 from converters.coreml.graph import Node
 from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op
@@ -210,10 +210,13 @@ def positions(node: Node) -> np.ndarray[Any, np.dtype[np.int32]]:
     [
         Case("windows", lambda x: mx.as_strided(x, (4, 3), (1, 1), 0), [(6,)], ["gather"]),
         Case("grid", lambda x: mx.as_strided(x, (2, 2, 3), (8, 1, 2), 1), [(3, 8)], ["gather"]),
+        Case("booleans", lambda x: mx.as_strided(x, (4, 3), (1, 1), 0), [booleans(6)]),
     ],
     note="a gather at constant positions",
 )
 def as_strided(ctx: LoweringContext, x: Var) -> Var:
     places = positions(ctx.node).reshape(-1)
-    y = mb.gather(x=reshaped(x, (-1,)), indices=places, axis=0, validate_indices=False)
-    return reshaped(y, ctx.out.shape, name=ctx.name)
+    # MIL gathers no booleans.
+    flat = reshaped(mb.cast(x=x, dtype="int32") if x.dtype == types.bool else x, (-1,))
+    y = reshaped(mb.gather(x=flat, indices=places, axis=0, validate_indices=False), ctx.out.shape)
+    return mb.cast(x=y, dtype="bool", name=ctx.name) if x.dtype == types.bool else mb.identity(x=y, name=ctx.name)
