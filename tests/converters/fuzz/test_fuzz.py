@@ -1,0 +1,94 @@
+"""Generated functions become packages that compute what MLX does, or are refused; and what is broken is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from coremltools.converters.mil.mil import Builder as mb
+
+from converters.coreml import ranges
+from converters.coreml.capture import capture
+from converters.coreml.ops import OPS
+from converters.coreml.passes import run_passes
+from tests.converters.fuzz.draft import GENERATORS, MAKES, Draft, drafted
+from tests.converters.fuzz.known import ROWS
+from tests.converters.fuzz.trial import FAILURES, attempt, told
+
+SEED, GRAPHS, PART = 0, 300, 50
+DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "coreml.md"
+
+
+@pytest.mark.parametrize("first", range(0, GRAPHS, PART))
+def test_generated_functions_are_right_or_refused(first):
+    outcomes = [attempt(SEED, number) for number in range(first, first + PART)]
+    failed = [told(outcome, SEED) for outcome in outcomes if outcome.kind in FAILURES]
+    assert not failed, "\n".join(failed)
+    assert sum(outcome.kind == "equal" for outcome in outcomes) > PART / 2
+
+
+def test_each_op_has_a_generator():
+    drafted(SEED, 0)
+    assert {name for names in MAKES.values() for name in names} == set(OPS)
+
+
+def test_generators_make_what_they_say():
+    missing = []
+    for name, primitives in MAKES.items():
+        made: set[str] = set()
+        for seed in range(200):
+            draft = Draft(np.random.default_rng(seed), half=False)
+            GENERATORS[name](draft)
+            graph = capture(draft.function, draft.example())
+            made |= {node.op for node in (*graph.nodes, *run_passes(graph).nodes)}
+            if made.issuperset(primitives):
+                break
+        missing += [f"{name}: {primitive}" for primitive in primitives if primitive not in made]
+    assert missing == []
+
+
+def _logsumexp(ctx, x):
+    total = mb.reduce_sum(x=mb.exp(x=x), axes=[-1], keep_dims=True)
+    return mb.log(x=total, epsilon=0.0, name=ctx.name)
+
+
+BROKEN = {
+    "one_number": ("Sign", lambda ctx, x: mb.sign(x=x, name=ctx.name)),
+    "softmax": ("LogSumExp", _logsumexp),
+    "norm": ("RMSNorm", lambda ctx, *x: OPS["RMSNorm"].lower(replace(ctx, half=False), *x)),
+    "two_numbers": ("Multiply", lambda ctx, x, y: mb.mul(x=x, y=y, name=ctx.name)),
+}
+"""A generator, and a primitive of it that is lowered so that an example doesn't tell."""
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_lowering_is_seen(name, monkeypatch):
+    primitive, lower = BROKEN[name]
+    row = OPS[primitive]
+
+    def broken(ctx, *operands):
+        with monkeypatch.context() as whole:
+            whole.setitem(OPS, primitive, row)
+            return lower(ctx, *operands) if ctx.out.dtype != "bool" else row.lower(ctx, *operands)
+
+    monkeypatch.setitem(OPS, primitive, replace(row, lower=broken))
+    assert _seen(name)
+
+
+def test_a_range_that_is_forgotten_is_seen(monkeypatch):
+    monkeypatch.setattr(ranges, "SENSITIVE", set())
+    assert _seen("comparison")
+
+
+def _seen(generator: str) -> bool:
+    """Whether one of the generator's first graphs differs."""
+    drafted(SEED, 0)
+    first, step = sorted(GENERATORS).index(generator), len(GENERATORS)
+    return any(attempt(SEED, number).kind == "different" for number in range(first, first + 40 * step, step))
+
+
+def test_the_documentation_has_the_table():
+    text = " ".join(DOCUMENT.read_text(encoding="utf-8").split())
+    assert [row.name for row in ROWS if f"| {row.name} | {row.why} |" not in text] == []

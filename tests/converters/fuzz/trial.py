@@ -1,0 +1,96 @@
+"""One graph: converted, saved, run on inputs of every profile, and compared with MLX."""
+
+from __future__ import annotations
+
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from coremltools.converters.mil.mil import Program
+
+from converters import coreml
+from converters.coreml.capture import capture
+from converters.coreml.legal import check_legal
+from converters.coreml.lower import check_supported, save
+from converters.coreml.passes import run_passes
+from converters.coreml.ranges import check_ranges
+from converters.coreml.verify import runner
+from tests.converters.fuzz.compare import Comparison, Difference
+from tests.converters.fuzz.draft import Draft, drafted
+from tests.converters.fuzz.inputs import EXAMPLE, PROFILES
+
+WHOLE = 10
+"""One graph of so many goes through ``coreml.convert``, its gate too; the others through its parts."""
+
+
+KINDS = ("equal", "refused", "known", "different", "crashed")
+FAILURES = KINDS[-2:]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a graph, one of :data:`KINDS`, and what was seen."""
+
+    number: int
+    kind: str
+    seen: str = ""
+    graph: str = ""
+    rows: tuple[str, ...] = ()
+    """Of a known difference, the table's rows."""
+
+
+def told(outcome: Outcome, seed: int) -> str:
+    """An outcome in full, and how to see it again."""
+    again = f"python -m tests.converters.fuzz --seed {seed} --only {outcome.number}"
+    return f"{outcome.kind}: {again}\n{outcome.graph}\n{outcome.seen}\n"
+
+
+def attempt(seed: int, number: int) -> Outcome:
+    """Make the graph of that number, and try it."""
+    told = ""
+    try:
+        draft = drafted(seed, number)
+        told = f"{_precision(draft)}\n{draft.told()}"
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            found = tried(draft, Path(folder), np.random.default_rng([seed, number, 1]), whole=number % WHOLE == 0)
+    except coreml.ConversionError as error:
+        kind = "refused" if "\n" not in str(error) else "crashed"
+        return Outcome(number, kind, str(error), told)
+    except Exception:
+        return Outcome(number, "crashed", traceback.format_exc(), told)
+    strange = [str(one) for one in found if one.row is None]
+    rows = tuple(dict.fromkeys(one.row.name for one in found if one.row))
+    return Outcome(
+        number, "different" if strange else "known" if rows else "equal", "\n".join(strange or rows), told, rows
+    )
+
+
+def tried(draft: Draft, folder: Path, rng: np.random.Generator, whole: bool) -> list[Difference]:
+    """Where a draft's package differs, on inputs of every profile.
+
+    Raises:
+        ConversionError: it is refused, by the gate too.
+    """
+    package, example = folder / "m.mlpackage", draft.example()
+    captured = capture(draft.function, example)
+    graph = check_ranges(run_passes(check_supported(captured)))
+    if whole:
+        coreml.convert(draft.function, example, package, _precision(draft))
+    else:
+        with patch.object(Program, "validate", lambda *_, **__: None):  # after each of a hundred passes
+            save(graph, package, _precision(draft))
+        check_legal(package)
+    comparison = Comparison(draft, captured, graph, runner(package, "reference"))
+    drawn = {profile: draft.drawn(profile, rng) if profile != EXAMPLE else example for profile in PROFILES}
+    with np.errstate(all="ignore"):
+        found = [one for name, inputs in drawn.items() if (one := comparison.difference(name, inputs, rng))]
+    if not whole and any(one.row is None for one in found):  # the gate may refuse it
+        coreml.convert(draft.function, example, folder / "gated.mlpackage", _precision(draft))
+    return found
+
+
+def _precision(draft: Draft) -> str:
+    return "float16" if draft.half else "float32"
