@@ -74,6 +74,11 @@ FOUND = {
         ),
         [_numbers(2000, 2100), _numbers(1, 2)],
     ),
+    "powers of large exponents": (
+        "float32",
+        lambda x, n: x**n,
+        [_numbers(3, -1, 2, 1, 0, dtype="int32"), _numbers(33, 33, 33, 99, 40, dtype="int32")],
+    ),
     "norm beside an infinity": (
         "float16",
         lambda x: mx.fast.rms_norm(x, None, 1e-5),
@@ -93,6 +98,19 @@ def test_right(tmp_path, name):
     got = coreml.run(out, {f"x{n}": array for n, array in enumerate(odd)})["output"]
     want = left(fn(*map(mx.array, odd)))
     close(got, want, "executor_half" if precision == "float16" else "sum_order")
+
+
+def test_rows_without_a_key_are_means(tmp_path):
+    """Core ML's own attention, from iOS 18 on, makes NaN of a row that a boolean mask hides whole."""
+
+    def attend(q: mx.array, mask: mx.array) -> mx.array:
+        return mx.fast.scaled_dot_product_attention(q, q, q, scale=1.0, mask=mask)
+
+    q = mx.array([[[[1.0], [3.0]]]])
+    out = tmp_path / "m.mlpackage"
+    coreml.convert(attend, {"q": q, "mask": EYE}, out, target="iOS18")
+    got = coreml.run(out, {"q": q, "mask": np.array([[False, False], [True, False]])})["output"]
+    close(got, np.array([[[[2.0], [1.0]]]], np.float32), "sum_order")
 
 
 @pytest.mark.parametrize("how", ["maximum", "minimum"])

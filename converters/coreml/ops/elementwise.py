@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Var
 
 from converters.coreml.graph import Array
 from converters.coreml.ops.registry import Case, LoweringContext, Maker, booleans, given, integers, op, plain, uniform
-from converters.coreml.ops.widths import held, settled
+from converters.coreml.ops.widths import BITS, held, settled
 
 PAIR = ((2, 3, 4), (3, 1))
 WRAPS = "8- and 16-bit integers wrap as in MLX; uint32 is held as its 32 bits, and the 64-bit types as int32"
@@ -23,7 +23,6 @@ def typed(dtype: str, *shape: int, low: int | None = None) -> Maker:
     return lambda rng: rng.integers(info.min if low is None else low, info.max, shape, endpoint=True).astype(dtype)
 
 
-EXPONENT_BITS = 5
 BYTES, SIGNED = typed("uint8", 4, 5), typed("int8", 4, 5)
 BOOLS = (booleans(4, 5), booleans(4, 5))
 
@@ -159,7 +158,7 @@ def square(ctx: LoweringContext, x: Var) -> Var:
         Case("bools", mx.power, BOOLS),
     ],
     raw=True,
-    note="integers: exponents from 0 to 31 where they are no constant",
+    note="integers: by the bits of the exponent, which may be many",
 )
 def power(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     exponent = None if isinstance(y, Var) or y.size > 1 or ctx.sources[0].shape != ctx.out.shape else y.item()
@@ -167,7 +166,9 @@ def power(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     if ctx.out.dtype == "bool":
         return mb.logical_or(x=x, y=mb.logical_not(x=y), name=ctx.name)
     if not ctx.out.is_float:
-        return settled(ctx, lambda **name: _whole_power(x, y, exponent, **name))
+        signed = not ctx.sources[1].dtype.startswith("u")
+        bits = min(BITS[ctx.sources[1].dtype] - signed, 31)
+        return settled(ctx, lambda **name: _whole_power(x, y, exponent, bits, **name))
     # Some engines take no negative base in pow, whatever the exponent.
     if exponent in (2, 3):
         return mb.mul(x=x, y=x if exponent == 2 else mb.mul(x=x, y=x), name=ctx.name)
@@ -176,15 +177,15 @@ def power(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     return mb.pow(x=x, y=y, name=ctx.name)
 
 
-def _whole_power(x: Var, y: Var, exponent: int | None, **name: str) -> Var:
+def _whole_power(x: Var, y: Var, exponent: int | None, width: int, **name: str) -> Var:
     """x to the power of y by the bits of y: a factor where a bit is 1, and a square between two bits. MLX has 0 for any
     number to a power below 0."""
     if exponent is not None and exponent < 0:
         return mb.mul(x=x, y=0, **name)
     bits = [] if exponent is None else [int(bit) for bit in reversed(f"{exponent:b}")]
     result: Var = np.ones((), np.int32)
-    for k in range(len(bits) or EXPONENT_BITS):
-        bit = bits[k] if bits else mb.mod(x=mb.floor_div(x=y, y=1 << k), y=2)
+    for k in range(len(bits) or width):
+        bit = bits[k] if bits else mb.mod(x=mb.floor_div(x=y, y=1 << k) if k else y, y=2)
         factor = mb.add(x=mb.mul(x=mb.sub(x=x, y=1), y=bit), y=1)
         result = mb.mul(x=result, y=factor)
         x = mb.mul(x=x, y=x)

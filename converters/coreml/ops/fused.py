@@ -142,6 +142,13 @@ def _attention(node: Node, q: mx.array, k: mx.array, v: mx.array, mask: mx.array
     return mx.softmax(scores, axis=-1) @ v
 
 
+def _may_hide_all(mask: Var | None) -> bool:
+    """Whether a row of a boolean mask may have no key: MLX takes the mean then, and Core ML's own operation NaN."""
+    if mask is None or mask.dtype != types.bool:
+        return False
+    return mask.val is None or not bool(np.asarray(mask.val).any(axis=-1).all())
+
+
 @op(
     "Attention",
     _attention,
@@ -161,11 +168,11 @@ def _attention(node: Node, q: mx.array, k: mx.array, v: mx.array, mask: mx.array
             [(1, 2, 3, 4), booleans(1, 1, 3, 3)],
         ),
     ],
-    note="one operation from iOS 18 on; before, two products and a softmax",
+    note="one operation from iOS 18 on, unless a computed mask may hide all keys; else two products and a softmax",
 )
 def attention(ctx: LoweringContext, q: Var, k: Var, v: Var, mask: Var | None = None) -> Var:
     (scale,) = ctx.args
-    if ctx.target >= ct.target.iOS18:
+    if ctx.target >= ct.target.iOS18 and not _may_hide_all(mask):
         # Core ML's own scale is 1/√width.
         more = scale * math.sqrt(q.shape[-1])
         q = q if math.isclose(more, 1, rel_tol=1e-6) else mb.mul(x=q, y=more)

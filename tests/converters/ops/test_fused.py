@@ -61,7 +61,9 @@ def test_attention(tmp_path, target):
     }
     q, k, v = normal(2, 2, 3, 4), normal(2, 2, 6, 4, seed=1), normal(2, 2, 6, 5, seed=2)
     counts = agree(tmp_path, functions, q, k, v, normal(3, 6, seed=3), bits, target=target)
-    assert counts["scaled_dot_product_attention" if target == "iOS18" else "softmax"] == 9
+    # A boolean mask that is computed may hide all keys of a row, of which Core ML's own operation makes NaN.
+    own = 6 if target == "iOS18" else 0
+    assert (counts.get("scaled_dot_product_attention", 0), counts["softmax"]) == (own, 9 - own)
 
 
 def test_pools(tmp_path):
