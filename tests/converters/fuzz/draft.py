@@ -80,9 +80,11 @@ class Draft:
     def __init__(self, rng: np.random.Generator, half: bool):
         self.rng = rng
         self.half = half
+        self.target = "iOS18" if rng.random() < 0.3 else "iOS17"
         self.inputs: dict[str, Input] = {}
         self.values: list[Value] = []
         self.steps: list[Step] = []
+        self.more: list[int] = []
 
     # What generators ask for.
 
@@ -186,7 +188,13 @@ class Draft:
         read = {at for step in self.steps for at in step.reads} | {own.at for own in self.inputs.values()}
         made_by_steps = [at for step in self.steps if step.reads for at in step.makes]
         left = [at for at in made_by_steps if at not in read and self.values[at].dtype != "complex64"]
-        return {f"y{at}": values[at] for at in left or made_by_steps[-1:]}
+        outputs = {f"y{at}": values[at] for at in left or made_by_steps[-1:]}
+        return outputs | {f"z{at}": values[at] for at in self.more}
+
+    def finish(self) -> None:
+        """Sometimes what is there leaves the function too: an input, what a later step reads, a thing twice."""
+        shown = [v.at for v in self.values if v.dtype != "complex64" and v.array.size]
+        self.more = self.rng.choice(shown, 1 + self.chance(0.3)).tolist() if self.chance(0.15) else []
 
     def drawn(self, profile: str, rng: np.random.Generator) -> dict[str, mx.array]:
         """Inputs of a profile."""
@@ -261,6 +269,7 @@ def drafted(seed: int, number: int) -> Draft:
     light = [name for name in names if name not in HEAVY]
     for _ in range(int(rng.choice([0, 0, 1, 2, 3, 4]))):
         GENERATORS[light[int(rng.integers(len(light)))]](draft)
+    draft.finish()
     return draft
 
 

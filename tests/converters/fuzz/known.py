@@ -35,7 +35,8 @@ ZEROS = Row(
 )
 RANGE = Row(
     "numbers beyond float16",
-    "in half precision what MLX has above 65504 on the way is infinite, and what it has below 6·10⁻⁸ is 0",
+    "in half precision what MLX has above 65504 on the way is infinite, what it has below 6·10⁻⁸ is 0, and whole "
+    "numbers above 2048 are rounded",
 )
 ROWS = (
     ZEROS,

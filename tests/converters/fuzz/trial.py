@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from coremltools.converters.mil.mil import Program
+from coremltools.converters.mil.mil import Block, Program
 
 from converters import coreml
 from converters.coreml.capture import capture
@@ -53,7 +55,7 @@ def attempt(seed: int, number: int) -> Outcome:
     told = ""
     try:
         draft = drafted(seed, number)
-        told = f"{_precision(draft)}\n{draft.told()}"
+        told = f"{_precision(draft)} {draft.target}\n{draft.told()}"
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             found = tried(draft, Path(folder), np.random.default_rng([seed, number, 1]), whole=number % WHOLE == 0)
     except coreml.ConversionError as error:
@@ -78,18 +80,30 @@ def tried(draft: Draft, folder: Path, rng: np.random.Generator, whole: bool) -> 
     captured = capture(draft.function, example)
     graph = check_ranges(run_passes(check_supported(captured)))
     if whole:
-        coreml.convert(draft.function, example, package, _precision(draft))
+        coreml.convert(draft.function, example, package, _precision(draft), draft.target)
     else:
-        with patch.object(Program, "validate", lambda *_, **__: None):  # after each of a hundred passes
-            save(graph, package, _precision(draft))
+        with _quick():
+            save(graph, package, _precision(draft), draft.target)
         check_legal(package)
     comparison = Comparison(draft, captured, graph, runner(package, "reference"))
     drawn = {profile: draft.drawn(profile, rng) if profile != EXAMPLE else example for profile in PROFILES}
     with np.errstate(all="ignore"):
         found = [one for name, inputs in drawn.items() if (one := comparison.difference(name, inputs, rng))]
     if not whole and any(one.row is None for one in found):  # the gate may refuse it
-        coreml.convert(draft.function, example, folder / "gated.mlpackage", _precision(draft))
+        coreml.convert(draft.function, example, folder / "gated.mlpackage", _precision(draft), draft.target)
     return found
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """coremltools without what it does around each of its hundred passes, which takes longer than they do: checks, a
+    text for its log, and marks that only compressed weights have."""
+    with (
+        patch.object(Program, "validate", lambda *_, **__: None),
+        patch.object(Program, "__str__", lambda *_, **__: ""),
+        patch.object(Block, "_propagate_nonreplaceable_vars", lambda self: self),
+    ):
+        yield
 
 
 def _precision(draft: Draft) -> str:

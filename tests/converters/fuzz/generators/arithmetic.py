@@ -74,7 +74,7 @@ def power(d: Draft) -> Value:
     if d.chance():
         exponent = d.number(-2 if not x.dtype.startswith("u") else 0, 9)
         return d.apply(f"power {exponent}", lambda x: x**exponent, x)
-    return d.apply("power", mx.power, x, d.beside(x, Role(-3 if not x.dtype.startswith("u") else 0, 31)))
+    return d.apply("power", mx.power, x, d.beside(x, Role(-3 if not x.dtype.startswith("u") else 0, 99)))
 
 
 @makes("Sqrt", "Exp", "Expm1", "Log", "Log1p", "Sigmoid", "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "ArcTan")

@@ -171,16 +171,7 @@ def attention(d: Draft) -> Value:
             k, v = (d.input((1, heads, length, width)) for _ in range(2))
         return d.apply(f"attention {kind}", lambda q, k, v: attend(q, k, v, scale=scale, mask=mask), q, k, v)
     mask = d.input((1, 1, length, keys), "bool" if kind == "truths" else "float32")
-    if kind == "truths":  # a row without one is NaN in MLX
-        return d.apply(
-            "attention truths",
-            lambda q, k, v, m: attend(q, k, v, scale=scale, mask=m | (mx.arange(keys) == 0)),
-            q,
-            k,
-            v,
-            mask,
-        )
-    return d.apply("attention added", lambda q, k, v, m: attend(q, k, v, scale=scale, mask=m), q, k, v, mask)
+    return d.apply(f"attention {kind}", lambda q, k, v, m: attend(q, k, v, scale=scale, mask=m), q, k, v, mask)
 
 
 @makes("FFT", "Real", "Imag", "Conjugate")
