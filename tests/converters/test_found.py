@@ -24,6 +24,11 @@ def _complex(x: mx.array, y: mx.array) -> mx.array:
     return x + 1j * y
 
 
+def _standardised(x: mx.array) -> mx.array:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * mx.rsqrt(mx.var(x, axis=-1, keepdims=True) + 1e-5)
+
+
 FOUND = {
     "sign of NaN": ("float32", mx.sign, [_numbers(NAN, -3, 0)]),
     "angle of infinities": ("float32", mx.arctan2, [_numbers(INF, -INF, INF, 2), _numbers(INF, INF, -INF, INF)]),
@@ -78,6 +83,11 @@ FOUND = {
         "float32",
         lambda x, n: x**n,
         [_numbers(3, -1, 2, 1, 0, dtype="int32"), _numbers(33, 33, 33, 99, 40, dtype="int32")],
+    ),
+    "norm by hand in bfloat16": (
+        "float16",
+        lambda x: _standardised(x.reshape(1, -1).astype(mx.bfloat16)).astype(mx.float32),
+        [_numbers(1000, -1000, 512, 256, -512, 2000, 3)],
     ),
     "norm beside an infinity": (
         "float16",
