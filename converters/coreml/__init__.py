@@ -88,8 +88,7 @@ def convert(
     if not examples:
         raise ConversionError("there is no example; give one dict of arrays at least")
     captured = check_supported(capture(fn, examples[0]))
-    # What has 16 bits at the source is computed in float32, or in what the package has: constants too.
-    graph = check_ranges(run_passes(captured.widened() if captured.is_low else captured))
+    graph = check_ranges(run_passes(captured))
     with appearing(out) as made:
         save(graph, made, precision, target, float32)
         package = check_legal(load_package(made))

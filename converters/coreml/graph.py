@@ -36,6 +36,10 @@ class Tensor:
     def is_float(self) -> bool:
         return self.dtype in FLOATS
 
+    def widened(self) -> Tensor:
+        """The same in float32, where it is a float."""
+        return replace(self, dtype="float32") if self.is_float else self
+
 
 @dataclass(frozen=True)
 class Node:
@@ -51,6 +55,10 @@ class Node:
     def out(self) -> Tensor:
         """The first output; most primitives have no other."""
         return self.outputs[0]
+
+    def widened(self) -> Node:
+        """The same with floats of float32."""
+        return replace(self, outputs=tuple(tensor.widened() for tensor in self.outputs))
 
 
 @dataclass(frozen=True)
@@ -93,15 +101,11 @@ class Graph:
 
     def widened(self) -> Graph:
         """The same in float32 throughout."""
-
-        def tensor(t: Tensor) -> Tensor:
-            return replace(t, dtype="float32") if t.is_float else t
-
         return Graph(
-            tuple(map(tensor, self.inputs)),
+            tuple(tensor.widened() for tensor in self.inputs),
             self.outputs,
             {name: a.astype(np.float32) if a.dtype.kind == "f" else a for name, a in self.constants.items()},
-            tuple(replace(node, outputs=tuple(map(tensor, node.outputs))) for node in self.nodes),
+            tuple(node.widened() for node in self.nodes),
         )
 
     def counts(self) -> Counter[str]:

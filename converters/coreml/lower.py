@@ -171,9 +171,10 @@ def _finite(array: Array, keep: bool) -> Array:
 
 
 def _joins(graph: Graph, name: str) -> bool:
-    """Whether a constant becomes part of other numbers. One that they are compared with, or scaled by, stays as it is:
-    coremltools leaves an operation in float32 that reads a constant beyond float16."""
-    return any(node.op not in _SCALES for node in graph.consumers.get(name, [])) or name in graph.outputs.values()
+    """Whether a constant becomes part of other numbers, or of a mask. One that they are compared with, or scaled by,
+    stays as it is: coremltools leaves an operation in float32 that reads a constant beyond float16."""
+    readers = graph.consumers.get(name, [])
+    return name in graph.outputs.values() or any(n.op not in _SCALES or masks(graph, n.out.name) for n in readers)
 
 
 def masks(graph: Graph, name: str, added: bool = False) -> bool:

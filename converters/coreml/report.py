@@ -157,9 +157,10 @@ class Sum:
         same = (want == got).all(axis=-1)
         self.rows += same.size
         self.equal += int(same.sum())
-        noise = np.sqrt((error**2).mean(axis=-1))
-        rows = [decibels(float(p), float(n)) for p, n in zip(size.max(axis=-1).flat, noise.flat, strict=True) if n != 0]
-        self.row_db = min([self.row_db, *rows])
+        if want.size:
+            noise = np.sqrt((error**2).mean(axis=-1))
+            rows = zip(size.max(axis=-1).flat, noise.flat, strict=True)
+            self.row_db = min([self.row_db, *(decibels(float(p), float(n)) for p, n in rows if n != 0)])
 
     def deviation(self, name: str, scope: str = "") -> Deviation:
         noise = math.sqrt(self.squares / max(self.count, 1)) if not math.isnan(self.squares) else math.nan

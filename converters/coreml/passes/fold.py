@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlx.core as mx
+import numpy as np
 
 from converters.coreml.capture import as_numpy
 from converters.coreml.graph import Array, Graph, Node
@@ -17,14 +18,15 @@ its bytes."""
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """The graph with nodes over constants alone replaced by what they compute."""
+    """The graph with nodes over constants alone replaced by what they compute, in float32 where MLX has fewer bits: a
+    package is held to that."""
     constants: dict[str, Array] = dict(graph.constants)
     nodes = []
     for node in graph.nodes:
         if not _foldable(node, constants):
             nodes.append(node)
             continue
-        arrays = evaluate(node, *(_held(constants[name]) for name in node.inputs))
+        arrays = evaluate(node.widened(), *(_held(constants[name]) for name in node.inputs))
         for tensor, array in zip(node.outputs, arrays, strict=True):
             constants[tensor.name] = as_numpy(array)
     return graph.with_nodes(nodes, constants)
@@ -32,7 +34,7 @@ def fold_constants(graph: Graph) -> Graph:
 
 def _held(array: Array) -> mx.array:
     """A constant in MLX. Of an empty one that comes from NumPy, MLX 0.32 says that not all of its booleans are true."""
-    made = mx.array(array)
+    made = mx.array(array.astype(np.float32) if array.dtype == np.float16 else array)
     return made if array.size else mx.zeros(array.shape, made.dtype)
 
 

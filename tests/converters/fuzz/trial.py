@@ -15,6 +15,7 @@ from coremltools.converters.mil.mil import Block, Program
 
 from converters import coreml
 from converters.coreml.capture import capture
+from converters.coreml.executor import load_package
 from converters.coreml.legal import check_legal
 from converters.coreml.lower import check_supported, save
 from converters.coreml.passes import run_passes
@@ -84,7 +85,7 @@ def tried(draft: Draft, folder: Path, rng: np.random.Generator, whole: bool) -> 
     else:
         with _quick():
             save(graph, package, _precision(draft), draft.target)
-        check_legal(package)
+        check_legal(load_package(package))
     comparison = Comparison(draft, captured, graph, runner(package, "reference"))
     drawn = {profile: draft.drawn(profile, rng) if profile != EXAMPLE else example for profile in PROFILES}
     with np.errstate(all="ignore"):
