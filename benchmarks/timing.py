@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-_PACKAGES = ("wotd-mlx", "mlx", "numpy", "faiss-cpu", "torch", "sentence-transformers", "vector-quantize-pytorch")
+_PACKAGES = (
+    "wotd-mlx",
+    "mlx",
+    "numpy",
+    "coremltools",
+    "faiss-cpu",
+    "torch",
+    "sentence-transformers",
+    "vector-quantize-pytorch",
+)
 
 
 def alternate(calls: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 3) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from functools import partial
 from multiprocessing import get_context
 
 from benchmarks.timing import write_results
-from tests.converters.fuzz.trial import FAILURES, KINDS, attempt, told
+from tests.converters.fuzz.trial import FAILURES, KINDS, attempt, settle, told
 
 SHOWN = 100
 """Graphs between two lines of progress."""
@@ -33,7 +32,7 @@ def main() -> int:
         range(given.first, given.first + given.graphs) if given.only is None else range(given.only, given.only + 1)
     )
     started, kinds, rows = time.monotonic(), Counter[str](), Counter[str]()
-    with ProcessPoolExecutor(given.processes, get_context("spawn"), gc.freeze) as pool:
+    with ProcessPoolExecutor(given.processes, get_context("spawn"), settle) as pool:
         for outcome in pool.map(partial(attempt, given.seed), numbers, chunksize=4):
             kinds[outcome.kind] += 1
             rows.update(outcome.rows)
@@ -41,16 +40,20 @@ def main() -> int:
                 print(told(outcome, given.seed), flush=True)
             if sum(kinds.values()) % SHOWN == 0:
                 print(f"{sum(kinds.values()):,} graphs: {summary(kinds)}", flush=True)
+                if given.write:  # a run that is stopped leaves what it found
+                    write(kinds, rows, given.seed, started)
     print(
         f"{sum(kinds.values()):,} graphs: {summary(kinds)}", *(f"  {name}: {n}" for name, n in rows.items()), sep="\n"
     )
     if given.write:
-        row = {kind: kinds[kind] for kind in KINDS}
-        seconds = round(time.monotonic() - started)
-        write_results(
-            "fuzz", {"graphs": sum(kinds.values()), "seed": given.seed, **row, "rows": dict(rows), "seconds": seconds}
-        )
+        write(kinds, rows, given.seed, started)
     return int(any(kinds[kind] for kind in FAILURES))
+
+
+def write(kinds: Counter[str], rows: Counter[str], seed: int, started: float) -> None:
+    """benchmarks/results/fuzz.json: how many graphs became what, and how many had each row's difference."""
+    row = {"graphs": sum(kinds.values()), "seed": seed, **{kind: kinds[kind] for kind in KINDS}}
+    write_results("fuzz", {**row, "rows": dict(rows.most_common()), "seconds": round(time.monotonic() - started)})
 
 
 def summary(kinds: Counter[str]) -> str:

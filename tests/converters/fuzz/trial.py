@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -43,6 +44,12 @@ class Outcome:
     graph: str = ""
     rows: tuple[str, ...] = ()
     """Of a known difference, the table's rows."""
+
+
+def settle() -> None:
+    """Keep what the imports left from being looked through after each conversion, when coremltools collects garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def told(outcome: Outcome, seed: int) -> str:
