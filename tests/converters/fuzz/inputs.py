@@ -75,7 +75,9 @@ def _floats(rng: np.random.Generator, shape: tuple[int, ...], profile: str) -> A
     if profile == "ties":
         return rng.integers(-2, 3, shape) * 0.5
     if profile in ("limits", "odd"):
-        return np.where(rng.random(shape) < 0.4, rng.choice(LIMITS if profile == "limits" else ODD, shape), made)
+        made = np.where(rng.random(shape) < 0.4, rng.choice(LIMITS if profile == "limits" else ODD, shape), made)
+        if profile == "odd" and made.size:
+            made.flat[rng.integers(made.size)] = rng.choice(ODD[:3])
     return made
 
 
