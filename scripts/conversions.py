@@ -60,11 +60,6 @@ def attempt(cell: Cell, build: Callable[[Cell], Made], precision: str) -> Row:
         except (Exception, SystemExit) as error:
             return row | {"verdict": "unbuilt", "reason": said.getvalue().strip() or short(error)}
         try:
-            with mx.stream(mx.cpu):
-                mx.eval(fn(**example))
-        except Exception as error:
-            return row | {"verdict": "uncomputed", "reason": short(error)}
-        try:
             report = coreml.convert(fn, example, Path(folder) / "model.mlpackage", precision)
             # JSON has no infinity.
             return row | {"db": round(report.psnr_db, 1) if math.isfinite(report.psnr_db) else EXACT}
@@ -72,9 +67,12 @@ def attempt(cell: Cell, build: Callable[[Cell], Made], precision: str) -> Row:
             return row | {"verdict": "lowering", "reason": short(error)}
         except coreml.GateError as error:
             return row | {"verdict": "gate", "reason": short(error).split("source: ", 1)[-1]}
-        except Exception as error:
+        except (coreml.ConversionError, coreml.PackageError, AssertionError, NotImplementedError) as error:
             kind = "export" if "can't export" in str(error) else "refused"
             return row | {"verdict": kind, "reason": short(error)}
+        # What is left is MLX's own, or the model's.
+        except Exception as error:
+            return row | {"verdict": "uncomputed", "reason": short(error)}
 
 
 def short(error: BaseException) -> str:
