@@ -18,19 +18,24 @@ class Scopes:
 
     returned: list[tuple[str, list[mx.array]]] = field(default_factory=list)
     stack: list[tuple[str, nn.Module]] = field(default_factory=list)
-    held: dict[int, tuple[nn.Module, dict[str, Any]]] = field(default_factory=dict)
-    """Each module that was called, with its own entries from before."""
+    held: dict[int, tuple[nn.Module, dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    """Each module that was called, with its own entries and attributes from before."""
 
     def keep(self, module: nn.Module) -> None:
         """Note what a module holds, where it is called for the first time."""
-        self.held.setdefault(id(module), (module, dict(module)))
+        self.held.setdefault(id(module), (module, dict(module), dict(vars(module))))
 
     def restore(self) -> None:
-        """Give every module back what it held: a running mean that was updated meanwhile would be a tracer."""
-        for module, before in self.held.values():
-            for key in module.keys() - before.keys():
+        """Give every module back what it held: a running mean that was updated meanwhile would be a tracer.
+
+        An attribute that was None and became an array has moved from a module's attributes to its entries.
+        """
+        for module, entries, attributes in self.held.values():
+            for key in module.keys() - entries.keys():
                 dict.pop(module, key)
-            dict.update(module, before)
+            dict.update(module, entries)
+            vars(module).clear()
+            vars(module).update(attributes)
 
     def path(self, module: nn.Module) -> str:
         """``layers.3.query`` for a module that its caller holds under that name; else its class's name."""

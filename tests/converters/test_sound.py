@@ -118,6 +118,27 @@ def test_squares_stay_within_half_precision(tmp_path, fn, scale):
     close(coreml.run(out, {"x": np.array(x) * scale})["output"], np.array(fn(x * scale)), "executor_half")
 
 
+class Remembering(nn.Module):
+    """What it computes once is an attribute first, and an entry of the module when it has become an array."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self._scale = mx.ones(4), None
+
+    def __call__(self, x):
+        if self._scale is None:
+            self._scale = self.weight + 1
+        return x * self._scale
+
+
+def test_a_module_that_remembers_is_left_as_it_was(tmp_path):
+    model = Remembering()
+    mx.eval(model.parameters())
+    coreml.convert(model, {"x": mx.array([[0.5, 1.0, -2.0, 4.0]])}, tmp_path / "m.mlpackage")
+    assert model._scale is None
+    close(np.array(model(mx.ones((1, 4)))), np.full((1, 4), 2.0), "exact")
+
+
 def test_a_module_in_training_is_left_as_it_was(tmp_path):
     norm = nn.BatchNorm(4)
     mx.eval(norm.parameters())
