@@ -87,7 +87,9 @@ class _Narrow:
     def view(self, name: str, shape: Shape) -> str:
         """The tensor in another shape."""
         if (array := self.constants.get(name)) is not None:
-            return name if array.shape == shape else self.constant(f"{name}_{len(self.nodes)}", array.reshape(shape))
+            # Not "x_1", which may be another constant's own.
+            new = f"{name}_axes_{len(self.constants)}"
+            return name if array.shape == shape else self.constant(new, array.reshape(shape))
         held = self.few[self.held.get(name, name)]
         if held.shape == shape:
             return held.name
@@ -377,6 +379,18 @@ def _gather(narrow: _Narrow, node: Node) -> None:
     narrow.keep(node.out, narrow.chain(node.out, taken.out.name, [step], node.scope))
 
 
+def _scatter(narrow: _Narrow, node: Node) -> None:
+    """Places in a row: updates are (N, *a slice), which have more axes than what they are written into."""
+    target, *indices, updates = node.inputs
+    shape, places = narrow.shape(target), narrow.shape(indices[0]) if indices else ()
+    if not indices or len(shape) >= MAX_RANK or any(narrow.shape(name) != places for name in indices):
+        _refused(narrow, node)
+    rows = prod(places)
+    slices = narrow.shape(updates)[len(places) :]
+    flat = [narrow.view(name, (rows,)) for name in indices]
+    narrow.make(node, [target, *flat, narrow.view(updates, (rows, *slices))], shape)
+
+
 def _as_strided(narrow: _Narrow, node: Node) -> None:
     (name,) = node.inputs
     places = positions(node).reshape(-1)
@@ -399,5 +413,6 @@ _RULES: tuple[tuple[set[str], Rule], ...] = (
     ({"Pad"}, _pad),
     ({"Take"}, _take),
     ({"Gather"}, _gather),
+    ({"Scatter"}, _scatter),
     ({"AsStrided"}, _as_strided),
 )

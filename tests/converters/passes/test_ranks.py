@@ -185,3 +185,21 @@ def test_a_package_holds_five_axes(tmp_path, precision):
     report = coreml.convert(window_partition, {"x": normal(2, 6, 4, 3)}, out, precision)
     assert report.psnr_db > (60 if precision == "float16" else 300)
     assert max(len(v.shape or ()) for op in load_package(out).operations for v in op.outputs) == 4
+
+
+def fill(x):
+    """A Scatter of six axes of updates, at places along three axes."""
+    made = x * 1.0
+    made[:, :, mx.array([3, 5, 1])] = -7.0
+    return made
+
+
+def add(x, i, u):
+    return (x * 1.0).at[:, i].add(u)
+
+
+def test_updates_of_more_axes_than_what_they_are_written_into(tmp_path):
+    out = tmp_path / "fill.mlpackage"
+    assert coreml.convert(fill, {"x": normal(1, 8, 9)}, out).psnr_db > 300
+    inputs = {"x": normal(2, 8, 3, 4), "i": mx.array([[1, 2], [3, 1]]), "u": normal(2, 2, 2, 3, 4)}
+    assert coreml.convert(add, inputs, tmp_path / "add.mlpackage").psnr_db > 120
