@@ -46,7 +46,7 @@ NOTES = {
     "dbrx": "its experts are looked up on the host, token by token",
     "muse_spark": "its layers are Metal kernels without another form",
     "afm7, fp16": "it rounds keys and values to whole numbers, and float16 rounds some to the next one",
-    **{f"longcat_flash_ngram, {column}": "its hashes of n-grams are 64-bit" for column in ("fp32", "fp16", "4-bit")},
+    "longcat_flash_ngram": "its hashes of n-grams are 64-bit",
     "step3p5, fp16": "of two experts that score nearly alike float16 takes the other",
 }
 """What was found out about those that are stopped."""

@@ -29,7 +29,7 @@ NOTES = {
     "Flux: positions": "its own output has six axes; the blocks, which hold it inside, convert",
     "Flux: transformer, fp16": 'sines of the guidance × 1000; with `float32=["time_in", "guidance_in"]` 71 dB',
     "EnCodec: encoder": "its LSTM is a Metal kernel without another form",
-    "MusicGen: decoder block": "it adds to its input in place, so that MLX and the package are given different numbers",
+    "EnCodec: residual quantiser, fp16": "of two entries that lie nearly alike float16 takes the other",
     "llms: mixtral": "its experts are looked up on the host, token by token",
 }
 """What was found out about those that are stopped."""
