@@ -45,7 +45,7 @@ def probed(
         lowered: the same as it was written to the package.
         float32: modules that compute in float32 all the same.
     """
-    wide = captured.widened() if captured.is_low else None
+    wide = lowered.widened() if captured.is_low else None
 
     def trial(inputs: Example) -> Trial:
         want = {name: array for name, (array, _) in expected(fn, inputs, wide).items()}
