@@ -146,7 +146,8 @@ class Sum:
     """The largest value of MLX and the largest error in each place."""
 
     def add(self, want: Array, got: Array) -> None:
-        want, got = want.astype(np.float64), got.astype(np.float64).reshape(want.shape)
+        want = np.atleast_1d(want.astype(np.float64))
+        got = got.astype(np.float64).reshape(want.shape)
         # Infinities that agree are no error; those that don't are an infinite one.
         error = np.abs(np.subtract(want, got, where=want != got, out=np.zeros_like(want)))
         size = np.abs(want, where=np.isfinite(want), out=np.zeros_like(want))

@@ -279,3 +279,11 @@ def test_a_mask_that_comes_as_an_input_of_half_precision(low, tmp_path):
     got = coreml.run(out, {"x": np.array(x), "mask": np.array([[low, low, low], [0, 0, low]], np.float32)})["output"]
     np.testing.assert_allclose(got[0].sum(), 1, atol=2e-3)
     close(got[1], np.array(mx.softmax(x[1] + mx.array([0, 0, low]))), "half_function")
+
+
+def test_a_whole_number_of_no_axes_among_the_layers(tmp_path):
+    def fn(x):
+        return x * mx.argmax(x)
+
+    report = coreml.convert(fn, {"x": mx.array([1.0, 3.0, 2.0])}, tmp_path / "m.mlpackage", layers=True)
+    assert {d.equal for d in report.layers if not d.is_float} == {1.0}

@@ -47,6 +47,11 @@ ROWS = (
         lambda seen: "Attention" in seen.ops and seen.wide,
     ),
     Row(
+        "products with an addend",
+        "in half precision a product of matrices above 65504 is infinite, though what is added may bring it back",
+        lambda seen: "AddMM" in seen.ops and seen.wide,
+    ),
+    Row(
         "complex products beyond float16",
         "in half precision the products of the parts are infinite where their difference may not be",
         lambda seen: "complex64" in seen.ops and seen.wide,
