@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from coremltools.converters.mil.mil import Block, Program
@@ -64,7 +65,8 @@ def attempt(seed: int, number: int) -> Outcome:
     try:
         draft = drafted(seed, number)
         told = f"{_precision(draft)} {draft.target}\n{draft.told()}"
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, catch_warnings():
+            simplefilter("ignore", coreml.ConversionWarning)
             found = tried(draft, Path(folder), np.random.default_rng([seed, number, 1]), whole=number % WHOLE == 0)
     except coreml.ConversionError as error:
         kind = "refused" if "\n" not in str(error) else "crashed"
