@@ -14,6 +14,7 @@ from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.base import Quantizer
 from wotd_mlx.codes.gradient import straight_through
 from wotd_mlx.codes.grid import allocate, lay_out, nearest_filled
+from wotd_mlx.codes.lattice import Lattice
 from wotd_mlx.codes.search import smallest
 from wotd_mlx.schemas import Codes
 
@@ -61,7 +62,8 @@ class HVQ(Quantizer):
 
     where v(z) are the values that z is said to have. So an ID claims no more than was predicted; for a word with
     evidence none is no way out, and all labels stand in its ID. Without values all entries are searched. The search is
-    exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`.
+    exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`. Entries lie on a :class:`Lattice`, half a byte a
+    number and less: an app's copy is then the same, number by number.
 
     Args:
         levels: codes of each coordinate; the first A are read as attributes, the last is free.
@@ -86,6 +88,8 @@ class HVQ(Quantizer):
         # Codes that each value of each attribute owns, those of none last.
         self.shares = mx.zeros((sum(size + 1 for size in self.sizes),), mx.int32)
         self.home = mx.zeros((math.prod(self.levels[:-1]),), mx.int32)
+        self.steps = mx.zeros((width,))
+        self.columns = mx.zeros((2,), mx.int32)  # how many have 8 bits, and how many 4
         self._allocate(1, 0)
         self.freeze(recurse=False)
 
@@ -111,6 +115,12 @@ class HVQ(Quantizer):
     @property
     def laid_out(self) -> bool:
         return bool(self.sizes)
+
+    @property
+    def lattice(self) -> Lattice:
+        """What the entries are rounded to."""
+        eight, four = np.asarray(self.columns).tolist()
+        return Lattice(np.array(self.steps), eight, four)
 
     def code_values(self) -> list[Indices]:
         # Without an attribute there would be one part, of nothing.
@@ -144,7 +154,7 @@ class HVQ(Quantizer):
         return mx.concatenate([mx.zeros((len(values), 0)), *(h.astype(mx.float32) for h in hots)], axis=-1)
 
     def costs(
-        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, others: bool = False
+        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, itself: mx.array | None = None
     ) -> tuple[mx.array, mx.array]:
         """z (B, W) with values (B, A) -> the candidates' entries (B, M), and what each child costs, (B, M, children):
         ‖z − c‖² − ‖z‖², and more than any distance for each attribute that it reads otherwise; infinite where an entry
@@ -152,7 +162,7 @@ class HVQ(Quantizer):
 
         Args:
             exact: an entry that reads as none reads otherwise too, where that isn't what is wanted.
-            others: no word stands for itself: entries that equal z are passed over.
+            itself: z as the lattice has it (B, W): no word stands for itself, entries that equal either are passed over.
         """
         ready, (alone, own, other) = self._ready, MIX
         along = z @ ready["atoms"].T
@@ -163,10 +173,11 @@ class HVQ(Quantizer):
                 wanted = mx.maximum(wanted * (1 + ready["worth"]), self._hots(mx.array([self.sizes])))
             apart = ready["apart"] * (len(self.sizes) - wanted @ ready["hots"].T)
             score = score + apart
-        if others:
+        if itself is not None:
             own_length = (z * z).sum(axis=-1, keepdims=True)
-            distance = own_length - 2 * along + ready["squared"]
-            score = mx.where(distance < 1e-4 * own_length, mx.inf, score)
+            for row in (z, itself):
+                distance = (row * row).sum(axis=-1, keepdims=True) - 2 * row @ ready["atoms"].T + ready["squared"]
+                score = mx.where(distance < 1e-4 * own_length, mx.inf, score)
         best = smallest(score, CANDIDATES)
         cost = mx.take_along_axis(score, best, axis=1)[..., None]
         if self.graph.size:
@@ -181,16 +192,20 @@ class HVQ(Quantizer):
         return best, mx.where(there, cost, mx.inf)
 
     def left_over(self, z: Vectors) -> Vectors:
-        parts = (self._choice(mx.array(z[n : n + ROWS]), others=True) for n in range(0, len(z), ROWS))
+        rounded = self.lattice.rounded(z)
+        parts = (
+            self._choice(mx.array(z[n : n + ROWS]), itself=mx.array(rounded[n : n + ROWS]))
+            for n in range(0, len(z), ROWS)
+        )
         found = [np.asarray(self.ids_to_codes(self.ids(*part))) for part in parts]
         left: Vectors = z - np.concatenate(found)
         return left
 
     def _choice(
-        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, others: bool = False
+        self, z: mx.array, values: mx.array | None = None, *, exact: bool = False, itself: mx.array | None = None
     ) -> tuple[mx.array, mx.array]:
         """z (B, W) -> its entry (B,) and which of its children (B,)."""
-        best, cost = self.costs(z, values, exact=exact, others=others)
+        best, cost = self.costs(z, values, exact=exact, itself=itself)
         chosen = mx.argmin(cost.reshape(len(z), -1), axis=-1).astype(mx.int32)
         entry = mx.take_along_axis(best, (chosen // cost.shape[-1])[:, None], axis=1)[:, 0]
         return entry, chosen % cost.shape[-1]
@@ -304,7 +319,9 @@ class HVQ(Quantizer):
         home = np.full(self.home.shape[0], -1)
         home[cells] = first
         self._allocate(len(order), 0)
-        self.atoms = mx.array(entries.atoms[order], mx.float16)
+        lattice = Lattice.of(entries.atoms)
+        self.steps, self.columns = mx.array(lattice.steps), mx.array([lattice.eight, lattice.four], mx.int32)
+        self.atoms = mx.array(lattice.rounded(entries.atoms[order]), mx.float16)
         self.readings = mx.array(entries.values[order], mx.int32)
         self.grid, self.place = mx.array(grid[order], mx.int32), mx.array(np.stack([number, count], 1), mx.int32)
         self.home = mx.array(nearest_filled(home, self.levels[:-1] or (1,)), mx.int32)
