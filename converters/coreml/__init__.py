@@ -25,7 +25,7 @@ from converters.coreml.lower import check_options, check_supported, save
 from converters.coreml.passes import run_passes
 from converters.coreml.ranges import check_ranges
 from converters.coreml.report import Deviation, Report, enforce
-from converters.coreml.verify import compare_layers, run, runner, verify
+from converters.coreml.verify import Seen, compare_layers, run, runner, verify
 from wotd_mlx.io.files import appearing
 
 __all__ = [
@@ -52,6 +52,7 @@ def convert(
     float32: Sequence[str] = (),
     layers: bool = False,
     progress: Callable[[int], None] | None = None,
+    seen: Seen | None = None,
 ) -> Report:
     """Convert an MLX function to a Core ML package, and compare the saved package with it.
 
@@ -69,6 +70,7 @@ def convert(
             near scores decide.
         layers: compare every tensor inside too, on the first example; a refusal does so anyway.
         progress: called with 1 after each example that was verified.
+        seen: called after each with what MLX made of it and what the package did, name → array.
 
     Returns:
         The errors of each output.
@@ -92,7 +94,7 @@ def convert(
     with appearing(out) as made:
         save(graph, made, precision, target, float32)
         package = check_legal(load_package(made))
-        report = verify(package, fn, examples, progress=progress, graph=captured)
+        report = verify(package, fn, examples, progress=progress, graph=captured, seen=seen)
         unexplained, warnings = probed(runner(package), fn, captured, graph, examples, precision, float32)
         report = replace(report, unexplained=unexplained, warnings=warnings)
         refused = bool(report.faults(precision)) and not force

@@ -20,6 +20,7 @@ from converters.coreml.passes import run_passes
 from converters.coreml.report import Deviation, Report, Sum
 from converters.coreml.scopes import recorded
 
+Seen = Callable[[Mapping[str, Array], Mapping[str, Array]], None]
 ENGINES = ("auto", "reference", "coreml")
 TOGETHER = 64
 """Examples that MLX computes before the package does: two thread pools that take turns wait for each other."""
@@ -96,6 +97,7 @@ def verify(
     engine: str = "auto",
     progress: Callable[[int], None] | None = None,
     graph: Graph | None = None,
+    seen: Seen | None = None,
 ) -> Report:
     """Compare a saved package with ``fn`` in MLX on one example or several.
 
@@ -106,6 +108,7 @@ def verify(
         layers: compare every tensor inside too, on the first example, by the reference executor.
         progress: called with 1 after each example.
         graph: ``fn`` as it was captured, where that is at hand.
+        seen: called after each example with what MLX made of it and what the package did, name → array.
 
     Raises:
         ConversionError, FileNotFoundError, NotImplementedError, PackageError: see :func:`run`; the last one also for
@@ -129,6 +132,8 @@ def verify(
                 raise PackageError(f"{path}: expected the outputs {odd} of the function's sizes, got {list(got)}")
             for name, (array, is_float) in outputs.items():
                 sums.setdefault(name, Sum(is_float)).add(array, got[name])
+            if seen:
+                seen({name: array for name, (array, _) in outputs.items()}, got)
             if progress:
                 progress(1)
     inner = compare_layers(package, graph, examples[0]) if layers else []

@@ -62,8 +62,8 @@ class HVQ(Quantizer):
 
     where v(z) are the values that z is said to have. So an ID claims no more than was predicted; for a word with
     evidence none is no way out, and all labels stand in its ID. Without values all entries are searched. The search is
-    exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`. Entries lie on a :class:`Lattice`, half a byte a
-    number and less: an app's copy is then the same, number by number.
+    exact in i up to the ``CANDIDATES`` best entries by :math:`c_{i,0}`. Entries lie on a :class:`Lattice` of
+    half a byte a number: so an app's copy is the same, number by number.
 
     Args:
         levels: codes of each coordinate; the first A are read as attributes, the last is free.
@@ -162,7 +162,7 @@ class HVQ(Quantizer):
 
         Args:
             exact: an entry that reads as none reads otherwise too, where that isn't what is wanted.
-            itself: z as the lattice has it (B, W): no word stands for itself, entries that equal either are passed over.
+            itself: z as the lattice has it (B, W): no word stands for itself, so entries equal to either don't count.
         """
         ready, (alone, own, other) = self._ready, MIX
         along = z @ ready["atoms"].T

@@ -1,4 +1,4 @@
-"""A grid of few bits a column, which a dictionary's entries are rounded to: so that an app holds them in little room."""
+"""A grid of few bits a column that a dictionary's entries are rounded to, so that an app holds them in little room."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NARROW = 64
 # What a step spans at most of a Gaussian column, in standard deviations: all 2^bits steps to either side of zero. The
 # least squared error is at 2.7 for 4 bits; words have longer tails than Gaussians, so that 8 bits reach farther.
 _REACH = {8: 4.0, 4: 2.7}
-# Squared errors there, as parts of the column's variance: by rounding, (2 reach / 2^bits)² / 12, and by what is cut off.
+# Squared errors there, as parts of the column's variance: by rounding, (2 reach / 2^bits)² / 12, and by the cut.
 _ERROR = {8: 9e-5, 4: 0.0117}
 # Bits that a step has, so that each odd multiple of its half is a float16 of 11: those of the multiple are the rest.
 _SIGNIFICANT = {8: 3, 4: 7}

@@ -19,6 +19,9 @@ from converters.coreml.executor import Package, load_package
 from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export.agreement import Agreement
+from wotd_mlx.export.dictionary import FILE as DICTIONARY
+from wotd_mlx.export.dictionary import CodeBook
 from wotd_mlx.export.fixtures import encoded, fixtures
 from wotd_mlx.export.manifest import FORMAT, manifest
 from wotd_mlx.export.pieces import read_pieces
@@ -59,7 +62,8 @@ def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | 
     def fill(folder: Path, saved: Package, report: coreml.Report, off_engine: list[neural_engine.Row]) -> None:
         _fill(folder, coder, found, config, manifest(coder, name, found.package, saved, report, off_engine))
 
-    return packed(found, out, config, fill)
+    agreement = None if found.dictionary is None else Agreement(coder.model, found.dictionary)
+    return packed(found, out, config, fill, agreement)
 
 
 def refuse_existing(out: Path, config: ExportConfig) -> None:
@@ -73,6 +77,7 @@ def packed(
     out: Path,
     config: ExportConfig,
     fill: Callable[[Path, Package, coreml.Report, list[neural_engine.Row]], None],
+    agreement: Agreement | None = None,
 ) -> Exported:
     """Make the folder ``out`` with a target's verified package and what ``fill`` puts beside it: whole, or not at all.
 
@@ -82,7 +87,7 @@ def packed(
     with appearing(out) as folder:
         folder.mkdir()
         package = folder / f"{found.package}.mlpackage"
-        report = _convert(found, package, config)
+        report = _convert(found, package, config, agreement)
         saved = load_package(package)
         off_engine = neural_engine.report(saved)
         fill(folder, saved, report, off_engine)
@@ -91,14 +96,14 @@ def packed(
     return Exported(out / package.name, size, report, operations, off_engine, found.unit)
 
 
-def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Report:
+def _convert(found: Target, package: Path, config: ExportConfig, agreement: Agreement | None) -> coreml.Report:
     with (
         progress(f"checking on {len(found.examples):,} {found.unit}", len(found.examples)) as advance,
         catch_warnings(),
     ):
         simplefilter("ignore", coreml.ConversionWarning)  # they are in the report
         try:
-            return coreml.convert(
+            report = coreml.convert(
                 found.function,
                 found.examples,
                 package,
@@ -108,7 +113,9 @@ def _convert(found: Target, package: Path, config: ExportConfig) -> coreml.Repor
                 float32=found.float32,
                 layers=config.layers,
                 progress=advance,
+                seen=agreement.seen if agreement else None,
             )
+            return agreement.added(report, config.precision, config.force) if agreement else report
         except coreml.GateError as error:
             raise WotdError(f"{error}: --precision float32, or --force") from error
         except coreml.ConversionError as error:
@@ -129,6 +136,9 @@ def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportCon
         cases["max_length"] = config.length
     if found.name != "decoder":
         manifest["words"] = _write_words(coder, folder / FILE, pieces)
+    if found.dictionary is not None:
+        (folder / DICTIONARY).write_bytes(found.dictionary)
+        manifest["dictionary"] = {"file": DICTIONARY, "entries": len(CodeBook(found.dictionary).atoms)}
     cases["cases"] = fixtures(coder, found, config.length)
     if found.name == "text-encoder":
         cases["encoded"] = encoded(coder, cases["cases"])

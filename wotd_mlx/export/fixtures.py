@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export.dictionary import ids
 from wotd_mlx.export.targets import Example, Target, tokens
 from wotd_mlx.known import KNOWN, PREDICTED
 from wotd_mlx.words.normal import normal
@@ -56,7 +57,14 @@ def fixtures(coder: SemanticEncoder, target: Target, length: int) -> list[dict[s
     if target.name == "text-encoder":
         texts += ODD_TEXTS
         examples += tokens(coder, [normal(text) for text in ODD_TEXTS], length)
-    return [{"text": text, **case(target, example)} for text, example in zip(texts, examples, strict=True)]
+    cases = [{"text": text, **case(target, example)} for text, example in zip(texts, examples, strict=True)]
+    return cases if target.dictionary is None else _searched(coder, cases)
+
+
+def _searched(coder: SemanticEncoder, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The cases with the IDs that MLX finds for their vectors and probabilities."""
+    columns = (np.array([case[name] for case in cases], np.float32) for name in ("vector", "probabilities"))
+    return [{**case, "id": row} for case, row in zip(cases, ids(coder.model, *columns).tolist(), strict=True)]
 
 
 def case(target: Target, example: Example) -> dict[str, Any]:

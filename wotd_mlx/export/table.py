@@ -23,7 +23,6 @@ A text is found by its bytes: the words that start with the first, of those the 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,11 +31,11 @@ from numpy.typing import NDArray
 
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.packed import Int8Rows
+from wotd_mlx.export.mapped import joined
 from wotd_mlx.schemas import WotdError
 
 MAGIC, VERSION = b"WOTDTABL", 1
 FILE = "words.wotd"
-_ALIGNED = 16
 _LARGEST = 1 << 31
 """Bytes of a file: a phone maps no more at once."""
 
@@ -84,8 +83,8 @@ class Table:
         width = 2 if self.ids.max(initial=0) < 1 << 16 else 4
         pieces, numbers = list(self.pieces), np.array(list(self.pieces.values()), "<u4")
         piece_order = _by_bytes(pieces)
-        word_ends, word_texts = _joined([self.words[row] for row in order])
-        piece_ends, piece_texts = _joined([pieces[row] for row in piece_order])
+        word_ends, word_texts = _texts([self.words[row] for row in order])
+        piece_ends, piece_texts = _texts([pieces[row] for row in piece_order])
         counts = (len(self.words), self.ids.shape[1], width, len(own), self.vectors.shape[1], len(pieces), 0)
         head = MAGIC + struct.pack("<8I2Q", VERSION, *counts, len(word_texts), len(piece_texts))
         parts = [
@@ -93,14 +92,10 @@ class Table:
             *((1 / np.linalg.norm(codes.astype(np.float64), axis=1)).astype("<f4"), codes),
             *(piece_ends, piece_texts, numbers[piece_order]),
         ]
-        file = bytearray(head)
-        for part in parts:
-            file += bytes(-len(file) % _ALIGNED)
-            file += part if isinstance(part, bytes) else part.tobytes()
-        file += bytes(-len(file) % _ALIGNED)
+        file = joined(head, parts)
         if len(file) >= _LARGEST:
             raise WotdError(f"word table: {len(file):,} bytes, an app maps less than {_LARGEST:,}; export fewer words")
-        return bytes(file) + struct.pack("<I", zlib.adler32(file))
+        return file
 
 
 def _by_bytes(texts: Sequence[str]) -> NDArray[np.int64]:
@@ -112,7 +107,7 @@ def _by_bytes(texts: Sequence[str]) -> NDArray[np.int64]:
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
 
 
-def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint32], bytes]:
+def _texts(texts: Sequence[str]) -> tuple[NDArray[np.uint32], bytes]:
     """Where each text ends among all of them, and all of them, one after the other."""
     keys = [text.encode() for text in texts]
     return np.cumsum([len(key) for key in keys], dtype=np.int64).astype("<u4"), b"".join(keys)

@@ -19,6 +19,7 @@ from wotd_mlx.embed.embedder import BertEmbedder, without_surrogates
 from wotd_mlx.embed.meaning import Meaning
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export.dictionary import encoded, searchable
 from wotd_mlx.kernels.choice import taking
 from wotd_mlx.schemas import WotdError
 
@@ -57,6 +58,24 @@ class TextEncoder(nn.Module):
         return {**self.encoder(vector, own), "vector": vector}
 
 
+class TextReader(nn.Module):
+    """token_ids (1, L), mask (1, L) -> vector (1, D) of unit length, probabilities (1, ΣV) of all attributes' values.
+
+    The nearest code is for the caller to search: on devices that is wrong in half precision, and most of a package.
+    """
+
+    def __init__(self, bert: Bert, codes: Autoencoder, meaning: Meaning | None = None):
+        super().__init__()
+        self.bert, self.reader, self.meaning = bert, codes.text_reader, meaning
+
+    def __call__(self, token_ids: mx.array, mask: mx.array) -> dict[str, mx.array]:
+        with taking("gpu"):
+            own = self.bert(token_ids, mask.astype(mx.float32))
+        vector = own if self.meaning is None else self.meaning(own)
+        told = self.reader.posteriors(mx.concatenate([vector, own], axis=1))
+        return {"vector": vector, "probabilities": mx.concatenate(told, axis=1)}
+
+
 class Decoder(nn.Module):
     """id (1, Q) -> the vector (1, D) that it stands for; with detail (1, M), where there is one, a nearer one."""
 
@@ -87,6 +106,8 @@ class Target:
     examples: tuple[Example, ...]
     unit: str = "words"
     """What an example is, in the plural."""
+    dictionary: bytes | None = None
+    """What the caller searches by the function's vector and probabilities, where it is to do so itself."""
 
 
 def find_target(coder: SemanticEncoder, name: str, length: int) -> Target:
@@ -126,10 +147,14 @@ def _text_encoder(coder: SemanticEncoder, length: int) -> Target:
     if length > (limit := config.max_position_embeddings):
         told = f"length {length} is not possible; {model.id} takes {MIN_LENGTH} to {limit} tokens: try 16, 64 or 128"
         raise WotdError(told)
+    examples = tuple(tokens(coder, texts, length))
+    if (quantizer := searchable(coder.model)) is not None:
+        reader, dictionary = TextReader(bert, coder.model, coder.meaning), encoded(coder.model, quantizer)
+        return Target("text-encoder", "TextEncoder", reader, (), texts, examples, dictionary=dictionary)
     function = TextEncoder(bert, coder.model, coder.meaning)
     # A label is told or not at a probability of one half, and an ID hangs on that.
     searches = ("encoder.codes.quantizer", "encoder.codes.text_reader", "encoder.codes.detail")
-    return Target("text-encoder", "TextEncoder", function, searches, texts, tuple(tokens(coder, texts, length)))
+    return Target("text-encoder", "TextEncoder", function, searches, texts, examples)
 
 
 def _decoder(coder: SemanticEncoder, _: int) -> Target:
