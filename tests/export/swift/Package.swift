@@ -26,6 +26,7 @@ let package = Package(
         .executableTarget(name: "encode", dependencies: ["WOTDKit"] + core, path: "Tools/encode"),
         .executableTarget(name: "tokens", dependencies: ["WOTDKit"], path: "Tools/tokens"),
         .executableTarget(name: "table", dependencies: ["WOTDKit"], path: "Tools/table"),
+        .executableTarget(name: "search", dependencies: ["WOTDKit"], path: "Tools/search"),
         .testTarget(name: "WOTDKitTests", dependencies: ["WOTDKit"] + core),
     ]
 )

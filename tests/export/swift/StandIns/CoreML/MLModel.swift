@@ -24,6 +24,7 @@ open class MLModel: NSObject {
             let mask: [Int32]
             let id: [Int32]?
             let vector: [Float]?
+            let probabilities: [Float]?
             let detail: [Int32]?
         }
 
@@ -93,6 +94,7 @@ open class MLModel: NSObject {
         var outputs: [String: MLFeatureValue] = [:]
         outputs["id"] = found.id.map(MLModel.value)
         outputs["vector"] = found.vector.map(MLModel.value)
+        outputs["probabilities"] = found.probabilities.map(MLModel.value)
         outputs["detail"] = found.detail.map(MLModel.value)
         return try MLDictionaryFeatureProvider(dictionary: outputs)
     }

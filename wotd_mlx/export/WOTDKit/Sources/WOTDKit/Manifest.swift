@@ -77,6 +77,12 @@ public struct Manifest: Codable, Sendable {
         public let dimensions: Int
     }
 
+    /// What is searched for the code nearest to the model's vector.
+    public struct Entries: Codable, Sendable {
+        public let file: String
+        public let entries: Int
+    }
+
     public struct Embedding: Codable, Sendable {
         public let id: String
         public let dimensions: Int
@@ -99,12 +105,15 @@ public struct Manifest: Codable, Sendable {
     public let tokenizer: Tokenizer?
     public let codes: Codes?
     public let words: Words?
+    /// Missing where the model itself gives IDs.
+    public let dictionary: Entries?
     public let embedding: Embedding?
     public let licence: String?
     public let sha256: [String: String]?
 
     enum CodingKeys: String, CodingKey {
-        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, embedding, licence, sha256
+        case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, dictionary, embedding, licence
+        case sha256
         case packageFile = "package"
         case minimumDeploymentTarget = "minimum_deployment_target"
     }

@@ -5,6 +5,7 @@ import Foundation
 struct TableFile: Sendable {
     static let magic = "WOTDTABL"
     static let supportedVersion = 1
+    private static let headSize = 56
 
     let file: MappedFile
     let words: SortedTexts
@@ -30,20 +31,23 @@ struct TableFile: Sendable {
     }
 
     private init(_ file: MappedFile) throws {
-        var parts = try Parts(file)
+        var parts = try MappedParts(
+            file, magic: TableFile.magic, what: "word table", version: TableFile.supportedVersion, counts: 8,
+            headSize: TableFile.headSize)
         let counts = parts.counts
+        func wide(_ offset: Int) -> Int { file.uint32(at: offset) | file.uint32(at: offset + 4) << 32 }
         (coordinates, vectors, dimensions, numberSize) = (counts[2], counts[4], counts[5], counts[3])
         guard 1...255 ~= coordinates, 1...65535 ~= dimensions, numberSize == 2 || numberSize == 4 else {
             let found = "\(coordinates) numbers of \(numberSize) bytes, vectors of \(dimensions)"
             throw WOTDError("it has IDs of \(found), expected 1 to 255 of 2 or 4, and 1 to 65535")
         }
         self.file = file
-        words = try parts.texts(count: counts[1], size: parts.wordBytes)
+        words = try parts.texts(count: counts[1], size: wide(40))
         ids = try parts.take(counts[1] * coordinates, of: numberSize)
         owners = try parts.take(vectors, of: 4)
         scales = try parts.take(vectors, of: 4)
         vectorStart = try parts.take(vectors * dimensions, of: 1)
-        pieces = try parts.texts(count: counts[6], size: parts.pieceBytes)
+        pieces = try parts.texts(count: counts[6], size: wide(48))
         pieceNumbers = try parts.take(counts[6], of: 4)
         try parts.finish()
         for row in 0..<vectors {
@@ -78,64 +82,5 @@ struct TableFile: Sendable {
     /// All vectors, some at a time: which ones, and `dimensions` signed bytes for each.
     func scanVectors(_ body: (Range<Int>, UnsafeRawBufferPointer) -> Void) {
         file.scan(from: vectorStart, rows: vectors, of: dimensions, body)
-    }
-}
-
-/// One part after the other, each within the file.
-private struct Parts {
-    private static let headSize = 56
-    private static let alignment = 16
-    private static let sumSize = 4
-
-    let counts: [Int]
-    let wordBytes: Int
-    let pieceBytes: Int
-    private let file: MappedFile
-    private let size: Int
-    private var offset = Parts.headSize
-
-    init(_ file: MappedFile) throws {
-        guard file.bytes.count >= Parts.headSize + Parts.sumSize, file.bytes.starts(with: TableFile.magic.utf8) else {
-            throw WOTDError("it is no word table")
-        }
-        self.file = file
-        size = file.bytes.count - Parts.sumSize
-        counts = (0..<8).map { file.uint32(at: 8 + 4 * $0) }
-        guard counts[0] == TableFile.supportedVersion else {
-            throw WOTDError("it has version \(counts[0]), expected \(TableFile.supportedVersion)")
-        }
-        func wide(_ offset: Int) -> Int { file.uint32(at: offset) | file.uint32(at: offset + 4) << 32 }
-        (wordBytes, pieceBytes) = (wide(40), wide(48))
-        var sum = Adler32()
-        file.scan(from: 0, rows: size, of: 1) { sum.add($1) }
-        guard sum.value == UInt32(file.uint32(at: size)) else {
-            throw WOTDError("its checksum is another, so it is cut or damaged")
-        }
-    }
-
-    /// The start of the next part, of `count` numbers of `width` bytes.
-    mutating func take(_ count: Int, of width: Int) throws -> Int {
-        let start = aligned(offset)
-        let (length, isTooLong) = count.multipliedReportingOverflow(by: width)
-        guard !isTooLong, length >= 0, start <= size, length <= size - start else {
-            throw WOTDError("it has \(size + Parts.sumSize) bytes, expected more")
-        }
-        offset = start + length
-        return start
-    }
-
-    mutating func texts(count: Int, size: Int) throws -> SortedTexts {
-        let ends = try take(count, of: 4)
-        return try SortedTexts(file: file, count: count, ends: ends, texts: take(size, of: 1), size: size)
-    }
-
-    func finish() throws {
-        guard aligned(offset) == size else {
-            throw WOTDError("it has \(size + Parts.sumSize) bytes, expected \(aligned(offset) + Parts.sumSize)")
-        }
-    }
-
-    private func aligned(_ offset: Int) -> Int {
-        (offset + Parts.alignment - 1) / Parts.alignment * Parts.alignment
     }
 }

@@ -2,7 +2,7 @@
 import CoreML
 import Foundation
 
-/// A bundle's model: tokens in, numbers out.
+/// A bundle's model: tokens in, an ID and a vector out. Where the bundle has a dictionary, the ID is searched there.
 ///
 /// Core ML predicts for several tasks at a time, though its types don't declare it.
 struct TextModel: @unchecked Sendable {
@@ -13,15 +13,19 @@ struct TextModel: @unchecked Sendable {
     }
 
     private let model: MLModel
+    private let book: CodeBook?
 
     /// Opens the bundle's compiled model, else its package, else the app's own compiled model of that name.
     ///
     /// A package is compiled the first time and kept in `folder`, the Caches folder where none is given.
-    init(manifest: Manifest, bundle: URL, computeUnits: MLComputeUnits, folder: URL?) async throws {
+    init(
+        manifest: Manifest, bundle: URL, computeUnits: MLComputeUnits, folder: URL?
+    ) async throws {
+        let book = try manifest.dictionary.map { try CodeBook(bundle: bundle, entries: $0) }
         @Sendable func load(_ url: URL) async throws -> TextModel {
             let configuration = MLModelConfiguration()
             configuration.computeUnits = computeUnits
-            return TextModel(model: try await MLModel.load(contentsOf: url, configuration: configuration))
+            return TextModel(model: try await MLModel.load(contentsOf: url, configuration: configuration), book: book)
         }
         let files = FileManager.default
         let package = bundle.appendingPathComponent(manifest.packageFile)
@@ -48,8 +52,9 @@ struct TextModel: @unchecked Sendable {
             .appendingPathComponent("WOTDKit", isDirectory: true)
     }
 
-    private init(model: MLModel) {
+    private init(model: MLModel, book: CodeBook?) {
         self.model = model
+        self.book = book
     }
 
     /// What the model makes of the tokens; throws `WOTDError` where an output is missing.
@@ -59,21 +64,28 @@ struct TextModel: @unchecked Sendable {
             "mask": TextModel.row(tokens.mask),
         ])
         let output = try await model.prediction(from: input)
-        guard let id = output.featureValue(for: "id")?.multiArrayValue,
-            let vector = output.featureValue(for: "vector")?.multiArrayValue
+        let needed = book == nil ? "id" : "probabilities"
+        guard let told = output.featureValue(for: needed)?.multiArrayValue,
+            let vector = output.featureValue(for: "vector")?.multiArrayValue.map(TextModel.floats)
         else {
             let names = output.featureNames.sorted().joined(separator: ", ")
-            throw WOTDError("the model gave the outputs \(names), expected id and vector; export the bundle again")
+            let expected = "expected \(needed) and vector; export the bundle again"
+            throw WOTDError("the model gave the outputs \(names), \(expected)")
         }
+        let id = try book?.search(vector, probabilities: TextModel.floats(told)).numbers
         return Output(
-            id: TextModel.integers(id),
-            vector: MLShapedArray<Float>(converting: vector).scalars,
+            id: id ?? TextModel.integers(told),
+            vector: vector,
             detail: output.featureValue(for: "detail")?.multiArrayValue.map(TextModel.integers)
         )
     }
 
     private static func row(_ numbers: [Int32]) -> MLFeatureValue {
         MLFeatureValue(shapedArray: MLShapedArray(scalars: numbers, shape: [1, numbers.count]))
+    }
+
+    private static func floats(_ array: MLMultiArray) -> [Float] {
+        MLShapedArray<Float>(converting: array).scalars
     }
 
     private static func integers(_ array: MLMultiArray) -> [Int] {
