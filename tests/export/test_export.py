@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 
 import mlx.core as mx
 import numpy as np
@@ -19,11 +20,13 @@ from tests.export.tables import read_table
 from tests.tolerances import close
 from wotd_mlx import train_wotd_pipeline
 from wotd_mlx.cli import main
+from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.config import export as config
 from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.encoder import SemanticEncoder
-from wotd_mlx.export import targets
+from wotd_mlx.export import agreement, targets
 from wotd_mlx.export.bundle import export
+from wotd_mlx.export.dictionary import CodeBook, searchable
 from wotd_mlx.export.fixtures import COUNT, ODD_TEXTS
 from wotd_mlx.schemas import WotdError
 from wotd_mlx.words.normal import normal
@@ -54,7 +57,8 @@ def read(folder, name="manifest.json"):
 def test_bundle_holds_all_that_an_app_needs(bundle):
     out, made = bundle
     assert sorted(p.name for p in out.iterdir()) == [
-        *("TextEncoder.mlpackage", "WOTDKit", "fixtures.json", "manifest.json", "tokenizer.json", "words.wotd")
+        *("TextEncoder.mlpackage", "WOTDKit", "dictionary.wotd", "fixtures.json", "manifest.json", "tokenizer.json"),
+        "words.wotd",
     ]
     assert (out / "WOTDKit" / "Package.swift").is_file()
     assert made.package == out / "TextEncoder.mlpackage"
@@ -69,7 +73,11 @@ def test_manifest_is_true(bundle, coder):
         {"name": "token_ids", "shape": [1, 16], "dtype": "int32"},
         {"name": "mask", "shape": [1, 16], "dtype": "int32"},
     ]
-    assert {o["name"]: o["shape"] for o in manifest["outputs"]} == {"id": [1, 4], "vector": [1, 32]}
+    assert {o["name"]: o["shape"] for o in manifest["outputs"]} == {
+        "vector": [1, 32],
+        "probabilities": [1, sum(coder.model.text_reader.sizes)],
+    }
+    assert manifest["dictionary"] == {"file": "dictionary.wotd", "entries": len(coder.model.quantizer.atoms)}
     assert manifest["codes"]["levels"] == [8, 8, 8, 2048]
     assert [c["name"] for c in manifest["codes"]["coordinates"]] == ["style", "complexity", "era", "variation"]
     assert [len(c["codes"]) for c in manifest["codes"]["coordinates"]] == [8, 8, 8, 0]
@@ -121,7 +129,8 @@ def test_fixtures_are_what_the_package_gives(bundle):
         if got is None:
             continue
         close(got["vector"][0], np.array(case["vector"]), "sum_order")
-        same += got["id"][0].tolist() == case["id"]
+        close(got["probabilities"][0], np.array(case["probabilities"]), "sum_order")
+        same += searched(out, got) == tuple(case["id"])
     assert same == 12
 
 
@@ -133,7 +142,43 @@ def test_a_package_predicts_what_the_run_predicts(bundle, coder):
     for text, wanted in zip(texts, coder.predict(texts), strict=True):
         encoded = tokenizer.encode(text)
         inputs = {"token_ids": np.array([encoded.ids]), "mask": np.array([encoded.attention_mask])}
-        assert tuple(coreml.run(made.package, inputs)["id"][0].tolist()) == tuple(wanted.id)
+        assert searched(out, coreml.run(made.package, inputs)) == tuple(wanted.id)
+
+
+def searched(out, got) -> tuple[int, ...]:
+    """The ID that the bundle's dictionary has for what its package gave."""
+    book = CodeBook((out / "dictionary.wotd").read_bytes())
+    return tuple(book.search(got["vector"], book.told(got["probabilities"]))[0].tolist())
+
+
+def test_ids_are_compared_as_an_app_finds_them(bundle):
+    out, made = bundle
+    told = read(out)["verification"]["outputs"]
+    assert set(told) == {"vector", "probabilities", "id", "id[:3]"}
+    assert made.report.codes_equal == told["id"]["equal"] <= told["id[:3]"]["equal"]
+    assert told["id"]["equal"] >= 0.995
+
+
+def test_only_a_dictionary_with_labels_and_without_a_detail_is_searched_by_the_caller(coder, tmp_path, checkpoint):
+    assert searchable(coder.model) is coder.model.quantizer
+    config = small_config(checkpoint).codes
+    for changes, attributes in (({"detail": 20}, coder.config.attributes), ({}, ()), ({"kind": "rvq"}, ())):
+        assert searchable(Autoencoder(32, replace(config, **changes), attributes)) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "least", "says"),
+    [
+        ("float16", "CODES_EQUAL", r"id is equal in .*% of rows; float16 asks for 200.0%.*--force"),
+        ("int8", "READABLE_EQUAL", r"id\[:3\] is equal in .*% of rows; int8 asks for 200.0%.*--force"),
+    ],
+)
+def test_other_ids_are_refused(coder, tmp_path, monkeypatch, precision, least, says):
+    monkeypatch.setattr(agreement, least, 2.0)
+    monkeypatch.setitem(coreml.report.GATES_DB, "int8", 0.0)
+    with pytest.raises(WotdError, match=says):
+        export(coder, "text-encoder", tmp_path / "bundle", ExportConfig(precision))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fixtures_hold_what_the_tokenizer_makes(bundle):
@@ -215,8 +260,6 @@ def test_other_codes(checkpoint, tmp_path, kind):
 
 
 def test_detail_leaves_with_the_id(checkpoint, tmp_path):
-    from dataclasses import replace
-
     config = small_config(checkpoint)
     run = train_wotd_pipeline(replace(config, codes=replace(config.codes, detail=20)), tmp_path / "run")
     coder = SemanticEncoder.load(run.run)

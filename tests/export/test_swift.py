@@ -264,12 +264,22 @@ def test_a_compiled_model_in_the_bundle_is_used_as_it_is(machine, bundle, tmp_pa
 
 
 @stand_ins
-@pytest.mark.parametrize(("name", "rest"), [("id", "vector"), ("vector", "id")])
+@pytest.mark.parametrize(("name", "rest"), [("probabilities", "vector"), ("vector", "probabilities")])
 def test_a_missing_output_is_named(machine, bundle, tmp_path, name, rest):
-    changed = with_fixtures(bundle, tmp_path / "bundle", lambda case: case.pop(name))
+    changed = with_fixtures(bundle, tmp_path / "bundle", lambda case: (case.pop(name), case.pop("id")))
     (found,) = machine.encode(changed, UNKNOWN)
-    said = f"the model gave the outputs {rest}, expected id and vector; export the bundle again"
+    said = f"the model gave the outputs {rest}, expected probabilities and vector; export the bundle again"
     assert found == {"error": said}
+
+
+@stand_ins
+def test_without_a_dictionary_the_models_own_id_is_taken(machine, bundle, tmp_path):
+    changed = with_fixtures(bundle, tmp_path / "bundle", lambda case: case.update(id=[1, 2, 3, 4]))
+    manifest = json.loads((changed / "manifest.json").read_text())
+    del manifest["dictionary"]
+    (changed / "manifest.json").write_text(json.dumps(manifest))
+    (found,) = machine.encode(changed, UNKNOWN)
+    assert found["id"] == found["whole"] == [1, 2, 3, 4]
 
 
 @stand_ins
@@ -305,6 +315,11 @@ def test_a_cancelled_task_asks_the_model_nothing(machine, bundle):
         (lambda bundle: (bundle / "words.wotd").unlink(), "words.wotd can't be read: No such file"),
         (lambda bundle: (bundle / "words.wotd").write_bytes(b"1234"), "it is no word table; export the bundle again"),
         (lambda bundle: (bundle / "words.wotd").write_bytes(small_table()), "words, vectors and dimensions, expected"),
+        (lambda bundle: (bundle / "dictionary.wotd").unlink(), "dictionary.wotd can't be read: No such file"),
+        (
+            lambda bundle: (bundle / "dictionary.wotd").write_bytes(b"12"),
+            "it is no dictionary; export the bundle again",
+        ),
         (lambda bundle: (bundle / "manifest.json").write_text('{"format": 1}'), "has format 1, expected 2"),
     ],
 )

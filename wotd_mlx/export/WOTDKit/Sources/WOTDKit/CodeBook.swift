@@ -46,24 +46,21 @@ public struct CodeBook: Sendable {
     }
 
     private func latents(of vector: [Float]) -> [Float] {
-        vector.withUnsafeBufferPointer { vector in
-            file.map.withUnsafeBufferPointer { map in
+        vector.withUnsafeBytes { vector in
+            file.map.withUnsafeBytes { map in
                 file.offsets.indices.map { row in
-                    let start = row * vector.count
+                    let start = row * file.dimensions
                     var sums = SIMD8<Float>()
                     var column = 0
-                    while column + 8 <= vector.count {
-                        var (ours, theirs) = (SIMD8<Float>(), SIMD8<Float>())
-                        for lane in 0..<8 {
-                            ours[lane] = vector[column + lane]
-                            theirs[lane] = map[start + column + lane]
-                        }
-                        sums += ours * theirs
+                    while column + 8 <= file.dimensions {
+                        let ours = vector.loadUnaligned(fromByteOffset: 4 * column, as: SIMD8<Float>.self)
+                        sums += ours * map.loadUnaligned(fromByteOffset: 4 * (start + column), as: SIMD8<Float>.self)
                         column += 8
                     }
                     var sum = sums.sum() + file.offsets[row]
-                    while column < vector.count {
-                        sum += vector[column] * map[start + column]
+                    while column < file.dimensions {
+                        let ours = vector.load(fromByteOffset: 4 * column, as: Float.self)
+                        sum += ours * map.load(fromByteOffset: 4 * (start + column), as: Float.self)
                         column += 1
                     }
                     return sum
@@ -94,12 +91,13 @@ public struct CodeBook: Sendable {
             }
             let places = file.neighbourPlaces(of: entry, in: cell)
             if places.isEmpty { continue }
-            let own = EntryWeights(latents: EntryWeights.latents(of: entry, book: file), book: file)
+            let own = EntryWeights.latents(of: entry, book: file)
             let f = file.factors
             let alone = f.own * f.own * file.square(of: entry) - 2 * f.own * candidate.along + more[candidate.cell]
             for (child, place) in places.enumerated() {
                 let other = file.neighbour(place)
-                let leaning = f.other * f.other * file.square(of: other) + 2 * f.own * f.other * own.product(other)
+                let between = zip(own, EntryWeights.latents(of: other, book: file)).reduce(0) { $0 + $1.0 * $1.1 }
+                let leaning = f.other * f.other * file.square(of: other) + 2 * f.own * f.other * between
                 let score = alone + leaning - 2 * f.other * weights.product(other)
                 if score < best {
                     (best, found) = (score, (candidate.cell, entry, child + 1))
@@ -132,10 +130,9 @@ public struct CodeBook: Sendable {
         best.reserveCapacity(file.candidates + 1)
         var least = Float.infinity
         for cell in enough ? agreeing : Array(file.cells.indices) {
-            for entry in file.cells[cell].entries {
-                let along = weights.product(entry)
+            weights.scan(file.cells[cell].entries) { entry, along in
                 let score = alone * alone * file.square(of: entry) - 2 * alone * along + more[cell]
-                guard score < least else { continue }
+                guard score < least else { return }
                 let place = best.firstIndex { score < $0.score } ?? best.count
                 best.insert(Candidate(entry: entry, cell: cell, along: along, score: score), at: place)
                 if best.count > file.candidates {

@@ -1,71 +1,68 @@
-/// A vector's latents as they are multiplied with entries: each times its column's step, in the order of the bytes.
+/// A vector's latents as they are multiplied with entries: what each byte of an entry adds to the product is looked up.
 ///
-/// A value of an entry is (k + ½) steps. Bytes become floats by their place in the mantissa of 2²³, which processors do
-/// for many at a time.
+/// A value of an entry is (k + ½) steps, with one k to a byte, or two of four bits.
 struct EntryWeights {
-    private static let lanes = 8
-    private static let large = SIMD8<UInt32>(repeating: 0x4B00_0000)
-    private static let float = SIMD8<Float>(repeating: 8_388_608)
-
     private let book: CodeBookFile
-    private let weights: [Float]
-    /// What the halves, and what bytes have more than numbers, amount to.
-    private let constant: Float
+    /// 256 products for each byte of an entry.
+    private let products: [Float]
 
     init(latents: [Float], book: CodeBookFile) {
         self.book = book
-        weights = zip(latents, book.steps).map { $0 * $1 }
-        let whole = weights[..<book.eight].reduce(0, +)
-        let half = weights[book.eight...].reduce(0, +)
-        constant = -127.5 * whole - 7.5 * half
+        let half = book.four / 2
+        let weights = zip(latents, book.steps).map { $0 * $1 }
+        var products = [Float](repeating: 0, count: 256 * (book.eight + half))
+        for column in 0..<book.eight {
+            for byte in 0..<256 {
+                products[256 * column + byte] = weights[column] * (Float(byte ^ 0x80) - 127.5)
+            }
+        }
+        for column in book.eight..<book.eight + half {
+            for byte in 0..<256 {
+                let low = weights[column] * (Float(byte & 15) - 7.5)
+                products[256 * column + byte] = low + weights[column + half] * (Float(byte >> 4) - 7.5)
+            }
+        }
+        self.products = products
     }
 
     /// The product of the latents with an entry.
     func product(_ entry: Int) -> Float {
-        let bytes = book.file.bytes
-        let half = book.four / 2
-        let wholes = book.wholes &+ entry &* book.eight
-        let pairs = book.pairs &+ entry &* half
-        return weights.withUnsafeBytes { weights in
-            func numbers(_ bytes: SIMD8<UInt8>) -> SIMD8<Float> {
-                let bits = SIMD8<UInt32>(truncatingIfNeeded: bytes) | EntryWeights.large
-                return unsafeBitCast(bits, to: SIMD8<Float>.self) - EntryWeights.float
+        var found: Float = 0
+        scan(entry..<entry + 1) { found = $1 }
+        return found
+    }
+
+    /// The products of the latents with some entries, one after the other.
+    func scan(_ entries: Range<Int>, _ body: (Int, Float) -> Void) {
+        let (eight, half) = (book.eight, book.four / 2)
+        guard let bytes = book.file.bytes.bindMemory(to: UInt8.self).baseAddress else { return }
+        products.withUnsafeBufferPointer { products in
+            guard let table = products.baseAddress else { return }
+            for entry in entries {
+                let wholes = EntryWeights.sum(table, bytes + (book.wholes + entry * eight), eight)
+                let pairs = EntryWeights.sum(table + 256 * eight, bytes + (book.pairs + entry * half), half)
+                body(entry, wholes + pairs)
             }
-            func weight(_ column: Int) -> SIMD8<Float> {
-                weights.loadUnaligned(fromByteOffset: 4 &* column, as: SIMD8<Float>.self)
-            }
-            func single(_ column: Int) -> Float {
-                weights.load(fromByteOffset: 4 &* column, as: Float.self)
-            }
-            var first = SIMD8<Float>()
-            var second = SIMD8<Float>()
-            var rest = constant
-            var column = 0
-            while column &+ EntryWeights.lanes <= book.eight {
-                let row = bytes.loadUnaligned(fromByteOffset: wholes &+ column, as: SIMD8<UInt8>.self)
-                first += weight(column) * numbers(row ^ 0x80)
-                column &+= EntryWeights.lanes
-            }
-            while column < book.eight {
-                rest += single(column) * Float(bytes[wholes &+ column] ^ 0x80)
-                column &+= 1
-            }
-            column = 0
-            let low = book.eight
-            let high = book.eight &+ half
-            while column &+ EntryWeights.lanes <= half {
-                let row = bytes.loadUnaligned(fromByteOffset: pairs &+ column, as: SIMD8<UInt8>.self)
-                first += weight(low &+ column) * numbers(row & 15)
-                second += weight(high &+ column) * numbers(row &>> 4)
-                column &+= EntryWeights.lanes
-            }
-            while column < half {
-                let byte = bytes[pairs &+ column]
-                rest += single(low &+ column) * Float(byte & 15) + single(high &+ column) * Float(byte >> 4)
-                column &+= 1
-            }
-            return (first + second).sum() + rest
         }
+    }
+
+    /// What `count` bytes add, by four sums at a time, none of which waits for another.
+    private static func sum(_ table: UnsafePointer<Float>, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Float {
+        var (a, b, c, d): (Float, Float, Float, Float) = (0, 0, 0, 0)
+        var column = 0
+        while column &+ 4 <= count {
+            let row = table + column &<< 8
+            a += row[Int(bytes[column])]
+            b += row[256 &+ Int(bytes[column &+ 1])]
+            c += row[512 &+ Int(bytes[column &+ 2])]
+            d += row[768 &+ Int(bytes[column &+ 3])]
+            column &+= 4
+        }
+        while column < count {
+            a += (table + column &<< 8)[Int(bytes[column])]
+            column &+= 1
+        }
+        return (a + b) + (c + d)
     }
 
     /// An entry's own latents.
