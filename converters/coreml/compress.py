@@ -13,20 +13,26 @@ from converters.coreml.toolkit import quiet
 COMPRESSIONS = ("int8", "palette6", "palette4")
 MIN_SIZE = 2048
 """Weights of fewer numbers stay as they are: scales and biases are where small errors do most harm."""
+BLOCK = 64
+"""Weights that share a scale: with 32 MiniLM has 24.6 MB, with 64 23.9, at 1.3 dB less."""
 ROUNDS = 200
 
 
-def compress(model: Any, kind: str) -> Any:
+def compress(model: Any, kind: str, in_blocks: bool = False) -> Any:
     """A coremltools model with its weights compressed; what it computes stays in float16, or float32.
 
-    ``int8`` is symmetric, with a scale for each output channel; ``palette6`` and ``palette4`` replace a weight by the
-    nearest of 64 or 16 values, k-means over the tensor.
+    ``int8`` is symmetric, with a scale for each output channel, or, ``in_blocks``, for each :data:`BLOCK` weights of
+    it, which iOS 18 knows; ``palette6`` and ``palette4`` replace a weight by the nearest of 64 or 16 values, k-means
+    over the tensor.
     """
     import coremltools.optimize.coreml as cto
 
     with quiet():
         if kind == "int8":
-            linear = cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=MIN_SIZE)
+            blocks = {"granularity": "per_block", "block_size": BLOCK} if in_blocks else {}
+            linear = cto.OpLinearQuantizerConfig(
+                mode="linear_symmetric", dtype="int8", weight_threshold=MIN_SIZE, **blocks
+            )
             return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=linear))
         # coremltools' own k-means is scikit-learn's, which nothing else here needs.
         nearest = partial(palette, bits=int(kind.removeprefix("palette")))

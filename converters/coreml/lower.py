@@ -84,7 +84,7 @@ def save(
             pass_pipeline=pipeline(),
         )
         if precision in COMPRESSIONS:
-            model = compress(model, precision)
+            model = compress(model, precision, TARGETS[target] != ct.target.iOS17)
         model.user_defined_metadata.update(as_metadata(public_names(graph), unsigned_outputs(graph)))
         model.save(str(path))
     _repeatable(path)

@@ -26,7 +26,7 @@ from wotd_mlx.config.export import MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS,
     type=click.Choice(PRECISIONS),
     default=ExportConfig.precision,
     show_default=True,
-    help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where they change IDs.",
+    help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where IDs read otherwise.",
 )
 @click.option(
     "--length",
@@ -70,7 +70,8 @@ def command(
     itself on a Mac, by a reference executor elsewhere.
 
     \b
-    text-encoder  token ids and mask → ID, detail, vector; with tokenizer, labels, fixtures and a Swift package
+    text-encoder  token ids and mask → vector and label probabilities; with the dictionary that an ID is searched
+                  among, words, labels, fixtures and a Swift package
     encoder       an embedding → its ID
     decoder       an ID → the vector that it stands for
     lvm:NAME      the last vectors, oldest first → the next one, by a predictor of `wotd-mlx lvm list`
@@ -79,7 +80,7 @@ def command(
     Examples:
       wotd-mlx export text-encoder --out build/bundle
       wotd-mlx export text-encoder --length 64 --out build/sentences
-      wotd-mlx export text-encoder --precision int8 --force --out build/vectors   (where IDs need not be equal)
+      wotd-mlx export text-encoder --precision int8 --minimum-target iOS18 --out build/small
       wotd-mlx export encoder --precision float32 --out build/encoder
       wotd-mlx export lvm:gru --context 16 --out build/gru
     """
