@@ -9,8 +9,8 @@ import numpy as np
 
 from converters.coreml import GateError, Report
 from converters.coreml.graph import Array
-from converters.coreml.report import CODES_EQUAL, Sum
-from wotd_mlx.arrays import Vectors
+from converters.coreml.report import CODES_EQUAL, Deviation, Sum
+from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.export.dictionary import CodeBook, ids
 
@@ -35,15 +35,8 @@ class Agreement:
         Raises:
             GateError: fewer of them are equal than ``precision`` asks for, and it isn't forced.
         """
-        wanted = ids(self._model, *self._rows(0))
-        vectors, probabilities = self._rows(1)
-        got = self._book.search(vectors, self._book.told(probabilities))
-        readable = len(self._book.sizes)
-        whole, part = Sum(is_float=False), Sum(is_float=False)
-        whole.add(wanted, got)
-        part.add(wanted[:, :readable], got[:, :readable])
-        name = f"id[:{readable}]"
-        added = {"id": whole.deviation("id"), name: part.deviation(name)}
+        added = self._found()
+        name = next(reversed(added))
         exact = precision in ("float32", "float16")
         found, least = added["id" if exact else name], CODES_EQUAL if exact else READABLE_EQUAL
         if found.equal < least and not force:
@@ -51,9 +44,27 @@ class Agreement:
             raise GateError(f"the package is too far from its source: {told}. Use a higher precision, or force it")
         return replace(report, outputs={**report.outputs, **added})
 
+    def shares(self) -> dict[str, float]:
+        """The shares of equal IDs, and of those whose readable numbers are."""
+        return {name: found.equal for name, found in self._found().items()}
+
+    def _found(self) -> dict[str, Deviation]:
+        wanted = ids(self._model, *self._rows(0))
+        vectors, probabilities = self._rows(1)
+        got = self._book.search(vectors, self._book.told(probabilities))
+        readable = len(self._book.sizes)
+        parts = {"id": (wanted, got), f"id[:{readable}]": (wanted[:, :readable], got[:, :readable])}
+        return {name: _deviation(name, *pair) for name, pair in parts.items()}
+
     def _rows(self, which: int) -> tuple[Vectors, Vectors]:
         vectors, probabilities = (
             np.concatenate([pair[which][name] for pair in self._outputs]).astype(np.float32)
             for name in ("vector", "probabilities")
         )
         return vectors, probabilities
+
+
+def _deviation(name: str, wanted: Indices, got: Indices) -> Deviation:
+    total = Sum(is_float=False)
+    total.add(wanted, got)
+    return total.deviation(name)
