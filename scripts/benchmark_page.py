@@ -75,11 +75,13 @@ def index() -> str:
 def _maker(result: str) -> tuple[str, str]:
     """The module that writes a result, and its docstring's first sentence."""
     others = (file for file in (ROOT / "scripts").glob("*.py") if file.name != Path(__file__).name)
-    for file in (*(ROOT / "benchmarks").glob("*.py"), *others):
+    fuzzer = ROOT / "tests" / "converters" / "fuzz" / "__main__.py"
+    for file in (*(ROOT / "benchmarks").glob("*.py"), *others, fuzzer):
         text = file.read_text(encoding="utf-8")
         if re.search(rf'(write_results\(\s*|RESULTS / )"{result}(\.json)?"', text):
-            return f"{file.parent.name}.{file.stem}", first_sentence(file)
-    raise LookupError(f"no module in benchmarks/ or scripts/ writes {result}.json")
+            module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+            return module, first_sentence(file)
+    raise LookupError(f"no module in benchmarks/ or scripts/, nor the fuzzer, writes {result}.json")
 
 
 def text_to_id() -> str:

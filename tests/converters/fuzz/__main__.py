@@ -1,4 +1,4 @@
-"""The command; see the package."""
+"""Generated functions through the converter: how many are right, refused, or in the table of what stays different."""
 
 from __future__ import annotations
 
