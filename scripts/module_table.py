@@ -71,7 +71,7 @@ def versions() -> str:
 
 def main() -> None:
     import scripts.modules_examples
-    import scripts.modules_packages  # noqa: F401
+    import scripts.modules_packages  # noqa: F401  registers them
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=Path, help="a checkout of github.com/ml-explore/mlx-examples")

@@ -57,9 +57,11 @@ def probed(
     faults = [_told(one, "numbers like the example's") for one in unexplained(usual, precision, lambda: captured)]
     warnings = list(constant_inputs(examples[0]))
     beyond: list[str] = []
+    half = halved(lowered)
+    apart = counted(half, ranges(half)) if precision != "float32" else set()
     for probe in tried:
         if precision != "float32" and not beyond:
-            beyond = list(_beyond(lowered, probe, float32))
+            beyond = list(_beyond(half, apart, probe, float32))
             warnings += beyond
         if not probe.ordinary and not beyond:
             off = [_told(one, probe.told) for one in unexplained([trial(probe.inputs)], precision, lambda: captured)]
@@ -75,10 +77,8 @@ def _told(one: Unexplained, probe: str) -> str:
     return f"on {probe} {one.output}{place} is {one.got:.6g} where MLX has {one.want:.6g}"
 
 
-def _beyond(graph: Graph, probe: Probe, float32: Sequence[str]) -> Iterator[str]:
-    """One sentence that names what float16 doesn't hold of a probe's tensors, or none."""
-    graph = halved(graph)
-    apart = counted(graph, ranges(graph))
+def _beyond(graph: Graph, apart: set[str], probe: Probe, float32: Sequence[str]) -> Iterator[str]:
+    """One sentence that names what float16 doesn't hold of a probe's tensors, those ``apart`` aside, or none."""
     inputs = {name: mx.maximum(a, HALF_MASK) if masks(graph, name) else a for name, a in probe.inputs.items()}
     values = interpret(graph, inputs)
     found = []
