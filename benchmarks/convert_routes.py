@@ -43,8 +43,7 @@ def mlx_source(job: Job) -> Callable[..., Any]:
     from mlx import nn
 
     from wotd_mlx import SemanticEncoder
-    from wotd_mlx.embed.bert import Bert
-    from wotd_mlx.embed.delta import load_encoder
+    from wotd_mlx.embed.bert import Bert, load_bert
     from wotd_mlx.embed.models import find_model, resolve
     from wotd_mlx.export.targets import VectorEncoder
     from wotd_mlx.kernels.choice import taking
@@ -62,7 +61,8 @@ def mlx_source(job: Job) -> Callable[..., Any]:
     if job.target == "fsq":
         return VectorEncoder(coder.model)
     model = find_model(coder.config.embedding)
-    return Text(load_encoder(model, resolve(model))[1])
+    # As published, without the delta of a run's own encoder: torch has the same weights.
+    return Text(load_bert(resolve(model), model.pooling)[1])
 
 
 def evaluated(fn: Callable[..., Any]) -> Callable[[Inputs], np.ndarray]:
