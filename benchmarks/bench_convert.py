@@ -33,11 +33,11 @@ from benchmarks.convert_routes import CONVERTERS, LENGTH, NOTES, Inputs, Job
 from benchmarks.mlx2coreml_ops import GROUPS, STATES, Listed
 from benchmarks.timing import RESULTS, write_results
 from converters import coreml
-from converters.coreml.capture import named_outputs
+from converters.capture import named_outputs
+from converters.coreml.backend import edge
 from converters.coreml.executor import Executor
-from converters.coreml.report import GATES_DB
 from converters.coreml.toolkit import quiet
-from converters.coreml.verify import edge
+from converters.report import GATES_DB
 
 WORDS = 100
 PRECISIONS = ("float32", "float16")

@@ -24,7 +24,7 @@ from benchmarks.timing import RESULTS, write_results
 from converters import coreml
 from converters.coreml import neural_engine
 from converters.coreml.executor import Executor
-from converters.coreml.verify import runner
+from converters.front import runner
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export.agreement import Agreement
 from wotd_mlx.export.fixtures import case

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 import numpy as np
 
-from converters.coreml.ops.registry import Case, Maker, booleans, given, integers, uniform
+from converters.primitives.registry import Case, Maker, booleans, given, integers, uniform
 
 Inputs = Sequence[tuple[int, ...] | Maker]
 
@@ -264,7 +264,7 @@ ELSEWHERE: tuple[Listed, ...] = (
     Listed("linalg_inv", mx.linalg.inv, SQUARE),
     Listed("linalg_cholesky", mx.linalg.cholesky, SQUARE, stops="no lowering for .* Cholesky"),
     Listed("linalg_lu", mx.linalg.lu, SQUARE, stops="primitive LUF"),
-    Listed("float64", lambda a: a.astype(mx.float64) + 1, stops="dtypes without a counterpart in Core ML: float64"),
+    Listed("float64", lambda a: a.astype(mx.float64) + 1, stops="dtypes without a counterpart in a package: float64"),
     Listed("item", lambda a: a * a.sum().item(), stops="looks at values"),
 )
 """On neither of its lists: what a package can't hold, and one decomposition that it can."""

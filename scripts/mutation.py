@@ -90,7 +90,7 @@ TARGETS = (
     Target(("wotd_mlx/lvm/parts",), "tests/lvm"),
     Target(("converters/coreml/ops",), "tests/converters/ops", cases=True),
     Target(
-        ("converters/coreml/passes",),
+        ("converters/passes",),
         "tests/converters/passes",
         ("tests/converters/passes", "tests/converters/test_passes.py"),
     ),
@@ -269,8 +269,9 @@ def _op_names(tree: str, family: str) -> int:
     module = f"converters.coreml.ops.{family}"
     folder = Path(tree) / "converters" / "coreml" / "ops"
     families = {family, *(file.stem for file in folder.glob("*.py") if module in _imports(file))}
-    own = [name for name, row in table.items() if row.family == family]
-    print(*(own or [name for name, row in table.items() if row.family in families]), flush=True)
+    homes = {name: row.lower.__module__.rpartition(".")[2] for name, row in table.items()}
+    own = [name for name, home in homes.items() if home == family]
+    print(*(own or [name for name, home in homes.items() if home in families]), flush=True)
     return 0
 
 

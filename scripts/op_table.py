@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from converters.coreml.capture import capture
+from converters.capture import capture
 from converters.coreml.lower import lower
-from converters.coreml.ops import OPS, Op
-from converters.coreml.passes import run_passes
+from converters.coreml.ops import OPS
+from converters.passes import run_passes
+from converters.primitives import PRIMITIVES, Primitive
 
 FILE = Path(__file__).parents[1] / "docs" / "reference" / "ops.md"
 HEAD = """\
 # What converts
 
-Made from `converters/coreml/ops` by `python -m scripts.op_table`; a test refuses a stale copy. A row is a primitive as
-`mx.export_function` tells it, or as a pass puts it together (family `fused`). The MIL operations are those of its
-cases, constants and the operations at the edges aside. Every case is converted, run from the saved package and
-compared with MLX by `tests/converters/test_ops.py`.
+Made from `converters/primitives` and `converters/coreml/ops` by `python -m scripts.op_table`; a test refuses a stale
+copy. A row is a primitive as `mx.export_function` tells it, or as a pass puts it together (family `fused`). The MIL
+operations are those of its cases, constants and the operations at the edges aside. Every case is converted, run from
+the saved package and compared with MLX by `tests/converters/test_ops.py`.
 
 """
 EDGES = {"const", "identity", "cast"}
@@ -25,22 +26,23 @@ EDGES = {"const", "identity", "cast"}
 def table() -> str:
     """The whole of docs/reference/ops.md."""
     rows = [
-        f"| `{op.name}` | {op.family} | {_emitted(op)} | {_cases(op)} | {op.note} |" for _, op in sorted(OPS.items())
+        f"| `{name}` | {row.family} | {_emitted(row)} | {_cases(row)} | {OPS[name].note} |"
+        for name, row in sorted(PRIMITIVES.items())
     ]
     head = "| primitive | family | MIL operations | cases | note |\n| --- | --- | --- | --- | --- |\n"
-    return f"{HEAD}{len(OPS)} primitives.\n\n{head}" + "\n".join(rows) + "\n"
+    return f"{HEAD}{len(PRIMITIVES)} primitives.\n\n{head}" + "\n".join(rows) + "\n"
 
 
-def _emitted(op: Op) -> str:
+def _emitted(row: Primitive) -> str:
     found: set[str] = set()
-    for case in op.cases:
+    for case in row.cases:
         program = lower(run_passes(capture(case.call, case.example())))
         found |= {operation.op_type for operation in program.functions["main"].operations}
     return " ".join(f"`{name}`" for name in sorted(found - EDGES)) or "none"
 
 
-def _cases(op: Op) -> str:
-    return ", ".join(case.name.replace("_", " ") for case in op.cases)
+def _cases(row: Primitive) -> str:
+    return ", ".join(case.name.replace("_", " ") for case in row.cases)
 
 
 if __name__ == "__main__":

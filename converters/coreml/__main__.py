@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from converters.coreml.command import run
+from converters.command import run
 
 if __name__ == "__main__":
     sys.exit(run())

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from converters.coreml.graph import Array
 from converters.coreml.toolkit import quiet
+from converters.graph import Array
 
 COMPRESSIONS = ("int8", "palette6", "palette4")
 MIN_SIZE = 2048

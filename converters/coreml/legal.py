@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from converters.coreml.errors import ConversionError
 from converters.coreml.executor.package import Package, Value
-from converters.coreml.graph import MAX_RANK
-from converters.coreml.names import legal_names
 from converters.coreml.ops.linear import LINEAR_RANK
+from converters.errors import ConversionError
+from converters.graph import MAX_RANK
+from converters.names import legal_names
 
 RANKS = {"linear": ("x", LINEAR_RANK)}
 """Operations of whose operands Core ML's documentation limits the rank further."""

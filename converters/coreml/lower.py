@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -17,45 +16,23 @@ from coremltools.converters.mil.mil import Function, Program, Var, types
 from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 
 from converters.coreml.compress import COMPRESSIONS, compress
-from converters.coreml.errors import ConversionError, UnsupportedOpsError
-from converters.coreml.graph import Array, Graph, Node, Tensor
-from converters.coreml.names import as_metadata, legal_names
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
-from converters.coreml.passes.softmax import subtract_first
 from converters.coreml.pipeline import pipeline
-from converters.coreml.positions import counted
-from converters.coreml.ranges import Range, fits, ranges, unsigned_outputs
 from converters.coreml.toolkit import quiet, working_in
+from converters.errors import ConversionError, UnsupportedOpsError
+from converters.graph import Array, Graph, Node, Tensor
+from converters.half import HALF_MASK, halved, masks, within
+from converters.names import as_metadata, legal_names
+from converters.positions import counted
+from converters.ranges import Range, fits, ranges, unsigned_outputs
 
-TARGETS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
-"""Oldest systems that a package may ask for; iOS17 is macOS 14, iOS18 macOS 15."""
+_SYSTEMS = {"iOS17": ct.target.iOS17, "iOS18": ct.target.iOS18, "iOS26": getattr(ct.target, "iOS26", None)}
+TARGETS = tuple(name for name, value in _SYSTEMS.items() if value is not None)
+"""Oldest systems that a package may ask for, of those that this coremltools knows; iOS17 is macOS 14."""
 PRECISIONS = ("float32", "float16", *COMPRESSIONS)
 MAX_CONSTANT_BYTES = 2 << 30
-HALF_MAX = 65504.0
-_SCORED = {"Softmax", "LogSumExp"}
-_ATTENTION_MASK = 3
-_TO_SCORES = {
-    *("Add", "Select", "Reshape", "Broadcast", "Transpose", "ExpandDims", "Squeeze", "Slice", "Pick", "Concatenate"),
-}
-"""What leads a mask there."""
 _WIDE = "(float32)"
-_SCALES = {
-    *("Multiply", "Divide", "FloorDivide", "Remainder"),
-    *("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual"),
-}
-"""What makes nothing too large for float16 of a constant that is."""
-HALF_MASK = -3e4
-"""What −inf becomes in float16: low enough that its exp is 0, high enough that a score added to it stays finite."""
-
-
-def check_options(precision: str, target: str) -> None:
-    """Raise ConversionError where a precision or a target is unknown, with those that are known."""
-    if precision not in PRECISIONS:
-        raise ConversionError(f"precision {precision!r} is unknown; expected one of {', '.join(PRECISIONS)}")
-    if TARGETS.get(target) is None:
-        known = ", ".join(name for name, value in TARGETS.items() if value)
-        raise ConversionError(f"target {target!r} is unknown to this coremltools; expected one of {known}")
 
 
 def save(
@@ -79,12 +56,12 @@ def save(
             program,
             convert_to="mlprogram",
             compute_precision=narrow if half else ct.precision.FLOAT32,
-            minimum_deployment_target=TARGETS[target],
+            minimum_deployment_target=_SYSTEMS[target],
             skip_model_load=True,
             pass_pipeline=pipeline(),
         )
         if precision in COMPRESSIONS:
-            model = compress(model, precision, TARGETS[target] != ct.target.iOS17)
+            model = compress(model, precision, _SYSTEMS[target] != ct.target.iOS17)
         model.user_defined_metadata.update(as_metadata(public_names(graph), unsigned_outputs(graph)))
         model.save(str(path))
     _repeatable(path)
@@ -120,11 +97,6 @@ def _marks(operation: Any) -> Sequence[str]:
     return found
 
 
-def within(marks: Sequence[str], modules: Sequence[str]) -> bool:
-    """Whether one of the paths is one of the modules, or lies inside it."""
-    return any(f"{mark}.".startswith(f"{module}.") for mark in marks for module in modules)
-
-
 def check_supported(graph: Graph) -> Graph:
     """Return the graph, or raise with every primitive that has no lowering, how often and in which modules.
 
@@ -144,51 +116,6 @@ def check_supported(graph: Graph) -> Graph:
         "docs/reference/ops.md lists what converts; write that part with other operations, or add the op to "
         "converters/coreml/ops"
     )
-
-
-def halved(graph: Graph) -> Graph:
-    """The graph as it is computed in half precision."""
-    return finite(subtract_first(graph))
-
-
-def finite(graph: Graph) -> Graph:
-    """Constants within float16: a mask of −inf or −1e9 would overflow, and −inf less −inf is NaN.
-
-    An infinity stays one where it isn't a mask: something may ask for it (``isinf``), or be left with it (a minimum).
-    """
-    constants = {
-        n: _finite(array, keep=not masks(graph, n)) for n, array in graph.constants.items() if _joins(graph, n)
-    }
-    constants = {**graph.constants, **constants}
-    return replace(graph, constants=constants)
-
-
-def _finite(array: Array, keep: bool) -> Array:
-    if array.dtype.kind != "f" or (np.abs(array) <= HALF_MAX).all():
-        return array
-    cut = np.where(array < -HALF_MAX, np.float32(HALF_MASK), np.minimum(array, np.float32(HALF_MAX)))
-    return np.where(np.isinf(array) & keep, array, cut).astype(np.float32)
-
-
-def _joins(graph: Graph, name: str) -> bool:
-    """Whether a constant becomes part of other numbers, or of a mask. One that they are compared with, or scaled by,
-    stays as it is: coremltools leaves an operation in float32 that reads a constant beyond float16."""
-    readers = graph.consumers.get(name, [])
-    return name in graph.outputs.values() or any(n.op not in _SCALES or masks(graph, n.out.name) for n in readers)
-
-
-def masks(graph: Graph, name: str, added: bool = False) -> bool:
-    """Whether a tensor is added to scores, or chosen among them, and nothing else."""
-    readers = graph.consumers.get(name, [])
-    return bool(readers) and name not in graph.outputs.values() and all(_masks(graph, n, name, added) for n in readers)
-
-
-def _masks(graph: Graph, node: Node, name: str, added: bool) -> bool:
-    if node.op == "Attention":
-        return name in node.inputs[_ATTENTION_MASK:]
-    if node.op in _SCORED:
-        return added
-    return node.op in _TO_SCORES and masks(graph, node.out.name, added or node.op in ("Add", "Select"))
 
 
 def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
@@ -212,7 +139,7 @@ def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     own, found = public_names(graph), ranges(graph)
     wide = counted(graph, found) if half else set()
     placeholders = {own[t.name]: mb.placeholder(t.shape or (1,), _edge(t)) for t in graph.inputs}
-    with Function(placeholders, opset_version=TARGETS[target]) as function:
+    with Function(placeholders, opset_version=_SYSTEMS[target]) as function:
         values: dict[str, Var | Array] = {
             t.name: _entered(function.inputs[own[t.name]], t, half and t.is_float and masks(graph, t.name))
             for t in graph.inputs
@@ -239,7 +166,7 @@ def public_names(graph: Graph) -> dict[str, str]:
 
 def _context(node: Node, graph: Graph, target: str, found: Mapping[str, Range], half: bool) -> LoweringContext:
     exceeds = tuple(not fits(found.get(name)) for name in node.inputs)
-    return LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), TARGETS[target], exceeds, half)
+    return LoweringContext(node, tuple(graph.tensors[name] for name in node.inputs), _SYSTEMS[target], exceeds, half)
 
 
 def _lower_node(node: Node, values: dict[str, Var | Array], graph: Graph, ctx: LoweringContext) -> list[Var]:

@@ -20,9 +20,9 @@ from typing import Any, Literal, NamedTuple
 import converters.coreml.toolkit  # noqa: F401  quietens coremltools, so it comes before what imports it
 
 # isort: split
-from converters.coreml.errors import ConversionError
 from converters.coreml.executor.blob import Array
 from converters.coreml.executor.package import Operation, Package, Value, load_package
+from converters.errors import ConversionError
 
 Verdict = Literal["not expected", "unknown", "measured"]
 SAMPLE = 3

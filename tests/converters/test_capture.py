@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from mlx import nn
 
+from converters.capture import capture
 from converters.coreml import ConversionError, UnsupportedOpsError
-from converters.coreml.capture import capture
-from converters.coreml.graph import Graph, Node, Tensor
-from converters.coreml.interpret import interpret
 from converters.coreml.lower import check_supported
 from converters.coreml.toolkit import quiet
+from converters.graph import Graph, Node, Tensor
+from converters.interpret import interpret
 from tests.tolerances import close
 
 
@@ -201,7 +201,7 @@ def test_dropout_in_training_is_named():
         (lambda x: x, {}, "example is empty"),
         (lambda x: x, {"x": np.ones(3)}, r"input x is ndarray; expected an MLX array"),
         (lambda x: {1: x, "1": x}, X, r"same name as text: \[1, '1'\]"),
-        (lambda x: x, {"x": mx.ones(3).astype(mx.complex64)}, "complex64; Core ML has none"),
+        (lambda x: x, {"x": mx.ones(3).astype(mx.complex64)}, "complex64; a package has none"),
         (lambda x: x, {"x": mx.ones((0, 3))}, "no empty arrays"),
         (lambda x: "text", X, "returns str"),
         (lambda x: {"a": x, "b": 3}, X, "output b is int"),

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters import coreml
-from converters.coreml.command import run
-from converters.coreml.subject import drawn
+from converters.command import run
+from converters.subject import drawn
 
 MODULE = """
 import mlx.core as mx
@@ -164,7 +164,11 @@ def test_verify_holds_a_package_to_a_gate(folder, capsys):
         (["strange:net", "--example", "x=1x7"], 1, "must match second to last dimension"),
         (["strange:double", "--example", "x=3", "--precision", "double"], 1, "precision 'double' is unknown"),
         (["strange:double", "--example", "x=3", "--target", "iOS3"], 1, "target 'iOS3' is unknown"),
-        (["strange:double", "--example", "x=3", "--out", "model.zip"], 1, "name ends in .mlpackage"),
+        (
+            ["strange:double", "--example", "x=3", "--out", "model.zip"],
+            1,
+            "its name ends in one of .mlpackage, .aimodel",
+        ),
         (["strange:double", "--example", "x=3", "--nosuch"], 2, "--nosuch"),
         (["strange:double", "more", "--example", "x=3"], 2, "more"),
         (["convert"], 2, "MODULE:FUNCTION"),
@@ -175,8 +179,12 @@ def test_verify_holds_a_package_to_a_gate(folder, capsys):
         (["strange:double", "--example-file", "empty.npz"], 1, "empty.npz holds no arrays"),
         (["verify", "nosuch.mlpackage", "strange:double", "--example", "x=3"], 1, "nosuch.mlpackage"),
         (["verify", "strange.py", "strange:double", "--example", "x=3"], 1, "strange.py"),
-        (["verify", "x", "strange:double", "--example", "x=3", "--precision", "p"], 1, "precision 'p' is unknown"),
-        (["verify", "x", "strange:double", "--example", "x=3", "--engine", "e"], 1, "engine 'e' is unknown"),
+        (
+            ["verify", "x.mlpackage", "strange:double", "--example", "x=3", "--precision", "p"],
+            1,
+            "precision 'p' is unknown",
+        ),
+        (["verify", "x.mlpackage", "strange:double", "--example", "x=3", "--engine", "e"], 1, "engine 'e' is unknown"),
     ],
 )
 def test_what_goes_wrong_is_one_line(args, code, words, folder, capsys):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from mlx import nn
 
-from converters import coreml
+from converters import coreml, half
+from converters.capture import capture
 from converters.coreml import lower
-from converters.coreml.capture import capture
 from converters.coreml.executor import Executor, load_package
-from converters.coreml.passes import run_passes
+from converters.passes import run_passes
 from tests.tolerances import close
 
 
@@ -183,7 +183,7 @@ def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("converters.coreml.verify", broken)
+    monkeypatch.setattr("converters.front._verified", broken)
     with pytest.raises(KeyboardInterrupt):
         coreml.convert(model, X, tmp_path / "m.mlpackage")
     assert list(tmp_path.iterdir()) == []
@@ -192,8 +192,11 @@ def test_a_crash_leaves_nothing(model, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"out": "m.bin"}, r"ends in \.mlpackage"),
-        ({"precision": "float8"}, "precision 'float8' is unknown; expected one of float32, float16, int8"),
+        ({"out": "m.bin"}, r"ends in one of \.mlpackage, \.aimodel"),
+        (
+            {"precision": "float8"},
+            "precision 'float8' is unknown to Core ML here; expected one of float32, float16, int8",
+        ),
         ({"target": "iOS9"}, "target 'iOS9' is unknown.*iOS17"),
     ],
 )
@@ -245,12 +248,12 @@ def test_constants_beyond_float16_stay_finite(tmp_path):
     """−1e9 becomes −3e4, 1e9 the largest half, so do a mask's infinities; halves stay, and whole numbers."""
     ends = mx.array([-mx.inf, -1e9, -65504.0, -3.0, 65504.0, 1e9, mx.inf])
     graph = capture(lambda x: {"y": x + ends, "n": x.astype(mx.int32) + mx.array(100_000)}, {"x": mx.zeros((7,))})
-    (changed,) = (array for array in lower.finite(graph).constants.values() if array.size == 7)
+    (changed,) = (array for array in half.finite(graph).constants.values() if array.size == 7)
     assert changed.tolist() == [-math.inf, -3e4, -65504, -3, 65504, 65504, math.inf]
     masked = run_passes(capture(lambda x: mx.softmax((x + ends)[None], axis=-1), {"x": mx.zeros((7,))}))
-    (changed,) = (array for array in lower.finite(masked).constants.values() if array.size == 7)
+    (changed,) = (array for array in half.finite(masked).constants.values() if array.size == 7)
     assert changed.ravel().tolist() == [-3e4, -3e4, -65504, -3, 65504, 65504, 65504]
-    (whole,) = (array for array in lower.finite(graph).constants.values() if array.dtype == np.int32)
+    (whole,) = (array for array in half.finite(graph).constants.values() if array.dtype == np.int32)
     assert whole.item() == 100_000
     for precision, low in (("float16", -np.inf), ("float32", -np.inf)):
         lower.save(run_passes(graph), tmp_path / f"{precision}.mlpackage", precision)
@@ -272,7 +275,7 @@ def test_core_ml_is_never_replaced_in_silence(model, tmp_path):
     coreml.convert(model, X, tmp_path / "m.mlpackage")
     with pytest.raises(coreml.ConversionError, match="macOS only"):
         coreml.run(tmp_path / "m.mlpackage", X, engine="coreml")
-    with pytest.raises(coreml.ConversionError, match="engine 'gpu' is unknown"):
+    with pytest.raises(coreml.ConversionError, match="engine 'gpu' is unknown to Core ML"):
         coreml.run(tmp_path / "m.mlpackage", X, engine="gpu")
     assert coreml.verify(tmp_path / "m.mlpackage", model, X).engine == "reference"
 

@@ -11,10 +11,10 @@ import pytest
 from coremltools.converters.mil import Builder
 from coremltools.proto import MIL_pb2, Model_pb2
 
-from converters.coreml.errors import failure
 from converters.coreml.executor import OPS, Executor, PackageError, load_package
 from converters.coreml.executor.registry import Entry
-from converters.coreml.verify import verify
+from converters.errors import failure
+from converters.front import verify
 from tests.converters.saved import build
 from tests.tolerances import close
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from converters import coreml
-from converters.coreml.verify import left
+from converters.source import left
 from tests.tolerances import close
 
 INF, NAN = math.inf, math.nan

@@ -8,13 +8,13 @@ import pytest
 from mlx import nn
 
 from converters import coreml
-from converters.coreml.capture import capture
-from converters.coreml.gate import probed
-from converters.coreml.passes import PASSES
-from converters.coreml.probes import constant_inputs, probes
-from converters.coreml.report import Sum
-from converters.coreml.rounding import Trial, Unexplained, noise, unexplained
-from converters.coreml.verify import left
+from converters.capture import capture
+from converters.gate import probed
+from converters.passes import PASSES
+from converters.probes import constant_inputs, probes
+from converters.report import Sum
+from converters.rounding import Trial, Unexplained, noise, unexplained
+from converters.source import left
 from tests.tolerances import close
 
 HALF_MASK = mx.array([[0.0, 0.0, -1e9], [0.0, -1e9, -1e9]])
@@ -240,7 +240,7 @@ def test_layers_are_compared_with_what_was_captured(tmp_path, monkeypatch):
         doubled = {name: a * 2 if a.shape == (4, 3) else a for name, a in graph.constants.items()}
         return graph.with_nodes(graph.nodes, doubled)
 
-    monkeypatch.setattr("converters.coreml.passes.PASSES", (*PASSES, doubling))
+    monkeypatch.setattr("converters.passes.PASSES", (*PASSES, doubling))
     weight = mx.array(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
 
     def fn(x):

@@ -10,9 +10,9 @@ from mlx import nn
 pytest.importorskip("mlx_lm")
 
 from converters import coreml
-from converters.coreml.capture import capture
+from converters.capture import capture
 from converters.coreml.executor import Executor
-from converters.coreml.passes import run_passes
+from converters.passes import run_passes
 from scripts.conversions import Cell, UnbuiltError
 from scripts.model_table import COLUMNS, prepared
 from scripts.small_models import HIDDEN, TOKENS, VOCAB, architectures, build, tokens

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from converters import coreml
 from converters.coreml.executor import load_package
-from converters.coreml.names import METADATA, RESERVED, UNSIGNED, as_metadata, from_metadata, legal_names
+from converters.names import METADATA, RESERVED, UNSIGNED, as_metadata, from_metadata, legal_names
 from tests.tolerances import close
 
 ODD = st.text(alphabet="ab_-. 01é", max_size=4) | st.sampled_from(sorted(RESERVED))

@@ -14,9 +14,9 @@ from mlx import nn
 
 from converters import coreml
 from converters.coreml import neural_engine
-from converters.coreml.errors import ConversionError
 from converters.coreml.executor import load_package
 from converters.coreml.neural_engine import report
+from converters.errors import ConversionError
 from tests.converters.saved import build
 
 mb = Builder

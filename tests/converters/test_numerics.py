@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters import coreml
-from converters.coreml.verify import left, runner
+from converters.front import runner
+from converters.source import left
 from tests.tolerances import close
 
 N = 64

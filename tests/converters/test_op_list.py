@@ -8,6 +8,7 @@ import pytest
 from benchmarks.bench_convert import attempt, deviation, parts
 from benchmarks.mlx2coreml_ops import GROUPS, LACKING, REFUSED, STATES, SUPPORTED
 from converters import coreml
+from converters.coreml import backend
 
 ROWS = [row for rows in GROUPS.values() for row in rows]
 PARTS = [part for rows in GROUPS.values() for part in parts(rows)]
@@ -39,13 +40,13 @@ def test_lists_are_whole():
 def test_wrong_row_is_named(tmp_path, monkeypatch):
     """A package that is off is found by the name of its row, alias included."""
     rows = [row for row in SUPPORTED if row.names in ("add", "subtract sub")]
-    right = coreml.verify.__globals__["runner"]
+    right = backend.runner
 
     def off(package, engine="auto"):
         call = right(package, engine)
         return lambda inputs: {name: a + (0.1 if name.startswith("sub") else 0) for name, a in call(inputs).items()}
 
-    monkeypatch.setitem(coreml.verify.__globals__, "runner", off)
+    monkeypatch.setattr(backend, "runner", off)
     assert set(attempt(rows, tmp_path / "ops.mlpackage")) == {"subtract", "sub"}
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 
 from converters import coreml
-from converters.coreml.capture import capture, named_outputs
+from converters.capture import capture, named_outputs
 from converters.coreml.executor import Executor
-from converters.coreml.interpret import interpret
-from converters.coreml.ops import OPS, op
-from converters.coreml.passes import run_passes
-from converters.coreml.passes.tidy import TRANSPARENT
+from converters.coreml.ops import OPS, lowers
+from converters.interpret import interpret
+from converters.passes import run_passes
+from converters.passes.tidy import TRANSPARENT
+from converters.primitives import PRIMITIVES
+from converters.primitives.registry import primitive
 from tests.tolerances import close
 
 UNCHANGED = {*TRANSPARENT, "Full"}
-CASES = [pytest.param(case, id=f"{row.name}-{case.name}") for row in OPS.values() for case in row.cases]
+CASES = [pytest.param(case, id=f"{row.name}-{case.name}") for row in PRIMITIVES.values() for case in row.cases]
+EMITS = {id(case): OPS[row.name].emits.get(case.name, ()) for row in PRIMITIVES.values() for case in row.cases}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -24,7 +27,7 @@ def test_case_converts(case, tmp_path):
     assert report.psnr_db >= 90
     assert report.codes_equal == 1
     made = Executor(tmp_path / "op.mlpackage").op_counts()
-    assert [name for name in case.emits if name not in made] == []
+    assert [name for name in EMITS[id(case)] if name not in made] == []
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -39,7 +42,7 @@ def test_reference_is_mlx(case):
             close(values[step.outputs[name]], array, "sum_order")
 
 
-@pytest.mark.parametrize("row", OPS.values(), ids=OPS)
+@pytest.mark.parametrize("row", PRIMITIVES.values(), ids=PRIMITIVES)
 def test_cases_reach_their_op(row):
     """At least one case has the op in its graph when it is lowered; what changes no number, when it is captured."""
     passes = (lambda graph: graph) if row.name in UNCHANGED else run_passes
@@ -49,13 +52,23 @@ def test_cases_reach_their_op(row):
 
 def test_second_registration_is_refused():
     name = next(iter(OPS))
+    with pytest.raises(ValueError, match=f"{name} stands twice"):
+        primitive(name, lambda *_: None, PRIMITIVES[name].cases)
     with pytest.raises(ValueError, match=f"{name} is lowered twice"):
-        op(name, lambda *_: None, OPS[name].cases)(lambda *_: None)
+        lowers(name)(lambda *_: None)
 
 
-def test_op_without_case_is_refused():
+def test_every_primitive_is_lowered():
+    assert set(OPS) == set(PRIMITIVES)
+    with pytest.raises(ValueError, match="Nothing, which is no primitive"):
+        lowers("Nothing")(lambda *_: None)
+    with pytest.raises(ValueError, match="has no case strange"):
+        lowers("Add", emits={"strange": ["add"]})(lambda *_: None)
+
+
+def test_primitive_without_case_is_refused():
     with pytest.raises(ValueError, match="no case"):
-        op("Nothing", lambda *_: None, [])(lambda *_: None)
+        primitive("Nothing", lambda *_: None, [])
 
 
 def test_op_table_is_fresh():

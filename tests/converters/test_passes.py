@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from mlx import nn
 
-from converters.coreml.capture import capture
+from converters.capture import capture
 from converters.coreml.executor import Executor
-from converters.coreml.interpret import interpret
 from converters.coreml.lower import save
-from converters.coreml.passes import PASSES, run_passes
+from converters.interpret import interpret
+from converters.passes import PASSES, run_passes
 from tests.conftest import write_checkpoint
 from tests.tolerances import close
 from wotd_mlx.embed.bert import load_bert

@@ -7,11 +7,12 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from converters.capture import capture
 from converters.coreml import lower
-from converters.coreml.capture import capture
-from converters.coreml.passes import run_passes
 from converters.coreml.pipeline import HALVING, PASSES, pipeline
-from converters.coreml.verify import expected, runner
+from converters.front import runner
+from converters.passes import run_passes
+from converters.source import expected
 from tests.tolerances import close
 
 INF = float("inf")

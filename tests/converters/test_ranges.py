@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters import coreml
-from converters.coreml.capture import capture
-from converters.coreml.passes import run_passes
-from converters.coreml.ranges import full, ranges
+from converters.capture import capture
+from converters.passes import run_passes
+from converters.ranges import full, ranges
 
 FUNCTIONS = {
     "sum": lambda x, y: x + y,

@@ -12,9 +12,9 @@ from coremltools.converters.mil.mil import Builder as mb
 from mlx import nn
 
 from converters import coreml
+from converters.coreml.backend import edge
 from converters.coreml.executor import load_package
 from converters.coreml.legal import check_legal
-from converters.coreml.verify import edge
 from tests.tolerances import close
 
 MASK = mx.array([0, -mx.inf, -mx.inf, 0])
@@ -168,7 +168,7 @@ def test_empty_arrays_inside_are_folded(tmp_path, fn, want):
 
 
 def test_an_input_of_six_axes_is_refused(tmp_path):
-    with pytest.raises(coreml.ConversionError, match=r"input x has shape \(1, 1, 1, 1, 2, 3\): Core ML takes 5"):
+    with pytest.raises(coreml.ConversionError, match=r"input x has shape \(1, 1, 1, 1, 2, 3\): a package takes 5"):
         coreml.convert(lambda x: x.reshape(6) * 2, {"x": mx.ones((1, 1, 1, 1, 2, 3))}, tmp_path / "m.mlpackage")
     assert list(tmp_path.iterdir()) == []
 

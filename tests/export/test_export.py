@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from tokenizers import Tokenizer
 
-from converters import coreml
+from converters import coreml, report
 from converters.coreml import lower
 from tests.conftest import small_config
 from tests.export.tables import read_table
@@ -175,7 +175,7 @@ def test_only_a_dictionary_with_labels_and_without_a_detail_is_searched_by_the_c
 )
 def test_other_ids_are_refused(coder, tmp_path, monkeypatch, precision, least, says):
     monkeypatch.setattr(agreement, least, 2.0)
-    monkeypatch.setitem(coreml.report.GATES_DB, "int8", 0.0)
+    monkeypatch.setitem(report.GATES_DB, "int8", 0.0)
     with pytest.raises(WotdError, match=says):
         export(coder, "text-encoder", tmp_path / "bundle", ExportConfig(precision))
     assert list(tmp_path.iterdir()) == []
@@ -297,7 +297,7 @@ def test_a_failure_leaves_nothing(coder, tmp_path, monkeypatch):
 
 
 def test_what_is_too_far_is_refused(coder, tmp_path, monkeypatch):
-    monkeypatch.setitem(coreml.report.GATES_DB, "float16", 500.0)
+    monkeypatch.setitem(report.GATES_DB, "float16", 500.0)
     with pytest.raises(
         WotdError, match=r"vector has .* dB; float16 asks for 500.*The worst tensor inside is .*--force"
     ):

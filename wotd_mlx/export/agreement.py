@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from converters.coreml import GateError, Report
-from converters.coreml.graph import Array
-from converters.coreml.report import CODES_EQUAL, Deviation, Sum
+from converters.graph import Array
+from converters.report import CODES_EQUAL, Deviation, Sum
 from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.codes.autoencoder import Autoencoder
 from wotd_mlx.export.dictionary import CodeBook, ids

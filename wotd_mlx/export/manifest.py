@@ -8,7 +8,7 @@ from typing import Any
 
 from converters.coreml.executor import Package, Value
 from converters.coreml.neural_engine import Row
-from converters.coreml.report import Report
+from converters.report import Report
 from wotd_mlx.codes.names import coordinate_names
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from converters.coreml.errors import PackageError, failure
 from converters.coreml.executor.blob import STORAGE, Array
 from converters.coreml.executor.ops import OPS
 from converters.coreml.executor.package import Operation, Package, Value, blamed, load_package
 from converters.coreml.executor.steps import Binder, Step, fits, rounding_to
+from converters.errors import PackageError, failure
 
 __all__ = ["OPS", "Executor", "Operation", "Package", "PackageError", "Value", "load_package"]
 

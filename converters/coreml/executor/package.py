@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from converters.coreml.errors import PackageError, failure
 from converters.coreml.executor.blob import STORAGE, Array, BlobFile, decode
-from converters.coreml.names import from_metadata
+from converters.errors import PackageError, failure
+from converters.names import from_metadata
 
 # MIL's own number of each dtype, and the name that programs write in `cast`.
 DTYPES = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.coreml.errors import failure
 from converters.coreml.executor.blob import STORAGE, Array
 from converters.coreml.executor.ops import OPS
 from converters.coreml.executor.package import Binding, Operation, Package, Value
 from converters.coreml.executor.registry import Entry, Kind, Node
+from converters.errors import failure
 
 # Up to so many numbers, an operation computes what it will and is judged by its result.
 SMALL = 1 << 16

@@ -3,9 +3,9 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from converters.coreml.ops.registry import OPS, Case, LoweringContext, Op, op
+from converters.coreml.ops.registry import OPS, LoweringContext, Op, lowers
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["OPS", "Case", "LoweringContext", "Op", "op"]
+__all__ = ["OPS", "LoweringContext", "Op", "lowers"]

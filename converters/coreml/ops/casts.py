@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.errors import ConversionError
-from converters.coreml.graph import FLOATS, Node
-from converters.coreml.ops.elementwise import typed
-from converters.coreml.ops.registry import Case, LoweringContext, Maker, booleans, given, integers, op
+from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.widths import BITS, NARROW, counted, truth, wrapped
-
-MIXED = given(-2.9, -1.0, -0.5, 0.0, 0.3, 1.5, 100.7, -128.0)
-
-
-def dtype_of(name: str) -> mx.Dtype:
-    """``mx.bool_`` for ``bool``, ``mx.int32`` for ``int32``."""
-    found: mx.Dtype = getattr(mx, "bool_" if name == "bool" else name)
-    return found
+from converters.errors import ConversionError
+from converters.graph import FLOATS
 
 
-def _to(name: str, source: Maker, dtype: mx.Dtype, *emits: str) -> Case:
-    return Case(name, lambda x: x.astype(dtype), [source], emits)
-
-
-@op(
+@lowers(
     "AsType",
-    lambda n, x: x.astype(dtype_of(n.out.dtype)),
-    [
-        _to("float_int", MIXED, mx.int32, "cast"),
-        _to("float_uint8", MIXED, mx.uint8, "mod"),
-        _to("float_int8", MIXED, mx.int8),
-        _to("float_bool", MIXED, mx.bool_, "not_equal"),
-        _to("int_float", integers(5), mx.float32, "cast"),
-        _to("int_bool", given(-1, 0, 2), mx.bool_),
-        _to("bool_int", booleans(5), mx.int32),
-        _to("bool_float", booleans(5), mx.float32),
-        _to("int_uint8", integers(9, low=-999, high=999), mx.uint8),
-        _to("int_int8", integers(9, low=-999, high=999), mx.int8),
-        _to("int_uint16", integers(9, low=-99999, high=99999), mx.uint16),
-        _to("uint8_int8", typed("uint8", 9), mx.int8),
-        _to("uint8_int32", typed("uint8", 9), mx.int32),
-        _to("int8_uint32", typed("int8", 9), mx.uint32),
-        _to("uint32_float", typed("uint32", 9), mx.float32, "select"),
-        Case("half", lambda x: (x.astype(mx.float16) > 0.5).astype(mx.float16), [(5,)]),
-    ],
+    emits={
+        "float_int": ["cast"],
+        "float_uint8": ["mod"],
+        "float_bool": ["not_equal"],
+        "int_float": ["cast"],
+        "uint32_float": ["select"],
+    },
     note="floats to integers truncate toward zero; beyond int32 they saturate, where MLX has no rule",
 )
 def astype(ctx: LoweringContext, x: Var) -> Var:
@@ -78,16 +52,7 @@ def _within(source: str, target: str) -> bool:
     return BITS[source] < BITS[target] and (unsigned or not target.startswith("u"))
 
 
-@op(
-    "View",
-    lambda n, x: x.view(dtype_of(n.out.dtype)),
-    [
-        Case("bool", lambda b: b.view(mx.uint8), [booleans(5)]),
-        Case("narrow", lambda x: x.view(mx.int8) + 0, [typed("uint8", 9)]),
-        Case("wide", lambda x: x.view(mx.uint32), [integers(5)]),
-    ],
-    note="between integers of one size; the bits of a float can't be seen",
-)
+@lowers("View", note="between integers of one size; the bits of a float can't be seen")
 def view(ctx: LoweringContext, x: Var) -> Var:
     source, target = ctx.sources[0], ctx.out
     if source.is_float or target.is_float or source.shape != target.shape or target.dtype == "bool":
@@ -99,10 +64,6 @@ def view(ctx: LoweringContext, x: Var) -> Var:
     return wrapped(x, target.dtype, name=ctx.name) if target.dtype in NARROW else mb.identity(x=x, name=ctx.name)
 
 
-def _first(_: Node, *arrays: mx.array) -> mx.array:
-    return arrays[0]
-
-
-@op("Depends", _first, [Case("two", lambda x, y: mx.depends(x, y) + 1, [(2, 3), (2,)])])
+@lowers("Depends")
 def depends(ctx: LoweringContext, *x: Var) -> Var:
     return mb.identity(x=x[0], name=ctx.name)

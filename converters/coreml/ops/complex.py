@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from converters.coreml.errors import ConversionError
-from converters.coreml.graph import Array, Tensor
-from converters.coreml.ops.registry import OPS, Case, Lowering, LoweringContext, op, plain
+from converters.coreml.ops.registry import OPS, Lowering, LoweringContext, lowers
+from converters.errors import ConversionError
+from converters.graph import Array, Tensor
 
 DTYPE = "complex64"
+
+
 SUM = 2
 
 
@@ -182,43 +183,27 @@ def astype(ctx: LoweringContext, x: Any) -> Any:
     return OPS["AsType"].lower(replace(ctx, sources=(source,)), parts(x)[0])
 
 
-def _spectrum(x: mx.array) -> mx.array:
-    return mx.fft.rfft(x)
-
-
-@op("Real", plain(mx.real), [Case("spectrum", lambda x: mx.real(_spectrum(x)), [(3, 8)])])
+@lowers("Real")
 def real_(ctx: LoweringContext, x: Any) -> Var:
     return mb.identity(x=parts(x)[0], name=ctx.name)
 
 
-@op("Imag", plain(mx.imag), [Case("spectrum", lambda x: mx.imag(_spectrum(x)), [(3, 8)])])
+@lowers("Imag")
 def imag_(ctx: LoweringContext, x: Any) -> Var:
     part = parts(x)[1]
     return mb.identity(x=np.zeros(ctx.out.shape, np.float32) if part is None else part, name=ctx.name)
 
 
-ROTATION = mx.array(2 + 1j)
-
-
-@op(
-    "Conjugate",
-    plain(mx.conjugate),
-    [
-        Case("spectrum", lambda x: mx.imag(mx.conjugate(_spectrum(x))), [(3, 8)]),
-        Case("power", lambda x: mx.real(_spectrum(x) * mx.conj(_spectrum(x))), [(3, 8)]),
-        Case("quotient", lambda x: mx.real(mx.conj(_spectrum(x)) / (_spectrum(x) + 20) / ROTATION), [(3, 8)]),
-        Case("phase", lambda x: mx.imag(mx.conj(mx.exp(1j * x))), [(3, 8)]),
-        Case("size", lambda x: mx.abs(mx.conj(mx.square(_spectrum(x)))), [(3, 8)]),
-        Case("positions", lambda x: mx.real(mx.conj(_spectrum(x)).T[1:3].reshape(-1)), [(3, 8)]),
-        Case("sum", lambda x: mx.imag(mx.conj(_spectrum(x)).sum(0) - x[0, 0]), [(3, 8)]),
-        Case("matmul", lambda x: mx.imag(mx.conj(_spectrum(x)).T @ _spectrum(x)), [(3, 8)]),
-    ],
-)
+@lowers("Conjugate")
 def conjugate(ctx: LoweringContext, x: Any) -> Complex:
     real, imag = parts(x)
     return Complex(real, None if imag is None else mb.mul(x=imag, y=-1.0))
 
 
 complex_op("Real")(real_)
+
+
 complex_op("Imag")(imag_)
+
+
 complex_op("Conjugate")(conjugate)

@@ -4,43 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import Array, Node
 from converters.coreml.ops.complex import Complex, complex_op, parts
-from converters.coreml.ops.registry import Case, LoweringContext, op
+from converters.coreml.ops.registry import LoweringContext, lowers
+from converters.graph import Array
 
 
-def _fft(node: Node, x: mx.array) -> mx.array:
-    axes, inverse, real, _ = node.args
-    if real and inverse:
-        return mx.fft.irfftn(x, s=tuple(node.out.shape[a] for a in axes), axes=axes)
-    function = mx.fft.rfftn if real else mx.fft.ifftn if inverse else mx.fft.fftn
-    return function(x, axes=axes)
-
-
-@op(
+@lowers(
     "FFT",
-    _fft,
-    [
-        Case("rfft", lambda x: mx.abs(mx.fft.rfft(x)), [(3, 16)], ["matmul"]),
-        Case("rfft_first", lambda x: mx.abs(mx.fft.rfft(x, axis=0)), [(9, 4)]),
-        Case("rfft_vector", lambda x: mx.abs(mx.fft.rfft(x)), [(9,)]),
-        Case("rfft_longer", lambda x: mx.imag(mx.fft.rfft(x, n=12)), [(2, 9)]),
-        Case("fft", lambda x: mx.imag(mx.fft.fft(x)), [(3, 12)]),
-        Case("fft2", lambda x: mx.abs(mx.fft.fft2(x)), [(2, 5, 6)]),
-        Case("there_and_back", lambda x: mx.real(mx.fft.ifft(mx.fft.fft(x) * (1 + 1j))), [(3, 7)]),
-        Case("ortho", lambda x: mx.real(mx.fft.fft(x, norm="ortho")), [(3, 8)]),
-        Case("irfft", lambda x: mx.fft.irfft(mx.fft.rfft(x) * (1 - 1j)), [(3, 8)]),
-        Case("irfft_odd", lambda x: mx.fft.irfft(mx.fft.rfft(x) * (1 - 1j), n=9), [(3, 9)]),
-        Case("irfft_real", lambda x: mx.fft.irfft(mx.abs(mx.fft.rfft(x)).astype(mx.complex64)), [(3, 8)]),
-        Case("rfft2", lambda x: mx.fft.irfft2(mx.fft.rfft2(x) * (2 + 1j)), [(6, 8)]),
-        Case("shift", lambda x: mx.real(mx.fft.fftshift(mx.fft.fft(x))), [(3, 8)]),
-        Case("stft", lambda x: mx.abs(mx.fft.stft(x, n_fft=8)), [(40,)]),
-    ],
+    emits={"rfft": ["matmul"]},
     note="as products with the matrices of cosines and sines: n² numbers each; complex only inside a function",
 )
 def fft(ctx: LoweringContext, x: Any) -> Any:

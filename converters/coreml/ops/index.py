@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
-from mlx import nn
 
-from converters.coreml.graph import Array, Node
-from converters.coreml.ops.elementwise import typed
-from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
+from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import narrowed
+from converters.graph import Array
 
 Index: TypeAlias = Var | Array
+
 
 _MOVERS = {
     *("identity", "reshape", "expand_dims", "squeeze", "tile", "transpose", "slice_by_index", "slice_by_size"),
     *("concat", "split", "gather", "gather_along_axis", "reverse", "cast"),
 }
+
+
 _KEEPERS = {"add", "mul", "maximum", "minimum", "floor_div", "reduce_sum", "reduce_max", "reduce_min", "cumsum"}
+
+
 _COUNTERS = {"reduce_argmax", "reduce_argmin", "argsort", "shape", "non_zero"}
 
 
@@ -134,36 +136,8 @@ def _named(y: Var, ctx: LoweringContext) -> Var:
     return mb.cast(x=y, dtype="bool", name=ctx.name) if ctx.out.dtype == "bool" else mb.identity(x=y, name=ctx.name)
 
 
-def _gather(node: Node, x: mx.array, *indices: mx.array) -> mx.array:
-    axes, sizes = node.args
-    starts = [i.astype(mx.int32) if i.dtype == mx.bool_ else i for i in indices]
-    rank, batch = len(sizes), starts[0].shape if starts else ()
-    grid: list[Any] = []
-    for axis, size in enumerate(sizes):
-        steps = mx.arange(size).reshape([-1 if a == axis else 1 for a in range(rank)])
-        if axis not in axes:
-            grid.append(steps)
-            continue
-        start = starts[list(axes).index(axis)].astype(mx.int64)
-        start = mx.where(start < 0, start + x.shape[axis], start)
-        grid.append(start.reshape(*batch, *(1,) * rank) + steps)
-    return x[tuple(grid)].reshape(node.out.shape)
-
-
-@op(
-    "Gather",
-    _gather,
-    [
-        Case("first_axis", lambda x, i: x[i][..., 0] + 1, [(3, 4), given(2, 0)]),
-        Case("two_axes", lambda x, i, j: x[i, :, j], [(3, 4, 5), given(2, -1), given(0, 4)], ["gather"]),
-        Case("broadcast", lambda x, i: x[i[:, None], i], [(3, 4, 5), given(0, -2)]),
-        Case("all_axes", lambda x, i: x[:, i, i], [(3, 4, 5), given(-1, 2)]),
-        Case("constant", lambda x: x[mx.array([0, -1]), :, mx.array([1, 2])], [(3, 4, 5)]),
-        Case("booleans", lambda x, i: x[i, i], [booleans(3, 4), given(2, -1)]),
-        Case("integers", lambda x, i: x[i, i], [integers(3, 4), given(2, -1)]),
-        Case("argmax", lambda x: x[mx.arange(3), mx.argmax(x, axis=1)], [(3, 4)]),
-    ],
-    note="the indexed axes are merged, and their rows gathered by one index",
+@lowers(
+    "Gather", emits={"two_axes": ["gather"]}, note="the indexed axes are merged, and their rows gathered by one index"
 )
 def gather(ctx: LoweringContext, x: Var, *indices: Var) -> Var:
     sizes = ctx.args[1]
@@ -178,37 +152,8 @@ def gather(ctx: LoweringContext, x: Var, *indices: Var) -> Var:
     return _named(reshaped(y, ctx.out.shape), ctx)
 
 
-@cache
-def _table(bits: int, mode: str) -> nn.QuantizedEmbedding:
-    made = nn.QuantizedEmbedding(4, 64, 32, bits, mode=mode)
-    parts = mx.quantize(mx.sin(mx.arange(256.0)).reshape(4, 64), 32, bits, mode=mode)
-    made.weight, made.scales = parts[:2]
-    if len(parts) > 2:
-        made.biases = parts[2]
-    mx.eval(made.parameters())
-    return made
-
-
-def _rows_of(bits: int, mode: str) -> Callable[[mx.array], mx.array]:
-    # Multiplied, so that rows in bfloat16 come out as float32.
-    return lambda i: _table(bits, mode)(i) * mx.array(2.0)
-
-
-@op(
-    "Take",
-    lambda n, x, i: mx.take(x, i, axis=n.args[0]),
-    [
-        Case("embedding", lambda i: mx.arange(12.0).reshape(4, 3)[i], [given(3, 0, -1)], ["gather"]),
-        Case("rows", lambda x, i: x[i], [(4, 3), integers(2, 2, low=-4, high=4)], ["gather"]),
-        Case("last_axis", lambda x, i: mx.take(x, i, axis=-1), [(2, 3, 5), integers(2, 2, low=-5, high=5)]),
-        Case("middle_axis", lambda x, i: mx.take(x, i, axis=1), [(2, 3, 5), given(1, -1)]),
-        Case("scalar", lambda x, i: mx.take(x, i.reshape(()), axis=1), [(2, 3, 5), given(-1)]),
-        Case("constant", lambda x: mx.take(x, mx.array([2, -1]), axis=1), [(2, 3, 5)]),
-        Case("flat", mx.take, [(2, 3), given(5, -1)]),
-        Case("integers", lambda x, i: x[i], [integers(4), given(3, -1)]),
-        Case("quantised", _rows_of(8, "affine"), [given(3, 0)], ["gather"]),
-        Case("quantised_mxfp4", _rows_of(4, "mxfp4"), [given(3, 0)], ["gather"]),
-    ],
+@lowers(
+    "Take", emits={"embedding": ["gather"], "rows": ["gather"], "quantised": ["gather"], "quantised_mxfp4": ["gather"]}
 )
 def take(ctx: LoweringContext, x: Var, indices: Var) -> Var:
     (axis,) = ctx.args
@@ -221,20 +166,7 @@ def take(ctx: LoweringContext, x: Var, indices: Var) -> Var:
     return _named(y if tuple(y.shape) == ctx.out.shape else reshaped(y, ctx.out.shape), ctx)
 
 
-@op(
-    "GatherAxis",
-    lambda n, x, i: mx.take_along_axis(x, i, axis=n.args[0]),
-    [
-        Case(
-            "last",
-            lambda x, i: mx.take_along_axis(x, i, axis=-1),
-            [(2, 4), integers(2, 3, low=-4, high=4)],
-            ["gather_along_axis"],
-        ),
-        Case("first", lambda x, i: mx.take_along_axis(x, i, axis=0), [(4, 2, 3), integers(1, 2, 3, low=-4, high=4)]),
-        Case("broadcast", lambda x, i: mx.take_along_axis(x, i, axis=1), [(3, 4, 2), integers(1, 5, 1, low=0, high=4)]),
-    ],
-)
+@lowers("GatherAxis", emits={"last": ["gather_along_axis"]})
 def gather_axis(ctx: LoweringContext, x: Var, indices: Var) -> Var:
     (axis,) = ctx.args
     index = wrapped(indices, x.shape[axis], ctx.sources[1].dtype)
@@ -249,51 +181,8 @@ def _combined(mode: int, old: mx.array, new: mx.array) -> mx.array:
     return (mx.maximum, mx.minimum, mx.add, mx.multiply, lambda _, n: n)[mode](old, new)
 
 
-def _scatter(node: Node, x: mx.array, *rest: mx.array) -> mx.array:
-    mode, axes = node.args[:2]
-    *indices, updates = rest
-    sizes = node.args[2] if len(node.args) > 2 else updates.shape[indices[0].ndim :]
-    updates = updates.reshape(*indices[0].shape, *sizes)
-    numbers = np.array(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
-    values = np.array(updates.astype(mx.float32) if updates.dtype == mx.bfloat16 else updates)
-    starts = [np.array(i).astype(np.int64).reshape(-1) for i in indices]
-    combine = (np.maximum, np.minimum, np.add, np.multiply, lambda _, new: new)[mode]
-    for row, value in enumerate(values.reshape(-1, *sizes)):
-        begin = [0] * numbers.ndim
-        for axis, start in zip(axes, starts, strict=True):
-            begin[axis] = start[row] + (numbers.shape[axis] if start[row] < 0 else 0)
-        spot = tuple(slice(b, b + s) for b, s in zip(begin, sizes, strict=True))
-        numbers[spot] = combine(numbers[spot], value)
-    return mx.array(numbers)
-
-
-def _set(x: mx.array, i: mx.array, values: mx.array) -> mx.array:
-    x[i] = values
-    return x
-
-
-def _set_window(x: mx.array, i: mx.array) -> mx.array:
-    return x.at[i, 1:3].add(2.0)
-
-
-@op(
-    "Scatter",
-    _scatter,
-    [
-        Case("set", _set, [(3, 4), given(2, -3), (2, 4)], ["scatter"]),
-        Case("add", lambda x, i, y: x.at[i].add(y), [(3, 4), given(2, 2, -1), (3, 4)]),
-        Case("subtract", lambda x, i, y: x.at[:, i].subtract(y), [(3, 4), given(2, -1), (3, 2)]),
-        Case("max", lambda x, i, y: x.at[i].maximum(y), [(3, 4), given(0, 0), (2, 4)]),
-        Case("min", lambda x, i, y: x.at[i].minimum(y), [(3, 4), given(0, 0), (2, 4)]),
-        Case("product", lambda x, i, y: x.at[i].multiply(y), [(3, 4), given(0, 0), (2, 4)]),
-        Case("two_axes", lambda x, i, y: x.at[i, :, i].add(y), [(3, 4, 5), given(0, -1), (2, 4)]),
-        Case("window", _set_window, [(3, 4, 5), given(0, -1)]),
-        Case("integers", lambda x, i: x.at[i].add(3), [integers(4), given(0, -1)]),
-        Case("bytes", lambda x, i: x.at[i].add(x[:2]), [typed("uint8", 9), given(0, 0)]),
-        Case("product_of_bytes", lambda x, i: x.at[i].multiply(x[:2]), [typed("int8", 9), given(0, -1)]),
-        Case("diagonal", mx.diag, [(4,)]),
-    ],
-    note="where one index is set twice, which value stays is Core ML's choice",
+@lowers(
+    "Scatter", emits={"set": ["scatter"]}, note="where one index is set twice, which value stays is Core ML's choice"
 )
 def scatter(ctx: LoweringContext, x: Var, *rest: Var) -> Var:
     mode = ctx.args[0]
@@ -322,35 +211,7 @@ def scatter(ctx: LoweringContext, x: Var, *rest: Var) -> Var:
 AXIS_MODES = ("add", "update")
 
 
-def _scatter_axis(node: Node, x: mx.array, indices: mx.array, updates: mx.array) -> mx.array:
-    mode, axis = node.args
-    if mode == 1:
-        return mx.put_along_axis(x, indices, updates, axis=axis)
-    (gradient,) = mx.vjp(lambda z: mx.take_along_axis(z, indices, axis=axis), [x], [updates])[1]
-    return x + gradient
-
-
-def _added_axis(x: mx.array, i: mx.array, y: mx.array) -> mx.array:
-    return mx.vjp(lambda z: mx.take_along_axis(z, i, axis=1), [x], [y])[1][0]
-
-
-@op(
-    "ScatterAxis",
-    _scatter_axis,
-    [
-        Case("set", lambda x, y: mx.put_along_axis(x, mx.array([[2, -4]]), y, axis=1), [(3, 4), (3, 2)]),
-        Case(
-            "moving",
-            lambda x, i, y: mx.put_along_axis(x, i, y, axis=0),
-            [(4, 3), given(*[[0, -1, 2]]), (1, 3)],
-            ["scatter_along_axis"],
-        ),
-        Case(
-            "none", lambda x: mx.put_along_axis(x, mx.zeros((3, 0), mx.int32), mx.zeros((3, 0)), axis=1) + 1, [(3, 4)]
-        ),
-        Case("add", _added_axis, [(3, 4), integers(3, 6, low=-4, high=4), (3, 6)], ["scatter_along_axis"]),
-    ],
-)
+@lowers("ScatterAxis", emits={"moving": ["scatter_along_axis"], "add": ["scatter_along_axis"]})
 def scatter_axis(ctx: LoweringContext, x: Var, indices: Var, updates: Var) -> Var:
     mode, axis = ctx.args
     y = mb.scatter_along_axis(

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import MAX_RANK, Array
-from converters.coreml.ops.elementwise import typed
-from converters.coreml.ops.registry import Case, LoweringContext, booleans, integers, op
+from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import BITS, held, settled
+from converters.graph import MAX_RANK, Array
 
-KINDS = (mx.bitwise_and, mx.bitwise_or, mx.bitwise_xor, mx.left_shift, mx.right_shift)
-"""MLX tells the operation by its number."""
 LOGIC = (mb.logical_and, mb.logical_or, mb.logical_xor)
+
+
 AND, OR, LEFT = 0, 1, 3
+
 
 POWERS = np.array([1 << min(k, 30) for k in range(32)], np.int32)
 """2ᵏ, as two factors: int32 has no 2³¹."""
+
+
 LAST = np.array([1] * 31 + [2], np.int32)
+
+
 FACTORS = np.array([1 << k for k in range(32)], np.uint32).astype(np.int32)
 """2ᵏ as the int32 of the same bits."""
+
+
 LIFTS = np.array([0] + [1 << (32 - k) for k in range(1, 32)], np.uint32).astype(np.int32)
 """What a right shift by k of an unsigned number has more than that of the signed one of the same bits."""
 
-WORDS = (integers(4, 5, low=-(2**31), high=2**31), integers(4, 5, low=-(2**31), high=2**31))
-SHIFTS = integers(4, 5, low=0, high=31)
 
-
-@op(
+@lowers(
     "BitwiseBinary",
-    lambda n, x, y: KINDS[n.args[0]](x, y),
-    [
-        Case("and", mx.bitwise_and, WORDS),
-        Case("or", mx.bitwise_or, WORDS),
-        Case("xor", mx.bitwise_xor, WORDS),
-        Case("left", mx.left_shift, [WORDS[0], SHIFTS]),
-        Case("right", mx.right_shift, [WORDS[0], SHIFTS]),
-        Case("and_mask", lambda x: (x & 15, x & 0xF0, x & ~7, x & -1), [WORDS[0]], ["mod"]),
-        Case("and_other", lambda x: x & 0b1011, [WORDS[0]]),
-        Case("left_constant", lambda x: (x << 3, x << 31), [WORDS[0]], ["mul"]),
-        Case("right_constant", lambda x: (x >> 3, x >> 31), [WORDS[0]], ["floor_div"]),
-        Case("unsigned", lambda x: (x >> 1, x >> mx.array([0, 4, 8, 28, 31], mx.uint32)), [typed("uint32", 4, 5)]),
-        Case("uint8", lambda x, y: (x & y, x | y, x ^ y, x << 3, x >> 3), [typed("uint8", 9), typed("uint8", 9)]),
-        Case("int8", lambda x, y: (x & y, x | y, x ^ y, x << 3, x >> 3), [typed("int8", 9), typed("int8", 9)]),
-        Case("bools", lambda x, y: (x & y, x | y, x ^ y), [booleans(9), booleans(9)], ["logical_xor"]),
-        Case("five_axes", mx.bitwise_and, [integers(2, 1, 2, 1, 3), integers(3)]),
-    ],
+    emits={"and_mask": ["mod"], "left_constant": ["mul"], "right_constant": ["floor_div"], "bools": ["logical_xor"]},
     raw=True,
     note="constant shifts and masks are a product or a quotient; two variables are taken apart into bits",
 )

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import Node
-from converters.coreml.ops.registry import Case, LoweringContext, op
+from converters.coreml.ops.registry import LoweringContext, lowers
 
-SCALES = mx.array([1e3, 1.0, 1e-2, 30.0])
 STEPS = 36
 """Twice log₂ of the largest condition number, and the start."""
 
 
-def _inverse(node: Node, x: mx.array) -> mx.array:
-    triangular, upper = node.args
-    return mx.linalg.tri_inv(x, upper=upper) if triangular else mx.linalg.inv(x)
-
-
-@op(
+@lowers(
     "Inverse",
-    _inverse,
-    [
-        Case("batch", lambda x: mx.linalg.inv(x + 4 * mx.eye(4)), [(2, 4, 4)], ["matmul"]),
-        Case("scaled", lambda x: mx.linalg.inv(SCALES[:, None] * (x + 4 * mx.eye(4)) * SCALES), [(2, 4, 4)]),
-        Case("lower", lambda x: mx.linalg.tri_inv(x + 4 * mx.eye(5)), [(5, 5)]),
-        Case("upper", lambda x: mx.linalg.tri_inv(x + 4 * mx.eye(5), upper=True), [(5, 5)]),
-    ],
+    emits={"batch": ["matmul"]},
     note="by Newton's method (Schulz), rows and columns scaled first; then for condition numbers up to 10⁴, where "
     "float32 has four digits left",
 )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from converters.coreml.graph import Array, Node
 from converters.coreml.ops.index import wrapped
-from converters.coreml.ops.registry import Case, LoweringContext, integers, op, operand, plain
+from converters.coreml.ops.registry import LoweringContext, lowers, operand
 from converters.coreml.ops.shape import reshaped
+from converters.graph import Array
 
 LINEAR_RANK = 3
 """Ranks that MIL's ``linear`` takes, at most."""
@@ -29,16 +28,12 @@ def dense(x: Var | Array, weight: Array, name: str, bias: Array | None = None) -
     return reshaped(flat, (*x.shape[:-1], len(weight)), name=name)
 
 
-@op("Matmul", plain(mx.matmul), [Case("batched", mx.matmul, [(2, 3, 4), (4, 5)], ["matmul"])])
+@lowers("Matmul", emits={"batched": ["matmul"]})
 def matmul(ctx: LoweringContext, x: Var, y: Var) -> Var:
     return mb.matmul(x=x, y=y, name=ctx.name)
 
 
-@op(
-    "AddMM",
-    lambda n, x, y, c: mx.addmm(c, x, y, *n.args),
-    [Case("scaled", lambda c, x, y: mx.addmm(c, x, y, 2.0, 3.0), [(2,), (3, 4), (4, 2)])],
-)
+@lowers("AddMM")
 def addmm(ctx: LoweringContext, x: Var, y: Var, c: Var) -> Var:
     alpha, beta = ctx.args
     product = mb.matmul(x=x, y=y)
@@ -46,36 +41,9 @@ def addmm(ctx: LoweringContext, x: Var, y: Var, c: Var) -> Var:
     return mb.add(x=product, y=c if beta == 1 else mb.mul(x=c, y=beta), name=ctx.name)
 
 
-def _gather_mm(node: Node, x: mx.array, w: mx.array, left: mx.array, right: mx.array) -> mx.array:
-    return mx.gather_mm(x, w, left, right)
-
-
-def _right(x: mx.array, w: mx.array, i: mx.array) -> mx.array:
-    return mx.gather_mm(x, w, rhs_indices=i)
-
-
-@op(
+@lowers(
     "GatherMM",
-    _gather_mm,
-    [
-        Case(
-            "few", lambda x, w, i: mx.gather_mm(x, w, rhs_indices=i), [(2, 1, 5), (4, 5, 3), integers(2, low=0, high=4)]
-        ),
-        Case(
-            "many",
-            _right,
-            [(5, 1, 1, 6), (3, 6, 4), integers(5, 2, low=0, high=3)],
-            ["matmul", "gather"],
-        ),
-        Case(
-            "both_sides",
-            mx.gather_mm,
-            [(3, 2, 5), (4, 5, 3), integers(6, low=0, high=3), integers(6, low=0, high=4)],
-        ),
-        Case(
-            "constant", lambda x: mx.gather_mm(x, mx.ones((4, 5, 3)), mx.array([0, 1]), mx.array([3, 1])), [(3, 2, 5)]
-        ),
-    ],
+    emits={"many": ["matmul", "gather"]},
     raw=True,
     note="every matrix times every row where more products are asked for than there are matrices",
 )
@@ -116,43 +84,7 @@ def _flat(index: Var | Array, size: int, count: int) -> Var | Array:
     return reshaped(index, (count,)) if isinstance(index, Var) else index.reshape(count)
 
 
-def _blocks(mask: mx.array, shape: tuple[int, ...], block: int) -> mx.array:
-    grown = mx.repeat(mx.repeat(mask, block, -1), block, -2)[..., : shape[-2], : shape[-1]]
-    return grown.astype(mx.float32)
-
-
-def _block_masked(node: Node, x: mx.array, y: mx.array, *masks: mx.array) -> mx.array:
-    block = node.args[0]
-    # Out alone, left and right, or all three, in this order.
-    if len(masks) > 1:
-        x, y = x * _blocks(masks[-2], x.shape, block), y * _blocks(masks[-1], y.shape, block)
-    product = x @ y
-    return product * _blocks(masks[0], product.shape, block) if len(masks) != 2 else product
-
-
-def _masked(*given: str) -> Callable[[mx.array, mx.array], mx.array]:
-    masks = {
-        "mask_out": mx.array([[True], [False]]),
-        "mask_lhs": mx.array([[1.0, 0.0], [0.0, 1.0]]),
-        "mask_rhs": mx.array([[0.5], [2.0]]),
-    }
-    out, left, right = (masks[name] if name in given else None for name in ("mask_out", "mask_lhs", "mask_rhs"))
-    return lambda x, y: mx.block_masked_mm(x, y, 32, out, left, right)
-
-
-@op(
-    "BlockMaskedMM",
-    _block_masked,
-    [
-        Case("out", _masked("mask_out"), [(64, 64), (64, 32)]),
-        Case(
-            "both",
-            lambda x, y: mx.block_masked_mm(x, y, 32, None, mx.eye(2), mx.array([[0.5], [2.0]])),
-            [(64, 64), (64, 32)],
-        ),
-        Case("ends", lambda x, y: mx.block_masked_mm(x, y, 32, mx.array([[True], [False]])), [(40, 50), (50, 20)]),
-    ],
-)
+@lowers("BlockMaskedMM")
 def block_masked_mm(ctx: LoweringContext, x: Var, y: Var, *masks: Var) -> Var:
     block = ctx.args[0]
     if len(masks) > 1:
@@ -171,15 +103,7 @@ def _kept(x: Var, mask: Var, block: int, **name: str) -> Var:
     return mb.select(cond=mb.cast(x=grown, dtype="bool"), a=x, b=0.0, **name)
 
 
-@op(
-    "Hadamard",
-    lambda n, x: mx.hadamard_transform(x, n.args[0]),
-    [
-        Case("power_of_two", mx.hadamard_transform, [(2, 3, 16)], ["linear"]),
-        Case("scaled", lambda x: mx.hadamard_transform(x, 0.5), [(2, 12)], ["linear"]),
-    ],
-    note="a product with its matrix",
-)
+@lowers("Hadamard", emits={"power_of_two": ["linear"], "scaled": ["linear"]}, note="a product with its matrix")
 def hadamard(ctx: LoweringContext, x: Var) -> Var:
     matrix = np.array(mx.hadamard_transform(mx.eye(x.shape[-1]), ctx.args[0]))
     return dense(x, np.ascontiguousarray(matrix.T), ctx.name)

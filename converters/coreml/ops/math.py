@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import Array
-from converters.coreml.ops.registry import Case, LoweringContext, Maker, given, op, plain, uniform
+from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.widths import held
-
-SMALL = given(-0.5, -1e-3, -1e-6, 0.0, 1e-7, 1e-5, 0.3, 4.0)
-WITHIN = uniform(2, 9, low=-0.99, high=0.99)
+from converters.graph import Array
 
 
-@op(
-    "Sqrt",
-    lambda n, x: mx.rsqrt(x) if n.args[0] else mx.sqrt(x),
-    [Case("root", mx.sqrt, [uniform(2, 3)], ["sqrt"]), Case("reciprocal", mx.rsqrt, [uniform(2, 3)], ["rsqrt"])],
-)
+@lowers("Sqrt", emits={"root": ["sqrt"], "reciprocal": ["rsqrt"]})
 def sqrt(ctx: LoweringContext, x: Var) -> Var:
     return mb.rsqrt(x=x, epsilon=0.0, name=ctx.name) if ctx.args[0] else mb.sqrt(x=x, name=ctx.name)
 
 
-@op("Erf", plain(mx.erf), [Case("floats", mx.erf, [(2, 3)], ["erf"])])
+@lowers("Erf", emits={"floats": ["erf"]})
 def erf(ctx: LoweringContext, x: Var) -> Var:
     return mb.erf(x=x, name=ctx.name)
 
@@ -36,6 +27,8 @@ CENTRE = (
     *(5.43877832e-9, 1.43285448e-7, 1.22774793e-6, 1.12963626e-7, -5.61530760e-5),
     *(-1.47697632e-4, 2.31468678e-3, 1.15392581e-2, -2.32015476e-1, 8.86226892e-1),
 )
+
+
 TAIL = (
     *(3.03697567e-10, 2.93243101e-8, 1.22150334e-6, 2.84108955e-5, 3.93552968e-4),
     *(3.02698812e-3, 4.83185798e-3, -2.64646143e-1, 8.40016484e-1),
@@ -51,15 +44,7 @@ def _polynomial(u: Var, coefficients: tuple[float, ...]) -> Var:
     return value
 
 
-@op(
-    "ErfInv",
-    plain(mx.erfinv),
-    [
-        Case("floats", mx.erfinv, [WITHIN]),
-        Case("tails", mx.erfinv, [given(-1.0, -0.9999999, -0.999, 0.0, 0.99999, 1.0)]),
-    ],
-    note="the two polynomials that MLX has too",
-)
+@lowers("ErfInv", note="the two polynomials that MLX has too")
 def erfinv(ctx: LoweringContext, x: Var) -> Var:
     # 1 − x², without losing what is left of it near 1.
     t = mb.log(x=mb.mul(x=mb.sub(x=1.0, y=x), y=mb.add(x=x, y=1.0)), epsilon=0.0)
@@ -68,14 +53,12 @@ def erfinv(ctx: LoweringContext, x: Var) -> Var:
     return mb.mul(x=x, y=mb.select(cond=tail, a=_polynomial(u, TAIL), b=_polynomial(u, CENTRE)), name=ctx.name)
 
 
-@op("Exp", plain(mx.exp), [Case("floats", mx.exp, [(2, 3)], ["exp"])])
+@lowers("Exp", emits={"floats": ["exp"]})
 def exp(ctx: LoweringContext, x: Var) -> Var:
     return mb.exp(x=x, name=ctx.name)
 
 
-@op(
-    "Expm1", plain(mx.expm1), [Case("small", mx.expm1, [SMALL], ["sinh"]), Case("low", mx.expm1, [given(-99.0, -21.0)])]
-)
+@lowers("Expm1", emits={"small": ["sinh"]})
 def expm1(ctx: LoweringContext, x: Var) -> Var:
     # 2 sinh(x/2) e^(x/2): exp(x) − 1 would lose what is small. Below −20 it is −1, and float16 has no sinh of less.
     half = mb.mul(x=mb.maximum(x=x, y=-20.0), y=0.5)
@@ -86,11 +69,7 @@ BASES = (2.0, 10.0, math.e)
 """MLX tells a logarithm's base by its number."""
 
 
-@op(
-    "Log",
-    lambda n, x: (mx.log2, mx.log10, mx.log)[n.args[0]](x),
-    [Case(f.__name__, f, [uniform(2, 3)], ["log"]) for f in (mx.log, mx.log2, mx.log10)],
-)
+@lowers("Log", emits=dict.fromkeys(("log", "log2", "log10"), ("log",)))
 def log(ctx: LoweringContext, x: Var) -> Var:
     base = BASES[ctx.args[0]]
     if base == math.e:
@@ -107,23 +86,12 @@ def log_one_plus(x: Var, **name: str) -> Var:
     return mb.select(cond=mb.equal(x=back, y=x), a=direct, b=mended, **name)
 
 
-@op("Log1p", plain(mx.log1p), [Case("small", mx.log1p, [SMALL], ["log"])])
+@lowers("Log1p", emits={"small": ["log"]})
 def log1p(ctx: LoweringContext, x: Var) -> Var:
     return log_one_plus(x, name=ctx.name)
 
 
-@op(
-    "LogAddExp",
-    plain(mx.logaddexp),
-    [
-        Case("two", mx.logaddexp, [(2, 3), (3,)], ["softplus"]),
-        Case("zero", lambda x: mx.logaddexp(x, 0), [(2, 3)], ["softplus"]),
-        Case(
-            "infinite", lambda x: mx.logaddexp(x, mx.array([-mx.inf, -mx.inf, 1.0])), [given(-math.inf, 2.0, -math.inf)]
-        ),
-    ],
-    raw=True,
-)
+@lowers("LogAddExp", emits={"two": ["softplus"], "zero": ["softplus"]}, raw=True)
 def logaddexp(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     for a, b in ((x, y), (y, x)):
         if not isinstance(b, Var) and not b.any() and a.shape == ctx.out.shape:
@@ -135,39 +103,34 @@ def logaddexp(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     return mb.select(cond=mb.equal(x=x, y=y), a=mb.add(x=x, y=math.log(2)), b=apart, name=ctx.name)
 
 
-@op("Sigmoid", plain(mx.sigmoid), [Case("floats", mx.sigmoid, [(2, 3)], ["sigmoid"])])
+@lowers("Sigmoid", emits={"floats": ["sigmoid"]})
 def sigmoid(ctx: LoweringContext, x: Var) -> Var:
     return mb.sigmoid(x=x, name=ctx.name)
 
 
-def _direct(name: str, mil: str, function: Callable[..., mx.array], maker: Maker | tuple[int, ...] = (2, 9)) -> None:
+def _direct(name: str, mil: str) -> None:
     def lower(ctx: LoweringContext, x: Var) -> Var:
         return getattr(mb, mil)(x=x, name=ctx.name)
 
     lower.__name__ = lower.__qualname__ = mil
-    op(name, plain(function), [Case("floats", function, [maker], [mil])])(lower)
+    lowers(name, emits={"floats": [mil]})(lower)
 
 
-_direct("Sin", "sin", mx.sin)
-_direct("Cos", "cos", mx.cos)
-_direct("Tan", "tan", mx.tan)
-_direct("Sinh", "sinh", mx.sinh)
-_direct("Cosh", "cosh", mx.cosh)
-_direct("Tanh", "tanh", mx.tanh)
-_direct("ArcSin", "asin", mx.arcsin, WITHIN)
-_direct("ArcCos", "acos", mx.arccos, WITHIN)
-_direct("ArcTan", "atan", mx.arctan)
-_direct("ArcTanh", "atanh", mx.arctanh, WITHIN)
+_direct("Sin", "sin")
+_direct("Cos", "cos")
+_direct("Tan", "tan")
+_direct("Sinh", "sinh")
+_direct("Cosh", "cosh")
+_direct("Tanh", "tanh")
+_direct("ArcSin", "asin")
+_direct("ArcCos", "acos")
+_direct("ArcTan", "atan")
+_direct("ArcTanh", "atanh")
 
 
-@op(
+@lowers(
     "ArcTan2",
-    plain(mx.arctan2),
-    [
-        Case("floats", mx.arctan2, [(5, 5), (5, 5)], ["atan"]),
-        Case("axes", mx.arctan2, [given(0.0, 0.0, 0.0, 1.0, -1.0, 2.0), given(0.0, 1.0, -1.0, 0.0, 0.0, -1.0)]),
-        Case("infinite", mx.arctan2, [given(math.inf, -math.inf, math.inf), given(math.inf, -math.inf, -1.0)]),
-    ],
+    emits={"floats": ["atan"]},
     note="the sign of a zero isn't seen: −0 below the negative axis gives π, in MLX −π",
 )
 def arctan2(ctx: LoweringContext, y: Var, x: Var) -> Var:
@@ -190,11 +153,7 @@ def _beyond(x: Var, near: Var) -> Var:
     return mb.select(cond=mb.greater(x=x, y=LARGE), a=mb.add(x=mb.log(x=x), y=math.log(2)), b=near)
 
 
-@op(
-    "ArcSinh",
-    plain(mx.arcsinh),
-    [Case("small", mx.arcsinh, [SMALL]), Case("wide", mx.arcsinh, [given(-1e10, 50.0, 3e38, -3e38, math.inf)])],
-)
+@lowers("ArcSinh")
 def arcsinh(ctx: LoweringContext, x: Var) -> Var:
     # ln(1 + a + a / (1/a + √(1 + 1/a²))), a = |x|: exact near 0 and without a square that overflows.
     size = mb.abs(x=x)
@@ -205,7 +164,7 @@ def arcsinh(ctx: LoweringContext, x: Var) -> Var:
     return mb.mul(x=mb.sign(x=x), y=_beyond(size, log_one_plus(mb.add(x=a, y=rest))), name=ctx.name)
 
 
-@op("ArcCosh", plain(mx.arccosh), [Case("floats", mx.arccosh, [given(1.0, 1.0001, 1.5, 40.0, 1e10, 3e38, math.inf)])])
+@lowers("ArcCosh")
 def arccosh(ctx: LoweringContext, x: Var) -> Var:
     z = mb.sub(x=mb.minimum(x=x, y=LARGE), y=1.0)
     root = mb.mul(x=mb.sqrt(x=z), y=mb.sqrt(x=mb.add(x=z, y=2.0)))

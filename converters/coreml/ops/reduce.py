@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import math
 
-import mlx.core as mx
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.ops.registry import Case, LoweringContext, booleans, given, integers, op
+from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.widths import counted, truth
 
-KINDS = (mx.all, mx.any, mx.sum, mx.prod, mx.min, mx.max)
-"""MLX tells a reduction's kind by its number."""
 _REDUCE = (mb.reduce_min, mb.reduce_max, mb.reduce_sum, mb.reduce_prod, mb.reduce_min, mb.reduce_max)
+
+
 _LOGICAL = 2
 
 
-@op(
+@lowers(
     "Reduce",
-    lambda n, x: KINDS[n.args[0]](x, axis=n.args[1], keepdims=True).reshape(n.out.shape),
-    [
-        Case("sum", lambda x: x.sum(1), [(2, 3, 4)], ["reduce_sum"]),
-        Case("sum_axes", lambda x: x.sum((0, 2)), [(2, 3, 4)], ["reduce_sum"]),
-        Case("sum_ints", lambda x: x.sum(1), [integers(3, 4)]),
-        Case("sum_bools", lambda x: x.sum(0), [booleans(5, 4)]),
-        Case("prod", lambda x: x.prod(1), [(3, 4)], ["reduce_prod"]),
-        Case("prod_ints", lambda x: x.prod(1), [integers(3, 4)]),
-        Case("max", lambda x: x.max(-1, keepdims=True), [(3, 4)], ["reduce_max"]),
-        Case("min", lambda x: x.min(), [(3, 4)], ["reduce_min"]),
-        Case("max_bools", lambda x: x.max(0), [booleans(2, 9)]),
-        Case("min_ints", lambda x: x.min(0), [integers(2, 9)]),
-        Case("all", lambda x: mx.all(x > 0, axis=1), [(9, 2)]),
-        Case("any", lambda x: mx.any(x > 0, axis=1), [(9, 2)]),
-        Case("all_floats", lambda x: mx.all(x, axis=1), [given((0.0, 1.0), (-2.0, 0.5))]),
-        Case("any_ints", lambda x: mx.any(x, axis=1), [given((0, 0), (0, -1))]),
-        Case("variance", lambda x: (mx.var(x, axis=0), mx.std(x, axis=1)), [(4, 5)]),
-    ],
+    emits={
+        "sum": ["reduce_sum"],
+        "sum_axes": ["reduce_sum"],
+        "prod": ["reduce_prod"],
+        "max": ["reduce_max"],
+        "min": ["reduce_min"],
+    },
 )
 def reduce(ctx: LoweringContext, x: Var) -> Var:
     kind, axes = ctx.args
@@ -48,16 +36,9 @@ def reduce(ctx: LoweringContext, x: Var) -> Var:
     return _REDUCE[kind](**made, name=ctx.name)
 
 
-@op(
+@lowers(
     "ArgReduce",
-    lambda n, x: (mx.argmin, mx.argmax)[n.args[0]](x, axis=n.args[1], keepdims=True),
-    [
-        Case("max", lambda x: mx.argmax(x, axis=1), [(3, 9)], ["reduce_argmax"]),
-        Case("min", lambda x: mx.argmin(x, axis=0, keepdims=True), [(3, 9)], ["reduce_argmin"]),
-        Case("ties", lambda x: (mx.argmax(x, axis=1), mx.argmin(x, axis=1)), [integers(5, 9, low=0, high=3)]),
-        Case("bools", lambda x: mx.argmax(x, axis=1), [booleans(5, 9)]),
-        Case("all", mx.argmax, [(3, 9)]),
-    ],
+    emits={"max": ["reduce_argmax"], "min": ["reduce_argmin"]},
     note="of equal numbers the first; beside NaN MLX gives the position of NaN",
 )
 def arg_reduce(ctx: LoweringContext, x: Var) -> Var:
@@ -65,32 +46,12 @@ def arg_reduce(ctx: LoweringContext, x: Var) -> Var:
     return build(x=counted(x), axis=ctx.args[1], keep_dims=True, name=ctx.name)
 
 
-@op(
-    "Softmax",
-    lambda n, x: mx.softmax(x, axis=-1, precise=n.args[0]),
-    [
-        Case("last", lambda x: mx.softmax(x, axis=-1), [(2, 5)], ["softmax"]),
-        Case("first", lambda x: mx.softmax(x, axis=0), [(2, 5)]),
-    ],
-)
+@lowers("Softmax", emits={"last": ["softmax"]})
 def softmax(ctx: LoweringContext, x: Var) -> Var:
     return mb.softmax(x=x, axis=-1, name=ctx.name)
 
 
-@op(
-    "LogSumExp",
-    lambda _, x: mx.logsumexp(x, axis=-1, keepdims=True),
-    [
-        Case("last", lambda x: mx.logsumexp(x, axis=-1), [(2, 5)], ["reduce_max"]),
-        Case("large", lambda x: mx.logsumexp(x, axis=-1), [given(100.0, 99.0, -100.0)]),
-        Case("all", mx.logsumexp, [(2, 5)]),
-        Case(
-            "infinite",
-            lambda x: mx.logsumexp(x.reshape(3, 2), axis=-1),
-            [given(-math.inf, -math.inf, math.inf, 1.0, -math.inf, 1.0)],
-        ),
-    ],
-)
+@lowers("LogSumExp", emits={"last": ["reduce_max"]})
 def logsumexp(ctx: LoweringContext, x: Var) -> Var:
     # MIL's own reduce_log_sum_exp doesn't say that it takes the largest away first.
     peak = mb.reduce_max(x=x, axes=[-1], keep_dims=True)

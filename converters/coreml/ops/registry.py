@@ -1,61 +1,30 @@
-"""The op table: one decorated function lowers one primitive, with its reference in MLX and its test cases beside it."""
+"""Core ML's lowerings: one decorated function for each primitive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import mlx.core as mx
 import numpy as np
 from coremltools.converters.mil.mil import Var
 
-from converters.coreml.graph import Array, Node, Tensor
+from converters.graph import Array, Node, Tensor
+from converters.primitives import PRIMITIVES
 
-Reference = Callable[..., Any]
-"""(node, \\*arrays) -> the array, or the arrays, that MLX makes of them."""
 Lowering = Callable[..., Any]
 """(ctx, \\*operands) -> the MIL variable, or the variables, of the node's outputs."""
-Maker = Callable[[np.random.Generator], Array]
-
-
-class Case(NamedTuple):
-    """One test of an op: a function, its inputs, and MIL ops that must (``emits``) be in the package.
-
-    An input is a shape, drawn from a normal distribution, or a function of a random generator.
-    """
-
-    name: str
-    fn: Callable[..., Any]
-    inputs: Sequence[tuple[int, ...] | Maker]
-    emits: Sequence[str] = ()
-
-    def example(self, seed: int = 0) -> dict[str, mx.array]:
-        """The inputs as arrays, named ``a``, ``b`` … in the order of the function's arguments."""
-        rng = np.random.default_rng(seed)
-        arrays = [i(rng) if callable(i) else rng.normal(size=i).astype(np.float32) for i in self.inputs]
-        return {chr(ord("a") + n): mx.array(array) for n, array in enumerate(arrays)}
-
-    def call(self, **arrays: mx.array) -> Any:
-        """The function over its example."""
-        return self.fn(*arrays.values())
 
 
 @dataclass(frozen=True)
 class Op:
-    """One row of the table.
+    """How one primitive becomes MIL. ``raw`` lowerings get constants as NumPy arrays; ``emits`` names, by case, MIL
+    operations that must be in a package of it."""
 
-    ``reference`` evaluates the node in MLX itself: it folds constants, tells where a package departs from its source,
-    and is checked against the function that was captured. ``raw`` lowerings get constants as NumPy arrays.
-    """
-
-    name: str
-    reference: Reference
     lower: Lowering
-    cases: tuple[Case, ...]
-    family: str
     raw: bool
     note: str
+    emits: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -87,60 +56,34 @@ class LoweringContext:
 
 
 OPS: dict[str, Op] = {}
+"""Primitive → its lowering."""
 
 
-def op(
-    name: str, mlx: Reference, cases: Sequence[Case], raw: bool = False, note: str = ""
+def lowers(
+    name: str, raw: bool = False, note: str = "", emits: Mapping[str, Sequence[str]] | None = None
 ) -> Callable[[Lowering], Lowering]:
     """Register the decorated function as the lowering of primitive ``name``.
 
     Args:
-        name: as ``mx.export_function`` tells it, or as a fusing pass makes it.
-        mlx: what the node computes, in MLX: ``(node, *arrays)``.
-        cases: at least one; each is converted, run and compared with MLX.
         raw: operands that are constants come as NumPy arrays.
         note: what a reader of the op table should know: limits, a departure.
+        emits: case → MIL operations that its package must have.
 
     Raises:
-        ValueError: the primitive has a lowering already, or there is no case.
+        ValueError: there is no such primitive or case, or it has a lowering already.
     """
 
     def register(lower: Lowering) -> Lowering:
+        if name not in PRIMITIVES:
+            raise ValueError(f"{lower.__qualname__} lowers {name}, which is no primitive")
+        if unknown := set(emits or ()) - {case.name for case in PRIMITIVES[name].cases}:
+            raise ValueError(f"{name} has no case {', '.join(sorted(unknown))}")
         if name in OPS:
             raise ValueError(f"{name} is lowered twice: by {OPS[name].lower.__qualname__} and {lower.__qualname__}")
-        if not cases:
-            raise ValueError(f"{name} has no case; an op without a test is no op")
-        OPS[name] = Op(name, mlx, lower, tuple(cases), lower.__module__.rpartition(".")[2], raw, note)
+        OPS[name] = Op(lower, raw, note, emits or {})
         return lower
 
     return register
-
-
-def plain(function: Callable[..., mx.array]) -> Reference:
-    """The reference of a primitive without arguments: the MLX function of the arrays alone."""
-    return lambda _, *arrays: function(*arrays)
-
-
-def integers(*shape: int, low: int = -9, high: int = 10) -> Maker:
-    """int32, low <= n < high."""
-    return lambda rng: rng.integers(low, high, shape).astype(np.int32)
-
-
-def booleans(*shape: int) -> Maker:
-    """True or False, evenly."""
-    return lambda rng: rng.integers(0, 2, shape).astype(np.bool_)
-
-
-def uniform(*shape: int, low: float = 0.1, high: float = 2.0) -> Maker:
-    """float32, low <= x < high."""
-    return lambda rng: rng.uniform(low, high, shape).astype(np.float32)
-
-
-def given(*values: Any) -> Maker:
-    """These very values."""
-    return lambda _: np.array(
-        values, np.float32 if any(isinstance(v, float) for v in np.ravel(values).tolist()) else np.int32
-    )
 
 
 def operand(x: Var | Array, dtype: Any = None) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from converters.coreml.graph import Array
 from converters.coreml.ops.registry import LoweringContext
+from converters.graph import Array
 
 BITS = {
     "bool": 1,

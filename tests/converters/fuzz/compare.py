@@ -9,9 +9,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from converters.coreml.graph import Graph
-from converters.coreml.interpret import interpret
-from converters.coreml.verify import left
+from converters.graph import Graph
+from converters.interpret import interpret
+from converters.source import left
 from tests.converters.fuzz.draft import Draft, replay
 from tests.converters.fuzz.known import RANGE, ZEROS, Row, row_of
 from tests.converters.fuzz.noise import LOW, UNIT, Trouble, spreads, unit_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
-from converters.coreml.graph import Graph, Node
-from converters.coreml.interpret import evaluate
+from converters.graph import Graph, Node
+from converters.interpret import evaluate
 
 RUNS = 6
 LOW = (mx.float16, mx.bfloat16)

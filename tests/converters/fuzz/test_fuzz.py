@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from coremltools.converters.mil.mil import Builder as mb
 
-from converters.coreml import ranges
-from converters.coreml.capture import capture
+from converters import ranges
+from converters.capture import capture
 from converters.coreml.ops import OPS
-from converters.coreml.passes import run_passes
+from converters.passes import run_passes
 from tests.converters.fuzz.draft import GENERATORS, MAKES, Draft, drafted
 from tests.converters.fuzz.known import ROWS
 from tests.converters.fuzz.trial import FAILURES, attempt, told

@@ -16,13 +16,13 @@ import numpy as np
 from coremltools.converters.mil.mil import Block, Program
 
 from converters import coreml
-from converters.coreml.capture import capture
+from converters.capture import capture
 from converters.coreml.executor import load_package
 from converters.coreml.legal import check_legal
 from converters.coreml.lower import check_supported, save
-from converters.coreml.passes import run_passes
-from converters.coreml.ranges import check_ranges
-from converters.coreml.verify import runner
+from converters.front import runner
+from converters.passes import run_passes
+from converters.ranges import check_ranges
 from tests.converters.fuzz.compare import Comparison, Difference
 from tests.converters.fuzz.draft import Draft, drafted
 from tests.converters.fuzz.inputs import EXAMPLE, PROFILES

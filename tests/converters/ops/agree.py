@@ -8,11 +8,11 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-from converters.coreml.capture import capture
+from converters.capture import capture
 from converters.coreml.executor import Executor
-from converters.coreml.interpret import interpret
 from converters.coreml.lower import save
-from converters.coreml.passes import run_passes
+from converters.interpret import interpret
+from converters.passes import run_passes
 from tests.tolerances import close
 
 

@@ -53,9 +53,9 @@ def test_gathers(tmp_path):
 def test_gathers_of_windows(tmp_path):
     """Slices of several numbers from computed starts, on one axis and on two, in front of and behind whole ones."""
     from converters.coreml.executor import Executor
-    from converters.coreml.graph import Graph, Node, Tensor
-    from converters.coreml.interpret import interpret
     from converters.coreml.lower import save
+    from converters.graph import Graph, Node, Tensor
+    from converters.interpret import interpret
     from tests.tolerances import close
 
     x, starts = np.array(X), (np.array([1, 0], np.int32), np.array([2, -4], np.int32))

@@ -8,10 +8,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from converters.coreml.capture import capture, named_outputs
-from converters.coreml.graph import Graph, Node, Tensor
-from converters.coreml.interpret import interpret
-from converters.coreml.passes import run_passes
+from converters.capture import capture, named_outputs
+from converters.graph import Graph, Node, Tensor
+from converters.interpret import interpret
+from converters.passes import run_passes
 from tests.tolerances import close
 
 

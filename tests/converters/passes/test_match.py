@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.coreml.graph import Graph, Node, Tensor
-from converters.coreml.passes.match import Any, Const, Op, match, number, rewrite
+from converters.graph import Graph, Node, Tensor
+from converters.passes.match import Any, Const, Op, match, number, rewrite
 
 
 def graph(op, inputs=("a", "b"), args=(), constants=None):

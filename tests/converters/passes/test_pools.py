@@ -55,9 +55,9 @@ def test_windows_side_by_side():
 
 @pytest.mark.parametrize("name", NEAR)
 def test_other_windows_are_no_pool(name):
-    from converters.coreml.capture import capture
-    from converters.coreml.interpret import interpret
-    from converters.coreml.passes.pools import fuse_pools
+    from converters.capture import capture
+    from converters.interpret import interpret
+    from converters.passes.pools import fuse_pools
     from tests.tolerances import close
 
     graph = capture(NEAR[name], {"x": X})

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from mlx import nn
 
 from converters import coreml
-from converters.coreml.capture import capture
-from converters.coreml.errors import ConversionError
+from converters.capture import capture
 from converters.coreml.executor import load_package
-from converters.coreml.graph import MAX_RANK, Graph
-from converters.coreml.passes.ranks import narrow_ranks
+from converters.errors import ConversionError
+from converters.graph import MAX_RANK, Graph
+from converters.passes.ranks import narrow_ranks
 from tests.converters.passes.graphs import chain, kept, normal, ops, passed
 
 SIX = (2, 3, 2, 2, 3, 2)
@@ -169,7 +169,7 @@ def test_few_axes_stay_as_they_are():
 @pytest.mark.parametrize(
     ("fn", "shape", "told"),
     [
-        (lambda x: x.reshape(6) * 2, (1, 1, 1, 1, 2, 3), r"input a has shape \(1, 1, 1, 1, 2, 3\): Core ML takes 5"),
+        (lambda x: x.reshape(6) * 2, (1, 1, 1, 1, 2, 3), r"input a has shape \(1, 1, 1, 1, 2, 3\): a package takes 5"),
         (lambda x: x.reshape(1, 1, 1, 1, 2, 3) * 2, (6,), r"output output has shape \(1, 1, 1, 1, 2, 3\)"),
         (lambda x: mx.put_along_axis(x.reshape(SIX), mx.zeros(SIX, mx.int32), mx.array(1.0), 1).sum(), (144,), "axes"),
     ],

@@ -6,10 +6,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from converters.coreml.passes.broadcast import drop_broadcasts
-from converters.coreml.passes.empty import drop_empty
-from converters.coreml.passes.indexing import join_indexing
-from converters.coreml.passes.slices import slice_constant_gathers, squeeze_slices
+from converters.passes.broadcast import drop_broadcasts
+from converters.passes.empty import drop_empty
+from converters.passes.indexing import join_indexing
+from converters.passes.slices import slice_constant_gathers, squeeze_slices
 from tests.converters.passes.graphs import chain, kept, normal, ops, passed
 
 X, Y = normal(3, 4), normal(4, seed=1)
@@ -126,7 +126,7 @@ def test_windows_of_a_gather_are_no_rows():
     """A slice that is not the whole of the other axes stays a gather."""
     args = ((0,), (1, 2))
     graph = chain((3, 4), ("Abs", (3, 4), ()))
-    from converters.coreml.graph import Graph, Node, Tensor
+    from converters.graph import Graph, Node, Tensor
 
     nodes = (
         Node("Gather", ("x", "i"), (Tensor("g", (2, 1, 2), "float32"),), args),
@@ -147,7 +147,7 @@ def test_updates_of_a_scatter_lose_their_axes_of_one():
 
 def test_constants_with_many_numbers_from_few_are_not_written_out():
     """What is folded: anything of a million numbers, and what is no more than 16 times its sources."""
-    from converters.coreml.passes.fold import fold_constants
+    from converters.passes.fold import fold_constants
 
     million, growth = 1 << 20, 16
 

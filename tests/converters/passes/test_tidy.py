@@ -6,8 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from converters.coreml.graph import Graph, Node, Tensor
-from converters.coreml.passes.tidy import drop_dead, drop_identities, merge_equal, name_outputs
+from converters.graph import Graph, Node, Tensor
+from converters.passes.tidy import drop_dead, drop_identities, merge_equal, name_outputs
 from tests.converters.passes.graphs import chain, kept, normal, ops, passed
 
 X = normal(3, 4)

@@ -1,0 +1,10 @@
+"""``python -m converters``."""
+
+from __future__ import annotations
+
+import sys
+
+from converters.command import run
+
+if __name__ == "__main__":
+    sys.exit(run())
