@@ -61,7 +61,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) -e '.[dev,words]'
+	$(PIP) -e '.[dev,words,coreai]'
 	touch $@
 
 # torch first and by its version: whatever asks for it afterwards must find it there.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from converters.errors import ConversionError
+from converters.errors import ConversionError, UnsupportedOpsError
 from converters.graph import Array, Graph
 
 Call = Callable[[Mapping[str, Any]], dict[str, Array]]
@@ -23,9 +24,6 @@ class Backend(Protocol):
     TARGETS: Sequence[str]
     """Oldest systems that a package may ask for, the default first."""
     ENGINES: Sequence[str]
-
-    def check_installed(self) -> None:
-        """Raise ConversionError where what makes such packages isn't installed."""
 
     def lowered(self, graph: Graph) -> Graph:
         """A captured graph as it is written: through the passes, and held to what such a package can compute.
@@ -63,9 +61,7 @@ def backend_of(path: str | Path) -> Backend:
     suffix = Path(path).suffix
     if suffix not in MODULES:
         raise ConversionError(f"{path} is no package; its name ends in one of {', '.join(MODULES)}")
-    found = cast(Backend, import_module(MODULES[suffix]))
-    found.check_installed()
-    return found
+    return cast(Backend, import_module(MODULES[suffix]))
 
 
 def chosen(what: str, value: str, known: Sequence[str], back: Backend) -> str:
@@ -73,3 +69,23 @@ def chosen(what: str, value: str, known: Sequence[str], back: Backend) -> str:
     if value not in known:
         raise ConversionError(f"{what} {value!r} is unknown to {back.NAME} here; expected one of {', '.join(known)}")
     return value
+
+
+def check_supported(graph: Graph, lowered: Container[str], folder: str) -> Graph:
+    """Return the graph, or raise with every primitive that has no lowering, how often and in which modules.
+
+    Raises:
+        UnsupportedOpsError: there are some.
+    """
+    missing = [node for node in graph.nodes if node.op not in lowered]
+    if not missing:
+        return graph
+    rows = []
+    for name, count in Counter(node.op for node in missing).most_common():
+        scopes = Counter(node.scope or "the function itself" for node in missing if node.op == name)
+        modules = ", ".join(scope for scope, _ in scopes.most_common(4)) + (", …" if len(scopes) > 4 else "")
+        rows.append(f"{name} ×{count} (in {modules})")
+    raise UnsupportedOpsError(
+        f"no lowering for {len(rows)} of the {len(graph.counts())} primitives: {'; '.join(rows)}. "
+        f"docs/reference/ops.md lists what converts; write that part with other operations, or add the op to {folder}"
+    )

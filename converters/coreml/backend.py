@@ -10,12 +10,13 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from converters.backend import Call
+from converters.backend import Call, check_supported
 from converters.capture import dtype_name
 from converters.coreml import neural_engine
 from converters.coreml.executor import Executor, Package, load_package
 from converters.coreml.legal import check_legal
-from converters.coreml.lower import PRECISIONS, TARGETS, check_supported, save
+from converters.coreml.lower import PRECISIONS, TARGETS, save
+from converters.coreml.ops import OPS
 from converters.errors import ConversionError, PackageError
 from converters.graph import FLOATS, Array, Graph
 from converters.names import from_metadata
@@ -27,13 +28,9 @@ NAME = "Core ML"
 ENGINES = ("auto", "reference", "coreml")
 
 
-def check_installed() -> None:
-    """coremltools comes with the package."""
-
-
 def lowered(graph: Graph) -> Graph:
     """The graph through the passes, where all that it reads fits int32."""
-    return check_ranges(run_passes(check_supported(graph)))
+    return check_ranges(run_passes(check_supported(graph, OPS, "converters/coreml/ops")))
 
 
 def load(path: Path) -> Package:

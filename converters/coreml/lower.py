@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, Program, Var, types
 from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 
+from converters.backend import check_supported
 from converters.coreml.compress import COMPRESSIONS, compress
 from converters.coreml.ops import OPS, LoweringContext
 from converters.coreml.ops.complex import complex_lowering, is_complex
 from converters.coreml.pipeline import pipeline
 from converters.coreml.toolkit import quiet, working_in
-from converters.errors import ConversionError, UnsupportedOpsError
+from converters.errors import ConversionError
 from converters.graph import Array, Graph, Node, Tensor
 from converters.half import HALF_MASK, halved, masks, within
 from converters.names import as_metadata, legal_names
@@ -97,27 +97,6 @@ def _marks(operation: Any) -> Sequence[str]:
     return found
 
 
-def check_supported(graph: Graph) -> Graph:
-    """Return the graph, or raise with every primitive that has no lowering, how often and in which modules.
-
-    Raises:
-        UnsupportedOpsError: there are some.
-    """
-    missing = [node for node in graph.nodes if node.op not in OPS]
-    if not missing:
-        return graph
-    rows = []
-    for name, count in Counter(node.op for node in missing).most_common():
-        scopes = Counter(node.scope or "the function itself" for node in missing if node.op == name)
-        modules = ", ".join(scope for scope, _ in scopes.most_common(4)) + (", …" if len(scopes) > 4 else "")
-        rows.append(f"{name} ×{count} (in {modules})")
-    raise UnsupportedOpsError(
-        f"no lowering for {len(rows)} of the {len(graph.counts())} primitives: {'; '.join(rows)}. "
-        "docs/reference/ops.md lists what converts; write that part with other operations, or add the op to "
-        "converters/coreml/ops"
-    )
-
-
 def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     """The graph as a MIL program of one function, ``main``; inputs and outputs keep their names where MIL takes them.
 
@@ -127,7 +106,7 @@ def lower(graph: Graph, target: str = "iOS17", half: bool = False) -> Program:
     Args:
         half: floats will be computed in 16 bits, so that squares are taken of numbers that were scaled first.
     """
-    check_supported(graph)
+    check_supported(graph, OPS, "converters/coreml/ops")
     _check_constants(graph)
     if clash := sorted({t.name for t in graph.inputs} & set(graph.outputs)):
         raise ConversionError(f"inputs and outputs share the names {', '.join(clash)}; Core ML needs different ones")

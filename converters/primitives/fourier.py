@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mlx.core as mx
+import numpy as np
 
-from converters.graph import Node
+from converters.graph import Array, Node
 from converters.primitives.registry import Case, primitive
 
 
@@ -36,3 +37,24 @@ primitive(
         Case("stft", lambda x: mx.abs(mx.fft.stft(x, n_fft=8)), [(40,)]),
     ],
 )
+
+
+def waves(n: int, kept: int, inverse: bool = False) -> tuple[Array, Array]:
+    """cos and ∓sin of 2πjk/n, (n, kept); of an inverse transform over n."""
+    # The product of two integers modulo n keeps the angles small and exact.
+    angle = 2 * np.pi * (np.outer(np.arange(n), np.arange(kept)) % n) / n
+    share = 1 / n if inverse else 1
+    sine = np.sin(angle) if inverse else -np.sin(angle)
+    return _clean(np.cos(angle) * share), _clean(sine * share)
+
+
+def _clean(wave: Array) -> Array:
+    """Rounded where only rounding keeps it from 0: of 1e-16 half precision would make 6e-8."""
+    return np.where(np.abs(wave) < 1e-12, 0, wave).astype(np.float32)
+
+
+def mirrored(kept: int, n: int) -> tuple[Array, Array]:
+    """What the first ``kept`` frequencies of a real signal of length n give of it, (kept, n); the rest mirrors them."""
+    weight = np.where((np.arange(kept) == 0) | (2 * np.arange(kept) == n), 1, 2)[:, None]
+    cos, sin = (wave.T * weight for wave in waves(n, kept, inverse=True))
+    return cos.astype(np.float32), sin.astype(np.float32)

@@ -1,13 +1,16 @@
-"""Products with quantised weights: dequantised once, at conversion; Core ML's own compression comes after."""
+"""Products with quantised weights: dequantised once, at conversion; a package's own compression comes after."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
-from converters.graph import Node
+from converters.errors import ConversionError
+from converters.graph import Array, Node
 from converters.primitives.registry import Case, integers, primitive
 
 QUANTISATIONS = ("affine", "mxfp4", "mxfp8", "nvfp4")
@@ -24,6 +27,24 @@ def three(parts: Iterable[mx.array]) -> tuple[mx.array, mx.array, mx.array | Non
     """Packed numbers, scales and, where the mode has them, biases."""
     w, scales, *biases = parts
     return w, scales, biases[0] if biases else None
+
+
+def dequantised(node: Node, parts: Sequence[Any]) -> Array:
+    """Packed numbers, scales and biases of a node as one float32 matrix, or a stack of them.
+
+    Raises:
+        ConversionError: some are no constants.
+    """
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) < len(parts):
+        raise ConversionError(
+            f"{node.op} in {node.scope or 'the function'} reads quantised weights that are computed; "
+            "only constant ones can be dequantised at conversion"
+        )
+    group, bits, mode = node.args[:3]
+    w, scales, biases = three(map(mx.array, arrays))
+    dense = mx.dequantize(w, scales, biases, group, bits, QUANTISATIONS[mode], dtype=mx.float32)
+    return np.array(dense)
 
 
 @cache

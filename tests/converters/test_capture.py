@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from mlx import nn
 
+from converters.backend import check_supported
 from converters.capture import capture
 from converters.coreml import ConversionError, UnsupportedOpsError
-from converters.coreml.lower import check_supported
+from converters.coreml.ops import OPS
 from converters.coreml.toolkit import quiet
 from converters.graph import Graph, Node, Tensor
 from converters.interpret import interpret
@@ -233,7 +234,7 @@ def test_ops_without_lowering_are_all_listed(stack):
         for n in graph.nodes
     ]
     with pytest.raises(UnsupportedOpsError) as caught:
-        check_supported(graph.with_nodes(nodes))
+        check_supported(graph.with_nodes(nodes), OPS, "converters/coreml/ops")
     text = str(caught.value)
     assert "no lowering for 2 of the" in text
     assert "Warp ×2 (in layers.0.norm, layers.1.norm)" in text

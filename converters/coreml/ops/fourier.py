@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from converters.coreml.ops.complex import Complex, complex_op, parts
 from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.graph import Array
+from converters.primitives.fourier import mirrored, waves
 
 
 @lowers(
@@ -23,27 +23,13 @@ def fft(ctx: LoweringContext, x: Any) -> Any:
     axes = [a % len(ctx.out.shape) for a in axes]
     value = Complex(*parts(x))
     if real and not inverse:
-        value = _along(value, axes[-1], _waves(ctx.sources[0].shape[axes[-1]], ctx.out.shape[axes[-1]]))
+        value = _along(value, axes[-1], waves(ctx.sources[0].shape[axes[-1]], ctx.out.shape[axes[-1]]))
         axes = axes[:-1]
     for axis in axes[:-1] if real and inverse else axes:
-        value = _along(value, axis, _waves(value.shape[axis], value.shape[axis], inverse))
+        value = _along(value, axis, waves(value.shape[axis], value.shape[axis], inverse))
     if real and inverse:
         return mb.identity(x=_real_along(value, axes[-1], ctx.out.shape[axes[-1]]), name=ctx.name)
     return value
-
-
-def _waves(n: int, kept: int, inverse: bool = False) -> tuple[Array, Array]:
-    """cos and ∓sin of 2πjk/n, (n, kept); of an inverse transform over n."""
-    # The product of two integers modulo n keeps the angles small and exact.
-    angle = 2 * np.pi * (np.outer(np.arange(n), np.arange(kept)) % n) / n
-    share = 1 / n if inverse else 1
-    sine = np.sin(angle) if inverse else -np.sin(angle)
-    return _clean(np.cos(angle) * share), _clean(sine * share)
-
-
-def _clean(wave: Array) -> Array:
-    """Rounded where only rounding keeps it from 0: in half precision coremltools makes 6e-8 of 1e-16."""
-    return np.where(np.abs(wave) < 1e-12, 0, wave).astype(np.float32)
 
 
 def _along(x: Complex, axis: int, waves: tuple[Array, Array]) -> Complex:
@@ -56,11 +42,9 @@ def _along(x: Complex, axis: int, waves: tuple[Array, Array]) -> Complex:
 
 def _real_along(x: Complex, axis: int, n: int) -> Var:
     """The real signal of length n whose first half of frequencies x holds; the other half mirrors it."""
-    kept = x.shape[axis]
-    weight = np.where((np.arange(kept) == 0) | (2 * np.arange(kept) == n), 1, 2)[:, None]
-    cos, sin = (wave.T * weight for wave in _waves(n, kept, inverse=True))
-    real = _matmul(x.real, axis, cos.astype(np.float32))
-    return real if x.imag is None else mb.sub(x=real, y=_matmul(x.imag, axis, sin.astype(np.float32)))
+    cos, sin = mirrored(x.shape[axis], n)
+    real = _matmul(x.real, axis, cos)
+    return real if x.imag is None else mb.sub(x=real, y=_matmul(x.imag, axis, sin))
 
 
 def _matmul(x: Var, axis: int, matrix: Array) -> Var:

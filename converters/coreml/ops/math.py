@@ -11,6 +11,7 @@ from coremltools.converters.mil.mil import Var
 from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.widths import held
 from converters.graph import Array
+from converters.primitives.math import CENTRE, TAIL
 
 
 @lowers("Sqrt", emits={"root": ["sqrt"], "reciprocal": ["rsqrt"]})
@@ -21,18 +22,6 @@ def sqrt(ctx: LoweringContext, x: Var) -> Var:
 @lowers("Erf", emits={"floats": ["erf"]})
 def erf(ctx: LoweringContext, x: Var) -> Var:
     return mb.erf(x=x, name=ctx.name)
-
-
-CENTRE = (
-    *(5.43877832e-9, 1.43285448e-7, 1.22774793e-6, 1.12963626e-7, -5.61530760e-5),
-    *(-1.47697632e-4, 2.31468678e-3, 1.15392581e-2, -2.32015476e-1, 8.86226892e-1),
-)
-
-
-TAIL = (
-    *(3.03697567e-10, 2.93243101e-8, 1.22150334e-6, 2.84108955e-5, 3.93552968e-4),
-    *(3.02698812e-3, 4.83185798e-3, -2.64646143e-1, 8.40016484e-1),
-)
 
 
 def _polynomial(u: Var, coefficients: tuple[float, ...]) -> Var:

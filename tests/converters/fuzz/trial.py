@@ -17,12 +17,11 @@ from coremltools.converters.mil.mil import Block, Program
 
 from converters import coreml
 from converters.capture import capture
+from converters.coreml.backend import lowered
 from converters.coreml.executor import load_package
 from converters.coreml.legal import check_legal
-from converters.coreml.lower import check_supported, save
+from converters.coreml.lower import save
 from converters.front import runner
-from converters.passes import run_passes
-from converters.ranges import check_ranges
 from tests.converters.fuzz.compare import Comparison, Difference
 from tests.converters.fuzz.draft import Draft, drafted
 from tests.converters.fuzz.inputs import EXAMPLE, PROFILES
@@ -88,7 +87,7 @@ def tried(draft: Draft, folder: Path, rng: np.random.Generator, whole: bool) -> 
     """
     package, example = folder / "m.mlpackage", draft.example()
     captured = capture(draft.function, example)
-    graph = check_ranges(run_passes(check_supported(captured)))
+    graph = lowered(captured)
     if whole:
         coreml.convert(draft.function, example, package, _precision(draft), draft.target)
     else:
