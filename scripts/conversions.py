@@ -12,6 +12,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,11 +46,19 @@ class Cell(NamedTuple):
     column: str
 
 
+@dataclass(frozen=True)
+class Package:
+    """What a column converts to."""
+
+    precision: str
+    suffix: str = ".mlpackage"
+
+
 class UnbuiltError(Exception):
     """A model that can't be made on this machine."""
 
 
-def attempt(cell: Cell, build: Callable[[Cell], Made], precision: str) -> Row:
+def attempt(cell: Cell, build: Callable[[Cell], Made], package: Package) -> Row:
     """Build, convert, and say how it went; what the model's own code prints is its reason where it gives no other."""
     from converters import coreml
 
@@ -60,7 +69,7 @@ def attempt(cell: Cell, build: Callable[[Cell], Made], precision: str) -> Row:
         except (Exception, SystemExit) as error:
             return row | {"verdict": "unbuilt", "reason": said.getvalue().strip() or short(error)}
         try:
-            report = coreml.convert(fn, example, Path(folder) / "model.mlpackage", precision)
+            report = coreml.convert(fn, example, Path(folder) / f"model{package.suffix}", package.precision)
             # JSON has no infinity.
             return row | {"db": round(report.psnr_db, 1) if math.isfinite(report.psnr_db) else EXACT}
         except coreml.UnsupportedOpsError as error:
@@ -140,13 +149,13 @@ def _tried(module: str, cells: list[Cell], options: Sequence[str]) -> Iterator[R
             cells = cells[1:]
 
 
-def work(given: Iterable[str], build: Callable[[Cell], Made], precision: Callable[[str], str]) -> None:
+def work(given: Iterable[str], build: Callable[[Cell], Made], packages: Mapping[str, Package]) -> None:
     """A worker's part: each ``column:name`` that it was given, a line of JSON as soon as it is done."""
     mx.set_default_device(mx.cpu)
     for text in given:
         column, name = text.split(":", 1)
         signal.alarm(TIMEOUT)
-        print(json.dumps(attempt(Cell(name, column), build, precision(column))), flush=True)
+        print(json.dumps(attempt(Cell(name, column), build, packages[column])), flush=True)
 
 
 def verdicts(rows: Mapping[Cell, Row], columns: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Fill docs/models.md with every architecture of mlx-lm, small, through the Core ML converter.
+"""Fill docs/models.md with every architecture of mlx-lm, small, through the converter.
 
     python -m scripts.model_table                      what benchmarks/results/models.jsonl doesn't hold yet
     python -m scripts.model_table --fresh              all anew
@@ -17,7 +17,19 @@ from typing import Any, NamedTuple
 import mlx.core as mx
 from mlx import nn
 
-from scripts.conversions import Cell, Made, cells_table, kept, reasons, to_try, tried_on, try_all, verdicts, work
+from scripts.conversions import (
+    Cell,
+    Made,
+    Package,
+    cells_table,
+    kept,
+    reasons,
+    to_try,
+    tried_on,
+    try_all,
+    verdicts,
+    work,
+)
 from scripts.small_models import TOKENS, architectures, build, tokens
 from scripts.tables import ROOT, filled
 
@@ -26,19 +38,21 @@ FILE = "models.jsonl"
 
 
 class Column(NamedTuple):
-    """What a column does with a model's weights, and the precision of its package."""
+    """What a column does with a model's weights, and the package that it makes."""
 
-    precision: str
+    package: Package
     dtype: mx.Dtype | None = None
     bits: int | None = None
 
 
 COLUMNS = {
-    "fp32": Column("float32"),
-    "fp16": Column("float16"),
-    "fp16 weights": Column("float32", dtype=mx.float16),
-    "bf16 weights": Column("float32", dtype=mx.bfloat16),
-    "4-bit": Column("float32", bits=4),
+    "fp32": Column(Package("float32")),
+    "fp16": Column(Package("float16")),
+    "fp16 weights": Column(Package("float32"), dtype=mx.float16),
+    "bf16 weights": Column(Package("float32"), dtype=mx.bfloat16),
+    "4-bit": Column(Package("float32"), bits=4),
+    "Core AI": Column(Package("float32", ".aimodel")),
+    "Core AI fp16": Column(Package("float16", ".aimodel")),
 }
 GROUP = 32
 NOTES = {
@@ -97,7 +111,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
-        work(given.worker, prepared, lambda column: COLUMNS[column].precision)
+        work(given.worker, prepared, {name: column.package for name, column in COLUMNS.items()})
         return
     cells = [Cell(name, column) for name in given.only or architectures() for column in COLUMNS]
     anew = given.only or given.fresh

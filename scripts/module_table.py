@@ -17,13 +17,30 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from scripts.conversions import Cell, Made, cells_table, kept, reasons, to_try, tried_on, try_all, verdicts, work
+from scripts.conversions import (
+    Cell,
+    Made,
+    Package,
+    cells_table,
+    kept,
+    reasons,
+    to_try,
+    tried_on,
+    try_all,
+    verdicts,
+    work,
+)
 from scripts.model_table import PAGE
 from scripts.small_modules import MODULES, SOURCES
 from scripts.tables import filled
 
 FILE = "modules.jsonl"
-COLUMNS = {"fp32": "float32", "fp16": "float16"}
+COLUMNS = {
+    "fp32": Package("float32"),
+    "fp16": Package("float16"),
+    "Core AI": Package("float32", ".aimodel"),
+    "Core AI fp16": Package("float16", ".aimodel"),
+}
 PACKAGES = {"mlx-vlm": "mlx_vlm", "mlx-audio": "mlx_audio", "mlx-image": "mlxim"}
 NOTES = {
     "Flux: positions": "its own output has six axes; the blocks, which hold it inside, convert",
@@ -83,7 +100,7 @@ def main() -> None:
     found = {"mlx-examples": given.examples, "mamba.py": given.mamba}
     SOURCES.update({name: path.resolve() for name, path in found.items() if path})
     if given.worker:
-        work(given.worker, prepared, COLUMNS.__getitem__)
+        work(given.worker, prepared, COLUMNS)
         return
     cells = [Cell(name, column) for name in given.only or MODULES for column in COLUMNS]
     tried = cells if given.only or given.fresh else to_try(cells, FILE)

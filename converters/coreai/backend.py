@@ -53,16 +53,15 @@ def trace(package: Path | Package, graph: Graph, example: Mapping[str, Any]) -> 
     float32: Sequence[str] = json.loads(package.metadata.get(FLOAT32, "[]"))
     whole = lowered(graph)
     names = {name: f"traced {number}" for number, name in enumerate(whole.producers) if _leaves(whole, name)}
-    public = {name: public for public, name in whole.outputs.items()}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "traced.aimodel"
         save(replace(whole, outputs={own: name for name, own in names.items()}), path, precision, TARGETS[0], float32)
         traced = load(path)
         made = runtime.runner(traced)(example)
         traced.close()
-    found = {name: made[own] for name, own in names.items()}
     # An output bears its public name behind the passes.
-    return found | {graph.outputs[public[name]]: array for name, array in found.items() if name in public}
+    inner = {name: graph.outputs[public] for public, name in whole.outputs.items()}
+    return {inner.get(name, name): made[own] for name, own in names.items()}
 
 
 def _leaves(graph: Graph, name: str) -> bool:

@@ -41,6 +41,7 @@ def save(graph: Graph, path: Path, precision: str, target: str, float32: Sequenc
         ConversionError: what no package can hold.
     """
     metadata = AIModelAssetMetadata()
+    metadata.creation_date = 0  # two conversions of one function are equal byte by byte
     metadata.set_custom(PRECISION, precision)
     metadata.set_custom(FLOAT32, json.dumps(list(float32)))
     lower(graph, precision, float32).save_asset(path, metadata)
@@ -63,7 +64,9 @@ def lower(graph: Graph, precision: str = "float32", float32: Sequence[str] = ())
         try:
             with module:
                 _function(graph, precision, float32)
-        except RuntimeError as error:
+        except ConversionError:
+            raise
+        except (RuntimeError, ValueError) as error:
             # What the compiler says first names the operation; the rest tells where it stands.
             said = re.sub(r"^.*?>>: ", "", str(error), flags=re.DOTALL).partition("\n")[0]
             raise ConversionError(f"Core AI's compiler refuses the program: {said}") from error

@@ -69,6 +69,7 @@ primitive(
     [
         Case("bias", lambda x: mx.addmm(mx.arange(3.0), x, mx.ones((4, 3))), [(2, 4)]),
         Case("plain", lambda x: x @ mx.arange(12.0).reshape(4, 3), [(2, 5, 4)]),
+        Case("vector", lambda x: x @ mx.arange(12.0).reshape(4, 3), [(4,)]),
         Case("rank_4", lambda x: mx.addmm(mx.arange(3.0), x, mx.ones((4, 3))), [(2, 3, 5, 4)]),
         Case("rank_5", lambda x: x @ mx.arange(12.0).reshape(4, 3), [(2, 1, 3, 5, 4)]),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from importlib.util import find_spec
 
 import pytest
 
@@ -13,3 +14,11 @@ def imports_are_no_garbage():
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(params=[".mlpackage", ".aimodel"])
+def package(request, tmp_path):
+    """Where a package of each kind goes."""
+    if request.param == ".aimodel" and find_spec("coreai") is None:
+        pytest.skip("needs the extra `coreai`")
+    return tmp_path / f"made{request.param}"

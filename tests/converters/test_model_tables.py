@@ -8,7 +8,7 @@ import pytest
 from mlx import nn
 
 from scripts import conversions, small_modules
-from scripts.conversions import Cell, UnbuiltError, attempt, cells_table, reasons, verdicts
+from scripts.conversions import Cell, Package, UnbuiltError, attempt, cells_table, reasons, verdicts
 from scripts.small_modules import load, made, numbers, settled
 
 X = {"x": mx.array(np.linspace(0.1, 1, 12, dtype=np.float32).reshape(3, 4))}
@@ -34,15 +34,15 @@ def broken(x):
     ],
 )
 def test_verdicts(build, precision, verdict, reason):
-    row = attempt(Cell("name", "fp32"), build, precision)
+    row = attempt(Cell("name", "fp32"), build, Package(precision))
     assert (row["name"], row["column"], row["verdict"]) == ("name", "fp32", verdict)
     assert reason in row["reason"]
     assert "Use a higher precision" not in row["reason"]
 
 
 def test_what_converts_has_decibels():
-    assert attempt(Cell("name", "fp32"), lambda _: (nn.Tanh(), X), "float32")["db"] > 90
-    assert attempt(Cell("name", "fp32"), lambda _: (lambda x: x + 1, X), "float32")["db"] == "exact"
+    assert attempt(Cell("name", "fp32"), lambda _: (nn.Tanh(), X), Package("float32"))["db"] > 90
+    assert attempt(Cell("name", "fp32"), lambda _: (lambda x: x + 1, X), Package("float32"))["db"] == "exact"
 
 
 def test_rows_are_kept_until_they_are_tried_anew(tmp_path, monkeypatch, capsys):

@@ -42,7 +42,7 @@ def test_prefill_converts(name, tmp_path):
 def test_low_precision_weights_convert(name, column, tmp_path):
     fn, example = prepared(Cell(name, column))
     assert capture(fn, example).is_low == (column != "4-bit")
-    assert coreml.convert(fn, example, tmp_path / "model.mlpackage", COLUMNS[column].precision).psnr_db >= 90
+    assert coreml.convert(fn, example, tmp_path / "model.mlpackage", COLUMNS[column].package.precision).psnr_db >= 90
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mixtral", "mamba2"])

@@ -72,6 +72,7 @@ def test_primitive_without_case_is_refused():
 
 
 def test_op_table_is_fresh():
+    pytest.importorskip("coreai", reason="the table has a column of Core AI's operations")
     from scripts.op_table import FILE, table
 
     assert FILE.read_text(encoding="utf-8") == table(), "run `python -m scripts.op_table`"

@@ -16,9 +16,10 @@ from converters.graph import Array
 
 def dense(ctx: Context, x: Value, weight: Array) -> Value:
     """x (…, D) times a constant (D, N): (…, N)."""
-    if not ctx.half:
-        return b.matmul(x, ctx.stored(weight, 0))
     *some, width = b.shape_of(x)
+    if not ctx.half:
+        y = b.matmul(x if some else b.reshape(x, (1, width)), ctx.stored(weight, 0))
+        return b.reshape(y, (*some, weight.shape[1]))
     kernel = ctx.stored(weight.T[:, :, None, None], 1)
     x = b.transpose(b.reshape(x, (1, 1, math.prod(some), width)), [0, 3, 1, 2])
     y = dialect.conv2d(x, kernel, b.sizes([1, 1]), b.sizes([1, 1]), b.const(1, np.uint32))
