@@ -1,12 +1,13 @@
-"""The converter beside coremltools' own way from torch and beside mlx2coreml, on two models and on its list of ops.
+"""The converter beside Apple's own ways from torch and beside other people's from MLX, on two models and lists of ops.
 
     python -m benchmarks.bench_convert [--run runs/default] [--fsq-run runs/fsq] [--only models,ops] [--repeats 3]
     python -m benchmarks.bench_convert --markdown      the tables, from what was measured last
 
 Models: MiniLM without codes, token ids (1, 16) and mask to a unit vector, and the FSQ encoder, vector to ID. Each
 conversion has a fresh process; its clock runs from capture to the saved package, after imports and with weights in
-memory. Packages are computed by the reference executor on real words. mlx2coreml is tried where it can be imported:
-`pip install --no-deps mlx2coreml==0.1.1`.
+memory. Packages are computed on real words, Core ML's by the reference executor, Core AI's by its own runtime, which is
+timed too. Others are tried where they are installed: `pip install --no-deps mlx2coreml==0.1.1 coreai-torch==0.4.3
+strenum mlx2coreai==0.1.1`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -30,18 +33,20 @@ import mlx.core as mx
 import numpy as np
 
 from benchmarks.convert_routes import CONVERTERS, LENGTH, NOTES, Inputs, Job
-from benchmarks.mlx2coreml_ops import GROUPS, STATES, Listed
+from benchmarks.mlx2coreml_ops import COREAI_STATES, GROUPS, STATES, Listed
 from benchmarks.timing import RESULTS, write_results
 from converters import coreml
 from converters.capture import named_outputs
 from converters.coreml.backend import edge
 from converters.coreml.executor import Executor
 from converters.coreml.toolkit import quiet
+from converters.front import runner
 from converters.report import GATES_DB
 
 WORDS = 100
 PRECISIONS = ("float32", "float16")
 SAME = ("const", "cast", "identity")
+SKIPPED = {("fsq", "torch_plain"), ("fsq", "coreai_torch"), ("fsq", "mlx2coreai")}
 PARTS = ("models", "ops")
 
 
@@ -93,16 +98,42 @@ def deviation(want: np.ndarray, got: np.ndarray) -> dict[str, Any]:
 
 def inspect(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], np.ndarray]:
     """Bytes and operations of a saved package, and what it computes."""
+    if package.suffix == ".aimodel":
+        return inspect_coreai(package, examples)
     executor = Executor(package)
-    counts = {name: n for name, n in executor.op_counts().most_common() if name != "const"}
     outputs = np.stack([next(iter(executor(example).values())) for example in examples])
-    figures = {
+    return sized(package, executor.op_counts()), outputs
+
+
+def inspect_coreai(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], np.ndarray]:
+    """The same of Core AI, and milliseconds a call of its runtime on a CPU."""
+    from coreai.authoring import AIModelAsset
+
+    names = re.findall(r"(?<!\w)coreai\.(?:decomposable\.)?(\w+)", told(AIModelAsset.load(package).program))
+    call, outputs, calls = runner(package), [], []
+    for example in examples:
+        started = time.perf_counter()
+        outputs.append(np.float32(next(iter(call(example).values()))))
+        calls.append(1e3 * (time.perf_counter() - started))
+    return sized(package, Counter(names)) | {"ms_a_call": statistics.median(calls)}, np.stack(outputs)
+
+
+def told(program: Any) -> str:
+    """A program as text, without its weights."""
+    return str(program._module._mlir_module.operation.get_asm(large_elements_limit=8, large_resource_limit=8))
+
+
+def sized(package: Path, operations: Counter[str]) -> dict[str, Any]:
+    """Bytes of a package, and its operations by type."""
+    counts = {
+        name: n for name, n in operations.most_common() if name not in ("const", "constant", "graph", "name", "output")
+    }
+    return {
         "bytes": sum(file.stat().st_size for file in package.rglob("*") if file.is_file()),
         "operations": sum(counts.values()),
         "operations_without_casts": sum(n for name, n in counts.items() if name not in SAME),
         "by_type": counts,
     }
-    return figures, outputs
 
 
 def text_examples(run: Path) -> tuple[Inputs, ...]:
@@ -136,7 +167,7 @@ def models(run: Path, fsq_run: Path, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for target, (path, examples) in sources.items():
             for precision in PRECISIONS:
-                names = [n for n in CONVERTERS if available(n) and (target, n) != ("fsq", "torch_plain")]
+                names = [n for n in CONVERTERS if available(n) and (target, n) not in SKIPPED]
                 jobs = [Job(name, target, precision, path, examples) for name in names]
                 rows += together(jobs, Path(folder), repeats)
     return {
@@ -156,7 +187,8 @@ def models(run: Path, fsq_run: Path, repeats: int) -> dict[str, Any]:
 
 def available(converter: str) -> bool:
     """Whether the package that a converter needs is there."""
-    needed = {"torch": "torch", "torch_plain": "torch"}.get(converter, converter.removesuffix("_rewritten"))
+    needed = {"torch": "torch", "torch_plain": "torch", "ours_coreai": "coreai"}
+    needed = needed.get(converter, converter.removesuffix("_rewritten"))
     return converter == "ours" or importlib.util.find_spec(needed) is not None
 
 
@@ -164,7 +196,11 @@ def together(jobs: Sequence[Job], folder: Path, repeats: int) -> list[dict[str, 
     """The same model in the same precision by each converter; the first job, ours, also tells what MLX computes."""
     runs: dict[str, list[dict[str, Any]]] = {job.converter: [] for job in jobs}
     faults: dict[str, str] = {}
-    packages = {job.converter: folder / f"{job.target}_{job.precision}_{job.converter}.mlpackage" for job in jobs}
+    packages = {
+        job.converter: folder
+        / f"{job.target}_{job.precision}_{job.converter}.{'aimodel' if 'coreai' in job.converter else 'mlpackage'}"
+        for job in jobs
+    }
     for n in range(repeats):
         for job in jobs:
             if job.converter in faults:
@@ -223,16 +259,16 @@ def parts(rows: Sequence[Listed], size: int = 12) -> list[list[Listed]]:
     return [kept[n : n + size] for n in range(0, len(kept), size)]
 
 
-def attempt_all(rows: Sequence[Listed], folder: Path) -> dict[str, str]:
+def attempt_all(rows: Sequence[Listed], folder: Path, suffix: str = ".mlpackage") -> dict[str, str]:
     """Name -> what stops it, for names that don't convert or are wrong; a part that fails is tried row by row."""
     stopped: dict[str, str] = {}
     for n, part in enumerate([*parts(rows), *([row] for row in rows if row.stops)]):
         try:
-            stopped |= attempt(part, folder / f"{n}.mlpackage")
+            stopped |= attempt(part, folder / f"{n}{suffix}")
         except coreml.ConversionError:
             for row in part:
                 try:
-                    stopped |= attempt([row], folder / f"{n}_{row.name}.mlpackage")
+                    stopped |= attempt([row], folder / f"{n}_{row.name}{suffix}")
                 except coreml.ConversionError as error:
                     stopped |= dict.fromkeys(row.names.split(), f"{type(error).__name__}: {error}")
     return stopped
@@ -287,13 +323,17 @@ def ops() -> dict[str, Any]:
             "functions": len(rows),
             "ours": {"convert": names - len(stopped), "not": stopped},
         }
+        if available("ours_coreai"):
+            with tempfile.TemporaryDirectory() as folder, quiet():
+                stopped = attempt_all(rows, Path(folder), ".aimodel")
+            found[group]["ours_coreai"] = {"convert": names - len(stopped), "not": stopped}
         if available("mlx2coreml"):
             theirs = isolated(stopped_elsewhere, group)
             found[group]["mlx2coreml"] = {"convert": names - len(theirs), "not": theirs}
         print(group, {key: value["convert"] for key, value in found[group].items() if isinstance(value, dict)}, names)
     return {
         "gate_db": GATES_DB["float32"],
-        "without_function": list(STATES),
+        "without_function": list(dict.fromkeys((*STATES, *COREAI_STATES))),
         "note": "captured on a CPU, where MLX takes rope, layer_norm and rms_norm apart; Metal leaves them whole",
         "groups": found,
     }
@@ -304,12 +344,13 @@ TITLES = {
     "not_yet_implemented": "it has not implemented",
     "not_supported": "it does not support",
     "elsewhere": "are on neither list, here to show what stops them",
+    "coreai": "mlx2coreai 0.1.1 lists beside them",
 }
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
     """Both tables."""
-    numbers = ["seconds", "MB", "operations", "without casts", "largest error", "PSNR", "IDs equal"]
+    numbers = ["seconds", "MB", "operations", "without casts", "largest error", "PSNR", "IDs equal", "ms a call"]
     lines = [
         f"| model | precision | converter | {' | '.join(numbers)} |",
         "| --- | --- | --- |" + " ---: |" * len(numbers),
@@ -317,19 +358,23 @@ def markdown(figures: Mapping[str, Any]) -> str:
     for row in figures["models"]["rows"]:
         start = f"| {row['model']} | {row['precision']} | {row['converter']} |"
         if "error" in row:
-            lines.append(f"{start} – | | | | | | |")
+            lines.append(f"{start} – | | | | | | | |")
             continue
         error = row["from_mlx"]
         db = "exact" if error["psnr_db"] is None else f"{error['psnr_db']:.1f} dB"
         equal = f"{error['equal_rows']:.0%}" if row["model"] == "fsq" else ""
+        calls = f"{row['ms_a_call']:.1f}" if "ms_a_call" in row else ""
         lines.append(
             f"{start} {row['seconds']:.2f} | {row['bytes'] / 1e6:.2f} | {row['operations']} | "
-            f"{row['operations_without_casts']} | {error['max_abs_error']:.1e} | {db} | {equal} |"
+            f"{row['operations_without_casts']} | {error['max_abs_error']:.1e} | {db} | {equal} | "
+            f"{calls} |"
         )
-    lines += ["", "| names that | of | ours converts | mlx2coreml converts |", "| --- | ---: | ---: | ---: |"]
+    head = "| names that | of | ours to Core ML | ours to Core AI | mlx2coreml |"
+    lines += ["", head, "| --- | ---: | ---: | ---: | ---: |"]
     for group, found in figures["ops"]["groups"].items():
         theirs = found["mlx2coreml"]["convert"] if "mlx2coreml" in found else "–"
-        lines.append(f"| {TITLES[group]} | {found['names']} | {found['ours']['convert']} | {theirs} |")
+        ours = " | ".join(str(found[kind]["convert"]) for kind in ("ours", "ours_coreai"))
+        lines.append(f"| {TITLES[group]} | {found['names']} | {ours} | {theirs} |")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Ways from a model to a Core ML package, for bench_convert: ours, coremltools' from torch, mlx2coreml's from MLX."""
+"""Ways from a model to a package, for bench_convert: ours, Apple's own from torch, other people's from MLX."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def torch_module(job: Job) -> Any:
             self.model = SentenceTransformer(folder, device="cpu", model_kwargs=options)[0].model
 
         def forward(self, token_ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            real = mask.float()
+            real = mask.to(self.model.dtype)
             # Given in four axes; from two, transformers makes it by `new_ones`, which coremltools 9 doesn't know.
             given = mask if job.converter == "torch_plain" else ((1 - real) * -1e4)[:, None, None, :]
             tokens = self.model(input_ids=token_ids, attention_mask=given).last_hidden_state
@@ -198,6 +198,40 @@ def rewrite_for_mlx2coreml() -> None:
     mx.round = lambda x: mx.floor_divide(x + 0.5, 1.0)
 
 
+def coreai_torch(job: Job) -> Route:
+    """torch.export, then coreai-torch: what there is for Core AI without a converter from MLX."""
+    import coreai_torch as other
+    import torch
+
+    module = torch_module(job)
+    if job.precision == "float16":
+        # As its users write it: the model itself is halved, and computes in 16 bits throughout.
+        module = module.half()
+    given = tuple(map(torch.from_numpy, job.examples[0].values()))
+    full = torch_module(job)
+
+    @torch.no_grad()
+    def source(example: Inputs) -> np.ndarray:
+        out: np.ndarray = full(*map(torch.from_numpy, example.values())).numpy()
+        return out
+
+    def convert(package: Path) -> None:
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):
+            exported = torch.export.export(module, args=given).run_decompositions(other.get_decomp_table())
+            converter = other.TorchConverter(mode=other.TorchConverter.Mode.RELEASE)
+            converter.add_exported_program(exported, input_names=list(job.examples[0])).to_coreai().save_asset(package)
+
+    return Route(convert, source)
+
+
+def mlx2coreai(job: Job) -> Route:
+    """mlx2coreai on the same MLX function."""
+    import mlx2coreai as other
+
+    fn = mlx_source(job)
+    return Route(lambda package: other.convert_mlx_to_coreai(fn, job.examples[0], str(package)), evaluated(fn))
+
+
 def mlx2coreml(job: Job) -> Route:
     """mlx2coreml on the same MLX function."""
     import mlx2coreml as other
@@ -218,6 +252,9 @@ def mlx2coreml(job: Job) -> Route:
 
 CONVERTERS: dict[str, Callable[[Job], Route]] = {
     "ours": ours,
+    "ours_coreai": ours,
+    "coreai_torch": coreai_torch,
+    "mlx2coreai": mlx2coreai,
     "torch": from_torch,
     "torch_plain": from_torch,
     "mlx2coreml": mlx2coreml,
@@ -225,6 +262,9 @@ CONVERTERS: dict[str, Callable[[Job], Route]] = {
 }
 NOTES = {
     "ours": "from MLX; the seconds include the check of the saved package against MLX on one example",
+    "ours_coreai": "the same to Core AI, whose own runtime the check asks",
+    "coreai_torch": "exported, in float16 with the module halved",
+    "mlx2coreai": "from MLX",
     "torch": "traced, with the mask given in four axes, and coremltools' int() of arrays of one number repaired",
     "torch_plain": "traced as it is; once int() is repaired, `new_ones` of transformers' mask has no conversion",
     "mlx2coreml": "from MLX, captured on a CPU, where MLX takes layer norm apart",

@@ -1,7 +1,8 @@
-"""The operations that mlx2coreml 0.1.1 says it converts, and those that it says it doesn't, each as a small function.
+"""What mlx2coreml and mlx2coreai 0.1.1 say they convert, and what the first says it doesn't, each as a small function.
 
-The first list is ``SUPPORTED_MLX_TO_MIL_OPS`` in its ``op_registry.py``; the others are the last two sections of its
-``docs/ops_status.md``. A row's function uses the operation of that name, an alias the operation that it stands for.
+The first list is ``SUPPORTED_MLX_TO_MIL_OPS`` in its ``op_registry.py``; the next two are the last two sections of its
+``docs/ops_status.md``; ``coreai`` has what mlx2coreai's list has beyond the first. A row's function uses the operation
+of that name, an alias the operation that it stands for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import mlx.core as mx
 import numpy as np
+from mlx import nn
 
 from converters.primitives.registry import Case, Maker, booleans, given, integers, uniform
 
@@ -269,4 +271,32 @@ ELSEWHERE: tuple[Listed, ...] = (
 )
 """On neither of its lists: what a package can't hold, and one decomposition that it can."""
 
-GROUPS = {"supported": SUPPORTED, "not_yet_implemented": LACKING, "not_supported": REFUSED, "elsewhere": ELSEWHERE}
+COREAI: tuple[Listed, ...] = (
+    Listed("abs", mx.abs),
+    Listed("cos", mx.cos),
+    Listed("sin", mx.sin),
+    Listed("log", mx.log, POSITIVE),
+    Listed("sqrt", mx.sqrt, POSITIVE),
+    Listed("rsqrt", mx.rsqrt, POSITIVE),
+    Listed("minimum", mx.minimum, PAIR),
+    Listed("equal", mx.equal, WHOLE),
+    Listed("not_equal notequal", mx.not_equal, WHOLE),
+    Listed("less_equal lessequal", mx.less_equal, WHOLE),
+    Listed("gelu", nn.gelu),
+    Listed("silu", nn.silu),
+    Listed(
+        "dynamic_slice_update dynamicsliceupdate",
+        lambda x, y, i: mx.slice_update(x, y, i, (1,)),
+        ((2, 6), (2, 3), given(2)),
+    ),
+)
+COREAI_STATES = ("read_state", "write_state", "state_update_masked")
+"""Its names that no MLX function has: states, for graphs written by hand."""
+
+GROUPS = {
+    "supported": SUPPORTED,
+    "not_yet_implemented": LACKING,
+    "not_supported": REFUSED,
+    "elsewhere": ELSEWHERE,
+    "coreai": COREAI,
+}

@@ -19,6 +19,9 @@ from converters.rounding import Trial, Unexplained, unexplained
 from converters.source import expected
 
 _SHOWN = 3
+_FAR = 10.0
+"""How many times the usual limit an error may reach on numbers far above the example's: what is wrong there is wrong by
+far, and a deep function rounds them more than the draws that explain an error show."""
 _EXAMPLES = 4
 """How many of the caller's examples are looked at place by place."""
 
@@ -64,7 +67,8 @@ def probed(
             beyond = list(_beyond(half, apart, probe, float32))
             warnings += beyond
         if not probe.ordinary and not beyond:
-            off = [_told(one, probe.told) for one in unexplained([trial(probe.inputs)], precision, lambda: captured)]
+            far = unexplained([trial(probe.inputs)], precision, lambda: captured, _FAR)
+            off = [_told(one, probe.told) for one in far]
             if precision == "float32":
                 faults += off
             else:

@@ -54,11 +54,14 @@ class Unexplained:
     got: float
 
 
-def unexplained(trials: Sequence[Trial], precision: str, graph: Callable[[], Graph]) -> list[Unexplained]:
+def unexplained(
+    trials: Sequence[Trial], precision: str, graph: Callable[[], Graph], slack: float = 1.0
+) -> list[Unexplained]:
     """For each output the worst error that is above :data:`LIMITS` and that rounding doesn't explain.
 
     Args:
         graph: the captured function, asked for where something is to be explained.
+        slack: how many times the limit needs no explanation.
     """
     found = []
     noises: dict[int, dict[str, Array]] = {}
@@ -69,7 +72,7 @@ def unexplained(trials: Sequence[Trial], precision: str, graph: Callable[[], Gra
         whole = trials[0].want[name].dtype.kind != "f"
         size = np.abs(np.where(np.isfinite(want), want, 0))
         tiny = max(TINY.get(precision, TINY["float16"]), FLOOR * float(size.max(initial=0)))
-        suspect = (error > 0) if whole else (error > np.maximum(LIMITS[precision] * size.max(0), tiny))
+        suspect = (error > 0) if whole else (error > np.maximum(slack * LIMITS[precision] * size.max(0), tiny))
         for n in np.flatnonzero(suspect.reshape(len(trials), -1).any(1)).tolist():
             if n not in noises:
                 noises[n] = noise(graph(), trials[n].inputs, precision)

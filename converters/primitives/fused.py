@@ -8,6 +8,8 @@ from mlx import nn
 from converters.graph import Node
 from converters.primitives.registry import Case, booleans, primitive
 
+SMALL = mx.array([[1e-4], [1e-3], [0.05], [10.0]])
+"""From where a norm's eps decides to where it is nothing."""
 GELU = {"EXACT": nn.gelu, "TANH_APPROXIMATION": nn.gelu_approx, "SIGMOID_APPROXIMATION": nn.gelu_fast_approx}
 
 
@@ -31,12 +33,20 @@ primitive(
     [
         Case("weights", lambda x: mx.fast.layer_norm(x, mx.ones(4) * 2, mx.ones(4), 1e-5), [(2, 3, 4)]),
         Case("plain", lambda x: mx.fast.layer_norm(x, None, None, 1e-5), [(2, 4)]),
+        Case("small", lambda x: mx.fast.layer_norm(x * SMALL, None, None, 1e-5), [(4, 16)]),
         Case("two_axes", lambda x: _layer_norm(Node("", (), (), ((1, 2), 1e-5)), x), [(2, 3, 4)]),
     ],
 )
 
 
-primitive("RMSNorm", _rms_norm, [Case("weights", lambda x: mx.fast.rms_norm(x, mx.arange(4.0), 1e-5), [(2, 4)])])
+primitive(
+    "RMSNorm",
+    _rms_norm,
+    [
+        Case("weights", lambda x: mx.fast.rms_norm(x, mx.arange(4.0), 1e-5), [(2, 4)]),
+        Case("small", lambda x: mx.fast.rms_norm(x * SMALL, None, 1e-5), [(4, 16)]),
+    ],
+)
 
 
 primitive(

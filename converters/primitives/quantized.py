@@ -42,7 +42,9 @@ def dequantised(node: Node, parts: Sequence[Any]) -> Array:
             "only constant ones can be dequantised at conversion"
         )
     group, bits, mode = node.args[:3]
-    w, scales, biases = three(map(mx.array, arrays))
+    # Scales of 16 bits would round what they scale.
+    whole = (array.astype(np.float32) if array.dtype.kind == "f" else array for array in arrays)
+    w, scales, biases = three(map(mx.array, whole))
     dense = mx.dequantize(w, scales, biases, group, bits, QUANTISATIONS[mode], dtype=mx.float32)
     return np.array(dense)
 

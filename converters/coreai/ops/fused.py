@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,10 +13,15 @@ from converters.coreai.ops.linear import dense
 from converters.coreai.ops.registry import Context, lowers
 from converters.half import HALF_MAX
 
+LEAST = 2.0**-10
+"""Below this a norm's eps, over its square, would leave float16."""
+
 
 @lowers("LayerNorm", note="mean, variance, rsqrt, scale; in half precision of what its largest number divides")
 def layer_norm(ctx: Context, x: Value, weight: Value | None = None, bias: Value | None = None) -> Value:
     axes, eps = ctx.args
+    if ctx.half:  # of x / 2, since the difference of two large numbers may be too large
+        x, eps = b.mul(x, 0.5), eps / 4
     y = _normed(ctx, b.sub(x, b.reduced("mean", x, axes)), axes, eps)
     y = y if weight is None else b.mul(y, weight)
     return y if bias is None else b.add(y, bias)
@@ -32,18 +38,19 @@ def _normed(ctx: Context, x: Value, axes: Sequence[int], eps: float) -> Value:
     x, size = _brought_in(ctx, x, axes)
     mean = b.reduced("mean", b.mul(x, x), axes)
     if size is not None:
-        share = b.divide(1, size)
-        eps = b.mul(b.mul(share, eps), share)
+        # Not eps · (1 / size)²: Apple's compiler folds that wrongly where eps is subnormal in float16.
+        root = b.divide(math.sqrt(eps), size)
+        eps = b.mul(root, root)
     return b.mul(x, dialect.rsqrt(b.add(mean, eps)))
 
 
 def _brought_in(ctx: Context, x: Value, axes: Sequence[int]) -> tuple[Value, Value | None]:
-    """In half precision x divided by its largest number along ``axes``, where that is above 1, and the divisor; else x
-    as it is."""
+    """In half precision x divided by its largest number along ``axes``, and the divisor, which is no less than
+    :data:`LEAST`; else x as it is. The squares of small numbers would be 0, those of large ones infinite."""
     if not ctx.half:
         return x, None
     # An infinite one would make NaN of its neighbours too.
-    size = b.minimum(b.maximum(b.reduced("max", b.absolute(x), axes), 1), HALF_MAX)
+    size = b.minimum(b.maximum(b.reduced("max", b.absolute(x), axes), LEAST), HALF_MAX)
     return b.divide(x, size), size
 
 

@@ -120,7 +120,10 @@ def combined(ctx: Context, mode: str, x: Value, indices: Value, updates: Value, 
     return b.wrapped(y, kind) if wide else y
 
 
-@lowers("Scatter", note="where one index is set twice the last value stays")
+@lowers(
+    "Scatter",
+    note="where one index is set twice the last value stays; a largest or smallest passes NaN over, MLX keeps it",
+)
 def scatter(ctx: Context, x: Value, *rest: Value) -> Value:
     mode = MODES[ctx.args[0]]
     *indices, updates = rest

@@ -30,16 +30,24 @@ def reduce(ctx: Context, x: Value) -> Value:
     return b.reshape(made, ctx.out.shape)
 
 
-@lowers("ArgReduce", note="of equal numbers the first, and NaN is passed over; in float32, whatever the precision")
+@lowers("ArgReduce", note="of equal numbers the first, and NaN before them; in float32, whatever the precision")
 def arg_reduce(ctx: Context, x: Value) -> Value:
-    x = b.counted(x)
-    if b.dtype_of(x) == np.float16:
+    x, axis = b.counted(x), ctx.args[1]
+    kind = b.dtype_of(x).kind
+    if kind == "f":
         x = b.cast(x, np.float32)
     if not ctx.args[0]:
         # Turned round without a number that overflows: ~x of integers is −x − 1.
-        kind = b.dtype_of(x)
-        x = b.mul(x, -1) if kind.kind == "f" else b.bits_xor(x, np.array(-1).astype(kind))
-    return b.cast(dialect.argmax(x, b.const(ctx.args[1], np.int32)), ctx.dtype(ctx.out))
+        x = b.mul(x, -1) if kind == "f" else b.bits_xor(x, np.array(-1).astype(b.dtype_of(x)))
+    found = _largest(x, axis)
+    if kind == "f":  # NaN counts as more than all, and less
+        none = b.cast(b.not_equal(x, x), np.uint8)
+        found = b.select(b.truth(b.reduced("max", none, [axis])), _largest(none, axis), found)
+    return b.cast(found, ctx.dtype(ctx.out))
+
+
+def _largest(x: Value, axis: int) -> Value:
+    return dialect.argmax(x, b.const(axis, np.int32))
 
 
 @lowers("Softmax")
