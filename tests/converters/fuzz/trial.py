@@ -16,11 +16,8 @@ import numpy as np
 from coremltools.converters.mil.mil import Block, Program
 
 from converters import coreml
+from converters.backend import backend_of
 from converters.capture import capture
-from converters.coreml.backend import lowered
-from converters.coreml.executor import load_package
-from converters.coreml.legal import check_legal
-from converters.coreml.lower import save
 from converters.front import runner
 from tests.converters.fuzz.compare import Comparison, Difference
 from tests.converters.fuzz.draft import Draft, drafted
@@ -58,15 +55,16 @@ def told(outcome: Outcome, seed: int) -> str:
     return f"{outcome.kind}: {again}\n{outcome.graph}\n{outcome.seen}\n"
 
 
-def attempt(seed: int, number: int) -> Outcome:
-    """Make the graph of that number, and try it."""
+def attempt(seed: int, number: int, suffix: str = ".mlpackage") -> Outcome:
+    """Make the graph of that number, and try it as a package of a kind."""
     told = ""
     try:
         draft = drafted(seed, number)
         told = f"{_precision(draft)} {draft.target}\n{draft.told()}"
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, catch_warnings():
             simplefilter("ignore", coreml.ConversionWarning)
-            found = tried(draft, Path(folder), np.random.default_rng([seed, number, 1]), whole=number % WHOLE == 0)
+            rng = np.random.default_rng([seed, number, 1])
+            found = tried(draft, Path(folder) / f"m{suffix}", rng, whole=number % WHOLE == 0)
     except coreml.ConversionError as error:
         kind = "refused" if "\n" not in str(error) else "crashed"
         return Outcome(number, kind, str(error), told)
@@ -79,27 +77,33 @@ def attempt(seed: int, number: int) -> Outcome:
     )
 
 
-def tried(draft: Draft, folder: Path, rng: np.random.Generator, whole: bool) -> list[Difference]:
+def tried(draft: Draft, package: Path, rng: np.random.Generator, whole: bool) -> list[Difference]:
     """Where a draft's package differs, on inputs of every profile.
 
     Raises:
         ConversionError: it is refused, by the gate too.
     """
-    package, example = folder / "m.mlpackage", draft.example()
+    back, example = backend_of(package), draft.example()
+    coreml_s = package.suffix == ".mlpackage"
+    target = draft.target if coreml_s else back.TARGETS[0]
     captured = capture(draft.function, example)
-    graph = lowered(captured)
+    graph = back.lowered(captured)
     if whole:
-        coreml.convert(draft.function, example, package, _precision(draft), draft.target)
+        coreml.convert(draft.function, example, package, _precision(draft), target)
     else:
         with _quick():
-            save(graph, package, _precision(draft), draft.target)
-        check_legal(load_package(package))
-    comparison = Comparison(draft, captured, graph, runner(package, "reference"))
+            back.save(graph, package, _precision(draft), target, ())
+        back.load(package)
+    run = runner(package, "reference" if coreml_s else "auto")
+    comparison = Comparison(
+        draft, captured, graph, lambda inputs: {n: np.atleast_1d(a) for n, a in run(inputs).items()}
+    )
     drawn = {profile: draft.drawn(profile, rng) if profile != EXAMPLE else example for profile in PROFILES}
     with np.errstate(all="ignore"):
         found = [one for name, inputs in drawn.items() if (one := comparison.difference(name, inputs, rng))]
     if not whole and any(one.row is None for one in found):  # the gate may refuse it
-        coreml.convert(draft.function, example, folder / "gated.mlpackage", _precision(draft), draft.target)
+        gated = package.with_name(f"gated{package.suffix}")
+        coreml.convert(draft.function, example, gated, _precision(draft), target)
     return found
 
 
