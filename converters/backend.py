@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from converters.anatomy import Body
 from converters.errors import ConversionError, UnsupportedOpsError
 from converters.graph import Array, Graph
 
@@ -47,6 +48,9 @@ class Backend(Protocol):
 
     def remarks(self, path: Path) -> list[str]:
         """What else is worth telling of a package, in lines: its operations, what a device may do with them."""
+
+    def anatomy(self, path: Path) -> list[Body]:
+        """The functions of a saved package, whoever made it; nothing is computed."""
 
     def trace(self, package: Any, graph: Graph, example: Mapping[str, Any]) -> dict[str, Array]:
         """Tensors of the captured ``graph`` that a package still has, name → what it computes there."""

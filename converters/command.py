@@ -12,7 +12,7 @@ from warnings import catch_warnings, simplefilter
 
 import click
 
-from converters import front
+from converters import doctor, front
 from converters.backend import backend_of, chosen
 from converters.capture import Example
 from converters.errors import ConversionError, ConversionWarning, GateError
@@ -46,6 +46,7 @@ def main() -> None:
     python -m converters models.lm:Model --example ids=1x16:int32:32000 --precision float16
     python -m converters models.lm:model --example-file inputs.npz --out build/lm.mlpackage
     python -m converters verify build/lm.mlpackage models.lm:model --example-file inputs.npz
+    python -m converters doctor build/lm.mlpackage
 
     Arguments without a command's name are those of `convert`; `convert --help` tells its options. MODULE is imported
     from the current folder or from what is installed; FUNCTION is a function of MLX arrays, an nn.Module, or a class or
@@ -115,6 +116,20 @@ def verify(
     _tell(report)
     if precision and (faults := report.faults(precision)):
         raise GateError("; ".join(faults))
+
+
+@main.command("doctor")
+@click.argument("package", metavar="PACKAGE")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def examined(package: str, as_json: bool) -> int:
+    """What may go wrong with a PACKAGE, whoever made it.
+
+    Nothing is computed. A line a finding, which docs/errors.md explains; exit code 1 where there is one.
+    """
+    found = doctor.examine(package)
+    for finding in found:
+        click.echo(finding.as_json() if as_json else str(finding))
+    return int(bool(found))
 
 
 def _examples(specs: Iterable[str], files: Iterable[str]) -> list[Example]:

@@ -13,11 +13,11 @@ from converters.backend import Call, check_supported
 from converters.coreai import runtime
 from converters.coreai.lower import FLOAT32, PRECISION, save
 from converters.coreai.ops import OPS
-from converters.coreai.runtime import Package, load
+from converters.coreai.runtime import Package, anatomy, load
 from converters.graph import Array, Graph
 from converters.passes import run_passes
 
-__all__ = ["load", "save"]
+__all__ = ["anatomy", "load", "save"]
 NAME = "Core AI"
 PRECISIONS = ("float32", "float16", "int8")
 TARGETS = ("iOS27",)

@@ -17,12 +17,15 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from converters.anatomy import Body
 from converters.backend import Call
 from converters.capture import dtype_name
 from converters.errors import PackageError, failure
 from converters.graph import FLOATS, Array
 
 MODULE = "converters.coreai.worker"
+READ_SECONDS = 300.0
+"""Time to read a package in, of whatever size: one that was damaged may have no end."""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -33,8 +36,8 @@ class Worker:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, path: Path, *question: Any) -> Any:
-        """The answer to a question about a package.
+    def ask(self, path: Path, *question: Any, seconds: float = threading.TIMEOUT_MAX) -> Any:
+        """The answer to a question about a package; where there is none in so many seconds, its process is ended.
 
         Raises:
             PackageError: it can't be computed, in one line with what the runtime said.
@@ -43,6 +46,9 @@ class Worker:
             process = self.process = self.process if self.process and self.process.poll() is None else self._started()
             assert process.stdin
             assert process.stdout
+            late = threading.Timer(seconds, process.kill)
+            late.daemon = True
+            late.start()
             try:
                 pickle.dump((question[0], str(path), *question[1:]), process.stdin, pickle.HIGHEST_PROTOCOL)
                 process.stdin.flush()
@@ -50,6 +56,8 @@ class Worker:
             except (EOFError, OSError, pickle.UnpicklingError):
                 self.stop()
                 raise PackageError(f"{path}: Core AI's runtime ended its process{self._last_words()}") from None
+            finally:
+                late.cancel()
         if isinstance(answer, tuple):
             raise failure(str(path), ValueError(answer[1]))
         return answer
@@ -110,6 +118,14 @@ def load(path: Path) -> Package:
         raise FileNotFoundError(f"there is no package {path}")
     found = WORKER.ask(path, "open")
     return Package(path, found["inputs"], tuple(found["outputs"]), found["metadata"], found["operations"])
+
+
+def anatomy(path: Path) -> list[Body]:
+    """What a package is made of; :func:`load` tells what else is raised."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no package {path}")
+    found: list[Body] = WORKER.ask(path, "read", seconds=READ_SECONDS)
+    return found
 
 
 def runner(package: Package) -> Call:

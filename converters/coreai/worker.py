@@ -11,7 +11,10 @@ import contextlib
 import os
 import pickle
 import sys
+from pathlib import Path
 from typing import Any, BinaryIO
+
+from converters.coreai.anatomy import anatomy
 
 # isort: split
 from coreai import authoring, runtime
@@ -46,7 +49,8 @@ class Loaded:
 
 
 async def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the requests end: ("open", path), or ("call", path, inputs)."""
+    """Answer until the requests end: ("open", path), ("call", path, inputs), ("close", path), or ("read", path), which
+    tells what a package is made of."""
     loaded: dict[str, Loaded] = {}
     while True:
         try:
@@ -63,6 +67,8 @@ async def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 if old := loaded.pop(path, None):
                     await old.stack.aclose()
                 answer = None
+            elif kind == "read":
+                answer = anatomy(Path(path))
             else:
                 answer = await loaded[path].call(*rest)
         except Exception as error:

@@ -13,6 +13,7 @@ import numpy as np
 from converters.backend import Call, check_supported
 from converters.capture import dtype_name
 from converters.coreml import neural_engine
+from converters.coreml.anatomy import anatomy
 from converters.coreml.executor import Executor, Package, load_package
 from converters.coreml.legal import check_legal
 from converters.coreml.lower import PRECISIONS, TARGETS, save
@@ -23,7 +24,7 @@ from converters.names import from_metadata
 from converters.passes import run_passes
 from converters.ranges import check_ranges
 
-__all__ = ["PRECISIONS", "TARGETS", "save"]
+__all__ = ["PRECISIONS", "TARGETS", "anatomy", "save"]
 NAME = "Core ML"
 ENGINES = ("auto", "reference", "coreml")
 

@@ -1,4 +1,4 @@
-"""docs/errors.md has a heading for every message of the converter, and no other."""
+"""docs/errors.md has a heading for every message of the converter and every finding of its doctor, and no other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from converters.doctor import HEADINGS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "errors.md"
@@ -41,7 +43,9 @@ def _of(call: ast.Call, function: ast.AST) -> list[ast.expr]:
     if call.func.id == "failure":
         # Its second argument is an error that it is handed, or one made on the spot.
         made = call.args[1]
-        return [_named(made.args[0], function)] if isinstance(made, ast.Call) else []
+        # What the runtime's process answered is passed on too.
+        new = isinstance(made, ast.Call) and not isinstance(made.args[0], ast.Subscript)
+        return [_named(made.args[0], function)] if new else []
     if call.func.id not in ERRORS:
         return []
     match call.args[0]:
@@ -95,8 +99,8 @@ def h(e):
         messages("def f(x):\n    raise PackageError(x)", "x.py")
 
 
-def test_page_has_each_message_once():
-    found = {}
+def test_page_has_each_message_and_finding_once():
+    found = {heading: "converters/doctor.py" for heading in HEADINGS.values()}
     for file in sorted((ROOT / "converters").rglob("*.py")):
         if file.name != "errors.py" and "torch" not in file.parts:
             found |= messages(file.read_text(encoding="utf-8"), str(file.relative_to(ROOT)))
@@ -105,7 +109,7 @@ def test_page_has_each_message_once():
     missing = [f"  ### {message}    ({where})" for message, where in found.items() if message not in headings]
     left = [f"  ### {heading}" for heading in headings if heading not in found]
     assert not missing, "docs/errors.md lacks these; say why and how to mend it in a sentence:\n" + "\n".join(missing)
-    assert not left, "docs/errors.md has headings that no message has any more:\n" + "\n".join(left)
+    assert not left, "docs/errors.md has headings that no message or finding has any more:\n" + "\n".join(left)
     assert len(headings) == len(set(headings))
 
 

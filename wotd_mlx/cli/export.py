@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from wotd_mlx.cli.options import as_json, print_json
 from wotd_mlx.config.export import MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS, ExportConfig
+from wotd_mlx.schemas import WotdError
 
 
 @click.command("export")
-@click.argument("target", metavar="text-encoder|encoder|decoder|lvm:NAME")
+@click.argument("target", metavar="text-encoder|encoder|decoder|lvm:NAME", required=False)
 @click.option(
     "--run",
     metavar="DIR",
     help="What `wotd-mlx train` made [default: runs/default], or `wotd-mlx lvm train` [default: artifacts/lvm].",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the bundle."
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the bundle; required to export."
 )
 @click.option(
     "--precision",
@@ -51,17 +53,24 @@ from wotd_mlx.config.export import MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS,
 )
 @click.option("--layers", is_flag=True, help="Compare every tensor inside too, and print how far each is off.")
 @click.option("--force", is_flag=True, help="Replace DIR, and keep a package that is too far from its source.")
+@click.option(
+    "--doctor",
+    "package",
+    metavar="FILE",
+    help="Export nothing; tell what may go wrong with this .mlpackage or .aimodel: exit code 1 if anything.",
+)
 @as_json
 def command(
-    target: str,
+    target: str | None,
     run: str | None,
-    out: Path,
+    out: Path | None,
     precision: str,
     length: int,
     context: int | None,
     minimum_target: str,
     layers: bool,
     force: bool,
+    package: str | None,
     as_json: bool,
 ) -> None:
     """Export a part of a run, or a predictor, to Core ML, for an iPhone or Mac app.
@@ -83,7 +92,15 @@ def command(
       wotd-mlx export text-encoder --precision int8 --minimum-target iOS18 --out build/small
       wotd-mlx export encoder --precision float32 --out build/encoder
       wotd-mlx export lvm:gru --context 16 --out build/gru
+      wotd-mlx export --doctor build/gru/gru.mlpackage
     """
+    if package is not None:
+        _examine(package, as_json)
+        return
+    if target is None:
+        raise click.UsageError("Missing argument 'text-encoder|encoder|decoder|lvm:NAME'.")
+    if out is None:
+        raise click.UsageError("Missing option '--out'.")
     from wotd_mlx.export.bundle import export
 
     config = ExportConfig(precision, minimum_target, length, context, layers, force)
@@ -122,3 +139,20 @@ def command(
     )
     for deviation in made.report.layers:
         click.echo(f"  {deviation.psnr_db:7.1f} dB  {deviation.scope:40} {deviation.name}")
+
+
+def _examine(package: str, as_json: bool) -> None:
+    """Tell what the doctor finds; exit code 1 where it is something."""
+    from converters.doctor import examine
+
+    try:
+        found = examine(package)
+    except (ValueError, FileNotFoundError, NotImplementedError) as error:
+        raise WotdError(str(error)) from error
+    for finding in found:
+        if as_json:
+            print_json(asdict(finding))
+        else:
+            click.echo(str(finding))
+    if found:
+        raise click.exceptions.Exit(1)

@@ -89,6 +89,8 @@ class Operation:
     outputs: tuple[Value, ...]
     attributes: Mapping[str, Array] = field(default_factory=dict)
     blocks: int = 0
+    inner: tuple[Operation, ...] = ()
+    """The operations of its blocks, all of them."""
 
     @property
     def name(self) -> str:
@@ -281,7 +283,8 @@ class _Reader:
                 if value.type.WhichOneof("type") in {"tensorType", "listType"}:
                     with blamed(f"{label}: {key[:60]}"):
                         attributes[key] = self.constant(value)
-            return Operation(message.type, inputs, outputs, attributes, len(message.blocks))
+            inner = tuple(self.operation(o) for block in message.blocks for o in block.operations)
+            return Operation(message.type, inputs, outputs, attributes, len(message.blocks), inner)
 
     def _binding(self, argument: Any) -> Binding:
         return argument.name if argument.WhichOneof("binding") == "name" else self.constant(argument.value)
