@@ -100,7 +100,7 @@ def h(e):
 
 
 def test_page_has_each_message_and_finding_once():
-    found = {heading: "converters/doctor.py" for heading in HEADINGS.values()}
+    found = dict.fromkeys(HEADINGS.values(), "converters/doctor.py")
     for file in sorted((ROOT / "converters").rglob("*.py")):
         if file.name != "errors.py" and "torch" not in file.parts:
             found |= messages(file.read_text(encoding="utf-8"), str(file.relative_to(ROOT)))
