@@ -84,7 +84,10 @@ class Worker:
     def _last_words(self) -> str:
         self.said.seek(0)
         lines = self.said.read().decode(errors="replace").splitlines()
-        fatal = [line for line in lines if "rror" in line] or ["nothing more is told: a number out of range, or damage"]
+        # What the compiler says comes before the exception that ends the process, which says nothing of the package.
+        fatal = sorted((line for line in lines if "rror" in line), key=lambda line: "what():" not in line) or [
+            "nothing more is told: a number out of range, or damage"
+        ]
         return f": {fatal[-1].strip()[:200]}"
 
 

@@ -33,6 +33,9 @@ TARGETS = tuple(name for name, value in _SYSTEMS.items() if value is not None)
 PRECISIONS = ("float32", "float16", *COMPRESSIONS)
 MAX_CONSTANT_BYTES = 2 << 30
 _WIDE = "(float32)"
+_WHOLE = ("reduce_argmax", "reduce_argmin")
+"""Operations that compute in float32 whatever the precision: devices were seen to answer wrongly in half of it, without
+an error (coreai-torch #115, #116)."""
 
 
 def save(
@@ -50,7 +53,9 @@ def save(
     """
     half = precision != "float32"
     program = lower(halved(graph) if half else graph, target, half)
-    narrow = ct.transform.FP16ComputePrecision(op_selector=lambda op: not within(_marks(op), (*float32, _WIDE)))
+    narrow = ct.transform.FP16ComputePrecision(
+        op_selector=lambda op: op.op_type not in _WHOLE and not within(_marks(op), (*float32, _WIDE))
+    )
     with quiet(), working_in(path.parent):
         model = ct.convert(
             program,

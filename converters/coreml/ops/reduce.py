@@ -39,7 +39,7 @@ def reduce(ctx: LoweringContext, x: Var) -> Var:
 @lowers(
     "ArgReduce",
     emits={"max": ["reduce_argmax"], "min": ["reduce_argmin"]},
-    note="of equal numbers the first; beside NaN MLX gives the position of NaN",
+    note="of equal numbers the first; beside NaN MLX gives the position of NaN; in float32, whatever the precision",
 )
 def arg_reduce(ctx: LoweringContext, x: Var) -> Var:
     build = (mb.reduce_argmin, mb.reduce_argmax)[ctx.args[0]]
