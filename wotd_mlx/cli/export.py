@@ -1,16 +1,21 @@
-"""``wotd-mlx export``: a part of a run as a Core ML package, with what an app needs beside it."""
+"""``wotd-mlx export``: a part of a run as a Core ML or Core AI package, with what an app needs beside it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from wotd_mlx.cli.options import as_json, print_json
-from wotd_mlx.config.export import MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS, ExportConfig
+from wotd_mlx.config.export import FORMATS, MAX_CONTEXT, MIN_LENGTH, PRECISIONS, TARGETS, ExportConfig
 from wotd_mlx.schemas import WotdError
+
+if TYPE_CHECKING:
+    from wotd_mlx.export.packages import Exported
 
 
 @click.command("export")
@@ -24,11 +29,19 @@ from wotd_mlx.schemas import WotdError
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="A new folder for the bundle; required to export."
 )
 @click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default=ExportConfig.format,
+    show_default=True,
+    help="An .mlpackage for Core ML, an .aimodel for Core AI of iOS and macOS 27, or both in one bundle.",
+)
+@click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default=ExportConfig.precision,
     show_default=True,
-    help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where IDs read otherwise.",
+    help="float16 runs on the Neural Engine; int8 and palettes are smaller, and refused where IDs read otherwise. "
+    "Core AI has no palettes.",
 )
 @click.option(
     "--length",
@@ -49,7 +62,7 @@ from wotd_mlx.schemas import WotdError
     type=click.Choice(TARGETS),
     default=ExportConfig.target,
     show_default=True,
-    help="The oldest system that must run it: iOS 17 is macOS 14, iOS 18 macOS 15.",
+    help="The oldest system that must run the Core ML package: iOS 17 is macOS 14, iOS 18 macOS 15.",
 )
 @click.option("--layers", is_flag=True, help="Compare every tensor inside too, and print how far each is off.")
 @click.option("--force", is_flag=True, help="Replace DIR, and keep a package that is too far from its source.")
@@ -64,6 +77,7 @@ def command(
     target: str | None,
     run: str | None,
     out: Path | None,
+    format: str,
     precision: str,
     length: int,
     context: int | None,
@@ -73,10 +87,11 @@ def command(
     package: str | None,
     as_json: bool,
 ) -> None:
-    """Export a part of a run, or a predictor, to Core ML, for an iPhone or Mac app.
+    """Export a part of a run, or a predictor, to Core ML, Core AI or both, for an iPhone or Mac app.
 
     Every export is compared with its source on 1,000 words of the run, or 200 contexts, before it is kept: by Core ML
-    itself on a Mac, by a reference executor elsewhere.
+    itself on a Mac, by a reference executor elsewhere; a Core AI package by Apple's runtime for it, which is slow in
+    int8: there on 32 of them.
 
     \b
     text-encoder  token ids and mask → vector and label probabilities; with the dictionary that an ID is searched
@@ -90,6 +105,7 @@ def command(
       wotd-mlx export text-encoder --out build/bundle
       wotd-mlx export text-encoder --length 64 --out build/sentences
       wotd-mlx export text-encoder --precision int8 --minimum-target iOS18 --out build/small
+      wotd-mlx export text-encoder --format both --out build/both
       wotd-mlx export encoder --precision float32 --out build/encoder
       wotd-mlx export lvm:gru --context 16 --out build/gru
       wotd-mlx export --doctor build/gru/gru.mlpackage
@@ -103,7 +119,10 @@ def command(
         raise click.UsageError("Missing option '--out'.")
     from wotd_mlx.export.bundle import export
 
-    config = ExportConfig(precision, minimum_target, length, context, layers, force)
+    asked = click.get_current_context().get_parameter_source("minimum_target")
+    if format == "coreai" and asked is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--minimum-target is for Core ML; a Core AI package needs iOS 27")
+    config = ExportConfig(precision, minimum_target, length, context, layers, force, format)
     kind, _, model = target.partition(":")
     if kind == "lvm":
         from wotd_mlx.export.predictor import export_predictor
@@ -115,20 +134,43 @@ def command(
         if context is not None:
             raise click.UsageError(f"--context goes with lvm:NAME; {target} takes no context")
         made = export(SemanticEncoder.load(run or "runs/default"), target, out, config)
-    worst = float(made.report.psnr_db)
     if as_json:
-        db = None if worst == float("inf") else round(worst, 2)
-        row = {"package": str(made.package), "bytes": made.bytes, "psnr_db": db}
-        print_json({**row, "codes_equal": made.report.codes_equal if kind != "lvm" else None})
+        row = _row(made, kind == "lvm")
+        print_json(row if made.coreai is None else {**row, "coreai": _row(made.coreai, kind == "lvm")})
         return
-    click.echo(
-        f"{made.package}  {made.bytes / 1e6:.1f} MB, {made.report.examples:,} {made.checked} by {made.report.engine}:"
-    )
+    _tell(made)
+    if made.coreai:
+        _tell(made.coreai)
+
+
+def _row(made: Exported, is_predictor: bool) -> dict[str, Any]:
+    """What ``--json`` says of a package; a predictor has no codes."""
+    worst = float(made.report.psnr_db)
+    db = None if worst == float("inf") else round(worst, 2)
+    row = {"package": str(made.package), "bytes": made.bytes, "psnr_db": db}
+    return {**row, "codes_equal": None if is_predictor else made.report.codes_equal}
+
+
+def _tell(made: Exported) -> None:
+    """A package for people."""
+    examples = f"{made.report.examples:,}"
+    if made.left_out:
+        examples += f" of {made.report.examples + made.left_out:,}"
+    click.echo(f"{made.package}  {made.bytes / 1e6:.1f} MB, {examples} {made.checked} by {made.report.engine}:")
     for name, deviation in made.report.outputs.items():
         error = f"largest error {deviation.max_abs_error:.2g}, {deviation.psnr_db:.1f} dB"
         click.echo(f"  {name:10} {error if deviation.is_float else f'equal in {deviation.equal:.2%}'}")
     for told in made.report.warnings:
         click.echo(f"  {told}", err=True)
+    if made.format == "coreai":
+        click.echo(f"  {made.operations} operations; what a device's units take of them isn't published")
+    else:
+        _tell_off_engine(made)
+    for deviation in made.report.layers:
+        click.echo(f"  {deviation.psnr_db:7.1f} dB  {deviation.scope:40} {deviation.name}")
+
+
+def _tell_off_engine(made: Exported) -> None:
     off: Counter[str] = Counter()
     for found in made.off_engine:
         off[found.op] += found.count
@@ -137,8 +179,6 @@ def command(
         f"  not expected on the Neural Engine: {off.total()} of {made.operations} operations"
         + (f" ({listed}); manifest.json says why" if off else "")
     )
-    for deviation in made.report.layers:
-        click.echo(f"  {deviation.psnr_db:7.1f} dB  {deviation.scope:40} {deviation.name}")
 
 
 def _examine(package: str, as_json: bool) -> None:

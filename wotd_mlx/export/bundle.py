@@ -1,49 +1,32 @@
-"""The app bundle: a package and all that an app needs beside it, made whole or not at all."""
+"""The app bundle: its packages and all that an app needs beside it, made whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from converters import coreml
-from converters.coreml import neural_engine
-from converters.coreml.executor import Package, load_package
 from wotd_mlx.config.export import ExportConfig
 from wotd_mlx.embed.models import find_model, resolve
 from wotd_mlx.encoder import SemanticEncoder
 from wotd_mlx.export.agreement import Agreement
+from wotd_mlx.export.checks import checks
 from wotd_mlx.export.dictionary import FILE as DICTIONARY
 from wotd_mlx.export.dictionary import CodeBook
 from wotd_mlx.export.fixtures import encoded, fixtures
 from wotd_mlx.export.manifest import FORMAT, manifest
+from wotd_mlx.export.packages import Exported, Fill, formats, make
 from wotd_mlx.export.pieces import read_pieces
 from wotd_mlx.export.table import FILE, Table
 from wotd_mlx.export.targets import Target, find_target
 from wotd_mlx.io.files import appearing
-from wotd_mlx.progress import progress
 from wotd_mlx.schemas import WotdError
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export made and how well it agrees with its source."""
-
-    package: Path
-    bytes: int
-    report: coreml.Report
-    operations: int
-    off_engine: list[neural_engine.Row]
-    """Operations that the Neural Engine is not expected to take, with the public source for that."""
-    checked: str = "words"
-    """What it was compared on."""
 
 
 def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | None = None) -> Exported:
@@ -59,71 +42,53 @@ def export(coder: SemanticEncoder, name: str, out: Path, config: ExportConfig | 
     refuse_existing(out, config)
     found = find_target(coder, name, config.length)
 
-    def fill(folder: Path, saved: Package, report: coreml.Report, off_engine: list[neural_engine.Row]) -> None:
-        _fill(folder, coder, found, config, manifest(coder, name, found.package, saved, report, off_engine))
+    def fill(folder: Path, packages: Sequence[Exported]) -> None:
+        _fill(folder, coder, found, config, packages, manifest(coder, name, found.package, packages))
 
-    agreement = None if found.dictionary is None else Agreement(coder.model, found.dictionary)
+    dictionary = found.dictionary
+    agreement = None if dictionary is None else lambda: Agreement(coder.model, dictionary)
     return packed(found, out, config, fill, agreement)
 
 
 def refuse_existing(out: Path, config: ExportConfig) -> None:
-    """Raise WotdError where there is something at ``out`` that isn't to be replaced."""
+    """Raise WotdError where there is something at ``out`` that isn't to be replaced, or where what makes such packages
+    isn't installed: before a model is read."""
     if out.exists() and not config.force:
         raise WotdError(f"{out} exists; choose another --out, or replace it with --force")
+    formats(config)
 
 
 def packed(
     found: Target,
     out: Path,
     config: ExportConfig,
-    fill: Callable[[Path, Package, coreml.Report, list[neural_engine.Row]], None],
-    agreement: Agreement | None = None,
+    fill: Fill,
+    agreement: Callable[[], Agreement] | None = None,
 ) -> Exported:
-    """Make the folder ``out`` with a target's verified package and what ``fill`` puts beside it: whole, or not at all.
+    """Make the folder ``out`` with a target's verified packages and what ``fill`` puts beside them: whole, or not at
+    all. ``agreement`` makes one anew for each package.
 
     Raises:
         WotdError: the target can't be converted, or it is below the gate of its precision.
     """
     with appearing(out) as folder:
         folder.mkdir()
-        package = folder / f"{found.package}.mlpackage"
-        report = _convert(found, package, config, agreement)
-        saved = load_package(package)
-        off_engine = neural_engine.report(saved)
-        fill(folder, saved, report, off_engine)
-        size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
-        operations = sum(operation.type != "const" for operation in saved.operations)
-    return Exported(out / package.name, size, report, operations, off_engine, found.unit)
+        kinds = formats(config)
+        packages = [make(found, folder, kind, config, agreement() if agreement else None) for kind in kinds]
+        fill(folder, packages)
+    first, *others = (replace(made, package=out / made.package.name) for made in packages)
+    return replace(first, coreai=others[0]) if others else first
 
 
-def _convert(found: Target, package: Path, config: ExportConfig, agreement: Agreement | None) -> coreml.Report:
-    with (
-        progress(f"checking on {len(found.examples):,} {found.unit}", len(found.examples)) as advance,
-        catch_warnings(),
-    ):
-        simplefilter("ignore", coreml.ConversionWarning)  # they are in the report
-        try:
-            report = coreml.convert(
-                found.function,
-                found.examples,
-                package,
-                config.precision,
-                config.target,
-                force=config.force,
-                float32=found.float32,
-                layers=config.layers,
-                progress=advance,
-                seen=agreement.seen if agreement else None,
-            )
-            return agreement.added(report, config.precision, config.force) if agreement else report
-        except coreml.GateError as error:
-            raise WotdError(f"{error}: --precision float32, or --force") from error
-        except coreml.ConversionError as error:
-            raise WotdError(str(error)) from error
-
-
-def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportConfig, manifest: dict[str, Any]) -> None:
-    """All that lies beside the package."""
+def _fill(
+    folder: Path,
+    coder: SemanticEncoder,
+    found: Target,
+    config: ExportConfig,
+    packages: Sequence[Exported],
+    manifest: dict[str, Any],
+) -> None:
+    """All that lies beside the packages."""
     cases: dict[str, Any] = {"format": FORMAT}
     pieces: dict[str, int] = {}
     if found.name == "text-encoder":
@@ -142,18 +107,22 @@ def _fill(folder: Path, coder: SemanticEncoder, found: Target, config: ExportCon
     cases["cases"] = fixtures(coder, found, config.length)
     if found.name == "text-encoder":
         cases["encoded"] = encoded(coder, cases["cases"])
+        if any(made.format == "coreai" for made in packages):
+            manifest["checks"] = checks(cases["cases"], packages, found.dictionary)
     write_json(folder / "fixtures.json", cases)
     seal(folder, manifest, config)
 
 
 def seal(folder: Path, manifest: dict[str, Any], config: ExportConfig) -> None:
-    """Write the manifest, with how the package was made and the hash of each file beside it."""
-    manifest |= {"precision": config.precision, "minimum_deployment_target": config.target}
-    manifest["sha256"] = {
+    """Write the manifest, with how the packages were made and the hash of each file beside it."""
+    hashes = {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
         if file.is_file() and "WOTDKit" not in file.parts
     }
+    manifest |= {"precision": config.precision, "sha256": hashes}
+    for row in manifest["packages"]:
+        row["sha256"] = {name: found for name, found in hashes.items() if name.startswith(f"{row['package']}/")}
     write_json(folder / "manifest.json", manifest)
 
 

@@ -1,29 +1,25 @@
-"""``manifest.json``: what a package takes and gives, what its codes mean, how well it was found to agree."""
+"""``manifest.json``: what the packages take and give, what its codes mean, how well each was found to agree."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from converters.coreml.executor import Package, Value
-from converters.coreml.neural_engine import Row
-from converters.report import Report
 from wotd_mlx.codes.names import coordinate_names
 from wotd_mlx.embed.models import find_model
 from wotd_mlx.encoder import SemanticEncoder
+from wotd_mlx.export.packages import Exported
 
 FORMAT = 2
 """2: words and pieces stand in ``words.wotd``; 1 had them in the manifest and three files beside it."""
 
 
-def manifest(
-    coder: SemanticEncoder, kind: str, name: str, saved: Package, report: Report, off_engine: list[Row]
-) -> dict[str, Any]:
-    """The manifest of a package of this kind and name, its files' hashes aside."""
+def manifest(coder: SemanticEncoder, kind: str, name: str, packages: Sequence[Exported]) -> dict[str, Any]:
+    """The manifest of a bundle of this kind and name, its files' hashes aside."""
     model = find_model(coder.config.embedding)
     return {
-        **common(kind, name, saved, report, off_engine),
+        **common(kind, name, packages),
         "codes": {
             "kind": coder.config.codes.kind,
             "levels": list(coder.levels),
@@ -33,24 +29,24 @@ def manifest(
     }
 
 
-def common(kind: str, name: str, saved: Package, report: Report, off_engine: list[Row]) -> dict[str, Any]:
-    """What is said of every package."""
+def common(kind: str, name: str, packages: Sequence[Exported]) -> dict[str, Any]:
+    """What is said of every bundle: of its first package, as readers expect that know of one alone, and of each."""
+    rows = [made.described() for made in packages]
+    first = rows[0]
     return {
         "format": FORMAT,
         "kind": kind,
         "name": name,
-        "package": f"{name}.mlpackage",
+        "package": first["package"],
         "made_by": f"wotd-mlx {version('wotd-mlx')}",
-        "inputs": [_described(value) for value in saved.inputs],
-        "outputs": [_described(value) for value in saved.outputs],
+        "inputs": first["inputs"],
+        "outputs": first["outputs"],
+        "minimum_deployment_target": first["minimum_deployment_target"],
         "licence": "MIT",
-        "verification": {**report.as_json(), "codes_equal": report.codes_equal},
-        "neural_engine": [asdict(row) for row in off_engine],
+        "verification": first["verification"],
+        "neural_engine": first["neural_engine"],
+        "packages": rows,
     }
-
-
-def _described(value: Value) -> dict[str, Any]:
-    return {"name": value.name, "shape": list(value.shape or ()), "dtype": value.dtype.replace("fp", "float")}
 
 
 def coordinates(coder: SemanticEncoder) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""A trained predictor of the next vector as Core ML: a package of fixed context, its manifest, parity fixtures."""
+"""A trained predictor of the next vector as Core ML, Core AI or both: packages of fixed context, parity fixtures."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,15 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from converters import coreml
-from converters.coreml.executor import Package
-from converters.coreml.neural_engine import Row
 from wotd_mlx.arrays import Embeddings
 from wotd_mlx.codes.metrics import unit
 from wotd_mlx.config.export import MAX_CONTEXT, ExportConfig
 from wotd_mlx.embed.embedder import BertEmbedder
 from wotd_mlx.embed.models import find_model
-from wotd_mlx.export.bundle import Exported, packed, refuse_existing, seal, write_json
+from wotd_mlx.export.bundle import packed, refuse_existing, seal, write_json
 from wotd_mlx.export.fixtures import case
 from wotd_mlx.export.manifest import FORMAT, common
+from wotd_mlx.export.packages import Exported
 from wotd_mlx.export.targets import Target
 from wotd_mlx.kernels.choice import taking
 from wotd_mlx.lvm import architecture
@@ -81,11 +80,12 @@ def export_predictor(run: Path, name: str, out: Path, config: ExportConfig | Non
     examples = tuple({"x": mx.array(context[None])} for context in contexts)
     found = Target(f"lvm:{name}", "Predictor", Predict(model), (), (), examples, "contexts")
 
-    def fill(folder: Path, saved: Package, report: coreml.Report, off_engine: list[Row]) -> None:
+    def fill(folder: Path, packages: Sequence[Exported]) -> None:
         cases = [case(found, examples[row]) for row in _evenly(len(examples), _fewer(FIXTURES, length))]
         write_json(folder / "fixtures.json", {"format": FORMAT, "context": length, "cases": cases})
-        about = common(found.name, found.package, saved, report, off_engine)
-        about["verification"] |= {"codes_equal": None, "contexts": source}
+        about = common(found.name, found.package, packages)
+        for row in (about, *about["packages"]):
+            row["verification"] |= {"codes_equal": None, "contexts": source}
         seal(folder, about | _described(model, settings, length), config)
 
     return packed(found, out, config, fill)
