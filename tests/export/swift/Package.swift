@@ -4,9 +4,10 @@ import PackageDescription
 // WOTDKit's sources and tests beside programs that the tests drive. Where Apple's modules are missing, stand-ins of
 // their names take their place, so that all of the package is compiled.
 #if os(Linux)
-let core: [Target.Dependency] = ["CoreML"]
+let core: [Target.Dependency] = ["CoreAI", "CoreML"]
 let interface: [Target.Dependency] = ["CoreML", "SwiftUI", "UniformTypeIdentifiers"]
 let standIns: [Target] = [
+    .target(name: "CoreAI", path: "StandIns/CoreAI"),
     .target(name: "CoreML", path: "StandIns/CoreML"),
     .target(name: "SwiftUI", dependencies: ["UniformTypeIdentifiers"], path: "StandIns/SwiftUI"),
     .target(name: "UniformTypeIdentifiers", path: "StandIns/UniformTypeIdentifiers"),

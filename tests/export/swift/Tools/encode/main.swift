@@ -16,6 +16,8 @@ struct Answer: Encodable {
     var vector: [Float]?
     var detail: [Int]?
     var truncated: Bool?
+    var engine: String?
+    var refused: [String]?
     var error: String?
 }
 
@@ -24,7 +26,8 @@ func answer(_ text: String, of encoder: SemanticEncoder) async -> Answer {
         let id = try await encoder.encode(text)
         let whole = try await encoder.encodeWhole(text)
         return Answer(
-            id: id, whole: whole.id, vector: whole.vector, detail: whole.detail, truncated: whole.isTruncated)
+            id: id, whole: whole.id, vector: whole.vector, detail: whole.detail, truncated: whole.isTruncated,
+            engine: encoder.engine, refused: encoder.refused)
     } catch is CancellationError {
         return Answer(error: "cancelled")
     } catch {

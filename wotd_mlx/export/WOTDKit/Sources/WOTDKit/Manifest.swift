@@ -83,6 +83,34 @@ public struct Manifest: Codable, Sendable {
         public let entries: Int
     }
 
+    /// One of the bundle's packages.
+    public struct Package: Codable, Sendable {
+        /// `coreml` or `coreai`.
+        public let format: String
+        public let file: String
+        public let inputs: [Port]?
+        public let outputs: [Port]?
+
+        enum CodingKeys: String, CodingKey {
+            case format, inputs, outputs
+            case file = "package"
+        }
+
+        var isCoreAI: Bool { format == "coreai" }
+
+        /// The framework that computes it.
+        var name: String { isCoreAI ? "Core AI" : "Core ML" }
+    }
+
+    /// A text's tokens, and what every package made of them where it was exported.
+    public struct Check: Codable, Sendable {
+        public let text: String
+        public let tokens: [Int32]
+        public let mask: [Int32]
+        public let id: [Int]
+        public let vector: [Float]
+    }
+
     public struct Embedding: Codable, Sendable {
         public let id: String
         public let dimensions: Int
@@ -108,12 +136,16 @@ public struct Manifest: Codable, Sendable {
     /// Missing where the model itself gives IDs.
     public let dictionary: Entries?
     public let embedding: Embedding?
+    /// All packages; nil in bundles from before there was a choice.
+    public let packages: [Package]?
+    /// What a package is tried on before it is used.
+    public let checks: [Check]?
     public let licence: String?
     public let sha256: [String: String]?
 
     enum CodingKeys: String, CodingKey {
         case format, kind, name, precision, inputs, outputs, tokenizer, codes, words, dictionary, embedding, licence
-        case sha256
+        case sha256, packages, checks
         case packageFile = "package"
         case minimumDeploymentTarget = "minimum_deployment_target"
     }
@@ -156,7 +188,21 @@ public struct Manifest: Codable, Sendable {
         }
     }
 
-    /// A short name for the package's contents, from its files' checksums (FNV-1a); nil where none are listed.
+    /// The packages that this system can compute, the one to try first at the front: Core AI's where there is Core AI.
+    ///
+    /// Throws `WOTDError` where there is none.
+    func packages(withCoreAI hasCoreAI: Bool) throws -> [Package] {
+        let all = packages ?? [Package(format: "coreml", file: packageFile, inputs: inputs, outputs: outputs)]
+        let known = all.filter { $0.format == "coreml" || $0.isCoreAI && hasCoreAI }
+        if known.isEmpty {
+            let files = all.map(\.file).joined(separator: ", ")
+            throw WOTDError("the bundle has \(files) alone, which needs Core AI of iOS or macOS 27")
+        }
+        return known.filter(\.isCoreAI) + known.filter { !$0.isCoreAI }
+    }
+
+    /// A short name for the contents of the package that the manifest names first, from its files' checksums (FNV-1a);
+    /// nil where none are listed.
     func packageKey() -> String? {
         let files = (sha256 ?? [:]).filter { $0.key == packageFile || $0.key.hasPrefix(packageFile + "/") }
         if files.isEmpty {

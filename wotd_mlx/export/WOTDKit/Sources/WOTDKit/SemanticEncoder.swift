@@ -15,6 +15,11 @@ public actor SemanticEncoder {
     public nonisolated let words: WordTable
     /// Predictions that are under way together: each holds the model's buffers once more.
     private static let atOnce = 4
+    /// What computes the model: "Core AI", on iOS and macOS 27 and where the bundle has a package for it, else "Core ML".
+    public nonisolated let engine: String
+    /// Why a package that would have come first isn't used, a sentence each: it can't be opened here, or gives other
+    /// answers than where it was exported. Empty as long as all is well; worth a line in an app's log.
+    public nonisolated let refused: [String]
     private let model: TextModel
     private let maxLength: Int
 
@@ -29,7 +34,11 @@ public actor SemanticEncoder {
         words = try WordTable(bundle: url, words: listed)
         tokenizer = try WordPieceTokenizer(words: words, settings: settings)
         maxLength = settings.maxLength
-        model = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
+        let choice = try await ModelChoice(
+            manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
+        engine = choice.name
+        refused = choice.refused
+        model = choice.model
     }
 
     /// Compiles a bundle's model now, where that isn't done yet, so that the first `init` needn't wait for it.
@@ -40,7 +49,7 @@ public actor SemanticEncoder {
         url: URL, computeUnits: MLComputeUnits = .all, keptIn folder: URL? = nil
     ) async throws {
         let manifest = try Manifest.read(bundle: url)
-        _ = try await TextModel(manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
+        _ = try await ModelChoice(manifest: manifest, bundle: url, computeUnits: computeUnits, folder: folder)
     }
 
     /// The text's semantic ID: for a word that the bundle knows, however it is typed, its own, which says what evidence
