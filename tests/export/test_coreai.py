@@ -152,13 +152,14 @@ def test_an_app_can_check_each_package_on_three_cases(both):
 
 
 @needs_coreai
-def test_cases_that_a_package_gets_wrong_are_no_checks(both):
+def test_cases_that_a_package_gets_wrong_are_no_checks(both, caplog):
     out, _ = both
     cases = json.loads((out / "fixtures.json").read_text())["cases"]
     made = [packages.Exported(out / name, 0, None, 0, []) for name in ("TextEncoder.mlpackage", "TextEncoder.aimodel")]
     book = (out / "dictionary.wotd").read_bytes()
     other = [{**case, "id": [*case["id"][:3], case["id"][3] + 1]} for case in cases]
     assert checks(other, made, book) == []
+    assert "only 0 of 32 texts serve WOTDKit to check a package with; 3 were wanted" in caplog.text
     turned = [{**case, "vector": case["vector"][::-1]} for case in cases]
     assert checks(turned, made, book) == []
 
@@ -197,13 +198,24 @@ def test_core_ai_alone(finished, tmp_path):
 
 
 @needs_coreai
-def test_fewer_examples_are_told(coder, tmp_path, monkeypatch, caplog):
+def test_fewer_examples_are_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(packages.SLOW, ("coreai", "int8"), 7)
+    trained(tmp_path / "run", "linformer")
+    config = ExportConfig("int8", format="both", force=True)
+    made = predictor.export_predictor(tmp_path / "run", "linformer", tmp_path / "bundle", config)
+    assert made.coreai
+    assert (made.report.examples, made.left_out) == (40, 0)
+    assert (made.coreai.report.examples, made.coreai.left_out) == (7, 33)
+    found = [p["verification"] for p in manifest(tmp_path / "bundle")["packages"]]
+    assert [(v["examples"], v["examples_left_out"]) for v in found] == [(40, 0), (7, 33)]
+    assert "comparing the Core AI package on 7 of 40 contexts: in int8 it computes slowly here" in caplog.text
+
+
+@needs_coreai
+def test_small_parts_are_compared_on_all(coder, tmp_path, monkeypatch):
     monkeypatch.setitem(packages.SLOW, ("coreai", "int8"), 7)
     made = export(coder, "decoder", tmp_path / "bundle", ExportConfig("int8", format="coreai"))
-    assert (made.report.examples, made.left_out) == (7, 33)
-    verification = manifest(tmp_path / "bundle")["verification"]
-    assert (verification["examples"], verification["examples_left_out"]) == (7, 33)
-    assert "comparing the Core AI package on 7 of 40 words: in int8 it computes slowly here" in caplog.text
+    assert (made.report.examples, made.left_out) == (40, 0)
 
 
 @needs_coreai

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from converters.front import runner
 from wotd_mlx.arrays import Indices, Vectors
 from wotd_mlx.export.dictionary import CodeBook
 from wotd_mlx.export.packages import Exported
+
+log = logging.getLogger("wotd_mlx")
 
 COUNT, TRIED = 3, 32
 """Cases that are wanted, and those that are tried for them."""
@@ -36,6 +39,10 @@ def checks(
             chosen.append({name: case[name] for name in ("text", "tokens", "mask", "id", "vector")})
         if len(chosen) == COUNT:
             break
+    if len(chosen) < COUNT:
+        log.warning(
+            "only %d of %d texts serve WOTDKit to check a package with; %d were wanted", len(chosen), TRIED, COUNT
+        )
     return chosen
 
 

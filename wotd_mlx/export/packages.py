@@ -29,6 +29,8 @@ NAMES = {"coreml": "Core ML", "coreai": "Core AI"}
 SLOW = {("coreai", "int8"): 32}
 """Examples that are enough where a package computes slowly here: in int8 Core AI's runtime takes a second and more for
 MiniLM, and half an hour for 1,000 words."""
+QUICK = ("encoder", "decoder")
+"""Targets of a few small layers, compared on all examples whatever they are made of."""
 
 Ports = list[dict[str, Any]]
 
@@ -93,7 +95,7 @@ def make(found: Target, folder: Path, kind: str, config: ExportConfig, agreement
     Raises:
         WotdError: the target can't be converted, or it is below the gate of its precision.
     """
-    examples = _enough(found.examples, SLOW.get((kind, config.precision)))
+    examples = _enough(found.examples, None if found.name in QUICK else SLOW.get((kind, config.precision)))
     if left_out := len(found.examples) - len(examples):
         told = "comparing the %s package on %d of %d %s: in %s it computes slowly here"
         log.warning(told, NAMES[kind], len(examples), len(found.examples), found.unit, config.precision)

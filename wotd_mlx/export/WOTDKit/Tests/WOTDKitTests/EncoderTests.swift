@@ -20,6 +20,12 @@ final class EncoderTests: XCTestCase {
         XCTAssertGreaterThan(Double(same), 0.995 * Double(cases.count), "IDs that are the exporter's")
     }
 
+    func testThePackageThatComesFirstIsTaken() async throws {
+        let encoder = try await SemanticEncoder(url: try TestBundle.folder())
+        XCTAssertEqual(encoder.refused, [])
+        XCTAssertTrue(["Core AI", "Core ML"].contains(encoder.engine), encoder.engine)
+    }
+
     func testASecondEncoderUsesTheKeptModel() async throws {
         let bundle = try TestBundle.folder()
         let first = try await SemanticEncoder(url: bundle, computeUnits: .cpuOnly)
