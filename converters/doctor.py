@@ -204,7 +204,7 @@ def _wide(body: Body) -> Iterator[Finding]:
     read = {tensor.name for step in body.steps for tensor in step.reads}
     begun = [(f"constant {c.tensor.name}", c.tensor) for c in body.constants if c.tensor.name in read]
     for about, tensor in [*_first(body, _is_wide), *((a, t) for a, t in begun if _is_wide(t))]:
-        yield _found("wide", about, f"{tensor.dtype} is known to run on the CPU alone; cast it to int32")
+        yield _found("wide", about, f"{tensor.dtype} is sure to run on the CPU alone; cast it to int32")
 
 
 def _is_wide(tensor: Tensor) -> bool:

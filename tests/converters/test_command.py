@@ -249,4 +249,4 @@ def test_program_as_it_is_called(folder):
     assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)
     helped = called()
     assert helped.returncode == 0
-    assert "python -m converters.coreml models.small:encoder --example x=1x384" in helped.stdout
+    assert "python -m converters models.small:encoder --example x=1x384" in helped.stdout
