@@ -15,6 +15,8 @@ from converters.graph import Array
 
 GATES_DB = {"float32": 90.0, "float16": 50.0, "int8": 35.0, "palette6": 35.0, "palette4": 35.0}
 """PSNR below which an export is refused, by precision."""
+FLOOR = 2.0**-22
+"""What a place of an output is no smaller than, beside the largest number, when an error is measured by it."""
 CODES_EQUAL = 0.995
 """Share of rows of an integer output that must be equal."""
 
@@ -166,10 +168,11 @@ class Sum:
     def deviation(self, name: str, scope: str = "") -> Deviation:
         noise = math.sqrt(self.squares / max(self.count, 1)) if not math.isnan(self.squares) else math.nan
         worst = self.worst if not math.isnan(self.worst) else math.inf
-        with np.errstate(divide="ignore", invalid="ignore"):
-            parts = np.where(np.asarray(self.errors) == 0, 0, np.asarray(self.errors) / np.asarray(self.peaks))
-        relative = float(np.nan_to_num(parts, nan=np.inf).max(initial=0))
         peak = float(np.asarray(self.peaks).max(initial=0))
+        errors, sizes = np.asarray(self.errors), np.maximum(self.peaks, FLOOR * peak)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = np.where(errors == 0, 0, errors / sizes)
+        relative = float(np.nan_to_num(parts, nan=np.inf).max(initial=0))
         db, share = decibels(peak, noise), self.equal / max(self.rows, 1)
         return Deviation(name, worst, db, share, self.is_float, scope, self.row_db, relative)
 

@@ -17,6 +17,7 @@ from converters.capture import Example, as_numpy
 from converters.graph import Array, Graph
 from converters.interpret import interpret
 from converters.probes import is_mask
+from converters.report import FLOOR
 
 UNITS = {"float32": 2.0**-23, "float16": 2.0**-10, "int8": 2.0**-6, "palette6": 2.0**-4, "palette4": 2.0**-2}
 """How far a number is moved, as a part of itself, by the precision; weights of 8 bits and palettes by more."""
@@ -28,8 +29,6 @@ TIMES = 2.0
 """How often what that moves must fit into an error."""
 TINY = {"float32": 2.0**-100, "float16": 2.0**-14}
 """What is no error: float16 holds smaller numbers in part, and MLX's own functions make 0 of some in float32."""
-FLOOR = 2.0**-22
-"""What is none beside the largest number of an output."""
 HUGE = 2.0**126
 """From here on a number counts as infinite: where exactly a function leaves float32 differs."""
 _DRAWS = 6

@@ -481,3 +481,10 @@ def test_the_program_ends_well(saved):
     assert told.stderr == ""
     assert told.stdout.startswith(f"{HEADINGS['argmax']}: ")
     assert told.stdout.count("\n") == 1
+
+
+def test_our_own_softplus_holds_large_numbers(package):
+    """Mish has one inside; the Neural Engine's would be 0 from 10.4 on."""
+    x = mx.array([[-20.0, -3.0, 0.0, 0.5, 9.0, 11.0, 15.0, 100.0]])
+    assert convert(nn.mish, {"x": x}, package, "float16").psnr_db > 100
+    assert examine(package) == []

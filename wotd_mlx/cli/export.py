@@ -91,7 +91,7 @@ def command(
 
     Every export is compared with its source on 1,000 words of the run, or 200 contexts, before it is kept: by Core ML
     itself on a Mac, by a reference executor elsewhere; a Core AI package by Apple's runtime for it, which is slow in
-    int8: text encoders and predictors there on 32 of them.
+    int8: text encoders and predictors there on 64 of them.
 
     \b
     text-encoder  token ids and mask → vector and label probabilities; with the dictionary that an ID is searched

@@ -26,7 +26,7 @@ log = logging.getLogger("wotd_mlx")
 SUFFIXES = dict(zip(FORMATS, MODULES, strict=False))
 """``--format`` → how such a package's name ends."""
 NAMES = {"coreml": "Core ML", "coreai": "Core AI"}
-SLOW = {("coreai", "int8"): 32}
+SLOW = {("coreai", "int8"): 64}
 """Examples that are enough where a package computes slowly here: in int8 Core AI's runtime takes a second and more for
 MiniLM, and half an hour for 1,000 words."""
 QUICK = ("encoder", "decoder")

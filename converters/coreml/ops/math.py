@@ -84,7 +84,11 @@ def log1p(ctx: LoweringContext, x: Var) -> Var:
 def logaddexp(ctx: LoweringContext, x: Var | Array, y: Var | Array) -> Var:
     for a, b in ((x, y), (y, x)):
         if not isinstance(b, Var) and not b.any() and a.shape == ctx.out.shape:
-            return mb.softplus(x=held(a), name=ctx.name)
+            if not ctx.half:
+                return mb.softplus(x=held(a), name=ctx.name)
+            # The Neural Engine's own is 0 from 10.4 on: coremltools #2687.
+            falling = mb.softplus(x=mb.mul(x=mb.abs(x=held(a)), y=-1.0))
+            return mb.add(x=mb.maximum(x=held(a), y=0.0), y=falling, name=ctx.name)
     x, y = held(x), held(y)
     gap = mb.abs(x=mb.sub(x=x, y=y))
     apart = mb.add(x=mb.maximum(x=x, y=y), y=mb.softplus(x=mb.mul(x=gap, y=-1.0)))
