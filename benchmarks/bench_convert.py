@@ -107,27 +107,28 @@ def inspect(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], 
 
 def inspect_coreai(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], np.ndarray]:
     """The same of Core AI, and milliseconds a call of its runtime on a CPU."""
-    from coreai.authoring import AIModelAsset
-
-    names = re.findall(r"(?<!\w)coreai\.(?:decomposable\.)?(\w+)", told(AIModelAsset.load(package).program))
     call, outputs, calls = runner(package), [], []
     for example in examples:
         started = time.perf_counter()
         outputs.append(np.float32(next(iter(call(example).values()))))
         calls.append(1e3 * (time.perf_counter() - started))
-    return sized(package, Counter(names)) | {"ms_a_call": statistics.median(calls)}, np.stack(outputs)
+    return sized(package, coreai_operations(package)) | {"ms_a_call": statistics.median(calls)}, np.stack(outputs)
 
 
-def told(program: Any) -> str:
-    """A program as text, without its weights."""
-    return str(program._module._mlir_module.operation.get_asm(large_elements_limit=8, large_resource_limit=8))
+def coreai_operations(package: Path) -> Counter[str]:
+    """The operations of an ``.aimodel``, by type."""
+    from coreai.authoring import AIModelAsset
+
+    program = AIModelAsset.load(package).program._module._mlir_module.operation
+    # As text without its weights.
+    text = str(program.get_asm(large_elements_limit=8, large_resource_limit=8))
+    counts = Counter(re.findall(r"(?<!\w)coreai\.(?:decomposable\.)?(\w+)", text))
+    return Counter({name: n for name, n in counts.items() if name not in ("constant", "graph", "name", "output")})
 
 
 def sized(package: Path, operations: Counter[str]) -> dict[str, Any]:
     """Bytes of a package, and its operations by type."""
-    counts = {
-        name: n for name, n in operations.most_common() if name not in ("const", "constant", "graph", "name", "output")
-    }
+    counts = {name: n for name, n in operations.most_common() if name != "const"}
     return {
         "bytes": sum(file.stat().st_size for file in package.rglob("*") if file.is_file()),
         "operations": sum(counts.values()),

@@ -1,7 +1,7 @@
 """Every export of a run at every precision: bytes, agreement with MLX on 1,000 words, and what the gate says.
 
     make train && wotd-mlx train --codes fsq --language none --out runs/fsq
-    python -m benchmarks.bench_export [--runs runs/default …] [--data ../shared/data] [--markdown]
+    python -m benchmarks.bench_export [--runs runs/default …] [--data ../shared/data] [--only iOS27] [--markdown]
 
 Computed by the reference executor where there is no Core ML. With ``--data``, a folder that holds wiki/concepts.tsv,
 IDs of 1,000 fragments of its sentences that no word table knows are compared too, where an app searches them itself.
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bench_convert import coreai_operations
 from benchmarks.timing import RESULTS, write_results
 from converters import coreml
 from converters.coreml import neural_engine
@@ -35,9 +36,12 @@ from wotd_mlx.words.normal import normal
 FILE = RESULTS / "export.json"
 TEXT = [("text-encoder", 16, *kind) for kind in (("float16", "iOS17"), ("int8", "iOS17"), ("int8", "iOS18"))]
 SHORT = [*TEXT, ("encoder", 16, "float32", "iOS17"), ("decoder", 16, "float16", "iOS17")]
-FULL = [*SHORT, ("text-encoder", 16, "float32", "iOS17"), ("text-encoder", 16, "palette6", "iOS17")]
+COREAI = [("text-encoder", 16, precision, "iOS27") for precision in ("float32", "float16", "int8")]
+FULL = [*SHORT, ("text-encoder", 16, "float32", "iOS17"), ("text-encoder", 16, "palette6", "iOS17"), *COREAI]
 """The first run has more precisions, which take long; the others what tells their codes apart."""
 UNKNOWN = 1000
+FEW = 64
+"""Texts of each kind for Core AI in int8, which takes a second and more for one on a CPU."""
 LONGEST = 4
 """Words of a fragment."""
 
@@ -75,6 +79,17 @@ def unknown(coder: SemanticEncoder, target: Target, package: Path, texts: Sequen
     return seen.shares()
 
 
+def counted(package: Path) -> dict[str, int | None]:
+    """Operations of a package, and those not expected on the Neural Engine, of which of Core AI nothing is known."""
+    if package.suffix == ".aimodel":
+        return {"operations": sum(coreai_operations(package).values()), "off_neural_engine": None}
+    counts = Executor(package).op_counts()
+    return {
+        "operations": sum(n for op, n in counts.items() if op != "const"),
+        "off_neural_engine": sum(row.count for row in neural_engine.report(package)),
+    }
+
+
 def measure(
     coder: SemanticEncoder, name: str, length: int, precision: str, system: str, texts: Sequence[str]
 ) -> dict[str, Any]:
@@ -82,11 +97,13 @@ def measure(
     target = find_target(coder, name, length)
     agreement = None if target.dictionary is None else Agreement(coder.model, target.dictionary)
     with tempfile.TemporaryDirectory() as folder:
-        package = Path(folder) / "export.mlpackage"
-        with progress(f"{name} {length} {precision}", len(target.examples)) as advance:
+        package = Path(folder) / ("export.aimodel" if system == "iOS27" else "export.mlpackage")
+        few = FEW if (system, precision) == ("iOS27", "int8") else None
+        examples, texts = target.examples[:few], texts[:few]
+        with progress(f"{name} {length} {precision}", len(examples)) as advance:
             report = coreml.convert(
                 target.function,
-                target.examples,
+                examples,
                 package,
                 precision,
                 system,
@@ -96,7 +113,6 @@ def measure(
                 seen=agreement.seen if agreement else None,
             )
         passes, report = not report.faults(precision), agreed(report, agreement, precision)
-        counts = Executor(package).op_counts()
         return {
             "target": name,
             "length": length if name == "text-encoder" else None,
@@ -104,8 +120,7 @@ def measure(
             "system": system,
             "bytes": sum(f.stat().st_size for f in package.rglob("*") if f.is_file()),
             "dictionary_bytes": None if target.dictionary is None else len(target.dictionary),
-            "operations": sum(n for op, n in counts.items() if op != "const"),
-            "off_neural_engine": sum(row.count for row in neural_engine.report(package)),
+            **counted(package),
             "psnr_db": {n: d.psnr_db for n, d in report.outputs.items() if d.is_float and math.isfinite(d.psnr_db)},
             "max_abs_error": {n: d.max_abs_error for n, d in report.outputs.items() if d.is_float},
             "codes_equal": {n: d.equal for n, d in report.outputs.items() if not d.is_float},
@@ -134,7 +149,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"| {kind} | {row['target']}{length} | {precision} | {size} | {'' if db is None else f'{db:.1f}'} "
             f"| {'' if equal is None else f'{equal:.1%}'} "
             f"| {'' if found is None else ' / '.join(f'{share:.1%}' for share in found.values())} "
-            f"| {row['operations']}, {row['off_neural_engine']} |"
+            f"| {', '.join(str(row[n]) for n in ('operations', 'off_neural_engine') if row[n] is not None)} |"
         )
     return "\n".join(lines)
 
@@ -144,16 +159,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", default=["runs/default", "runs/fsq"])
     parser.add_argument("--data", type=Path, help="a folder with wiki/concepts.tsv")
+    parser.add_argument("--only", metavar="SYSTEM", help="its rows alone, of the first run; the others stay")
     parser.add_argument("--markdown", action="store_true", help="print the table of the last run")
     args = parser.parse_args()
     if args.markdown:
         print(markdown(json.loads(FILE.read_text())["rows"]))
         return
-    rows = []
-    for position, run in enumerate(args.runs):
+    rows = json.loads(FILE.read_text())["rows"] if args.only else []
+    rows = [row for row in rows if row["system"] != args.only]
+    for position, run in enumerate(args.runs[: 1 if args.only else None]):
         coder = SemanticEncoder.load(run)
         texts = fragments(coder, args.data) if args.data else []
-        for name, length, precision, system in SHORT if position else FULL:
+        wanted = [row for row in (SHORT if position else FULL) if args.only in (None, row[3])]
+        for name, length, precision, system in wanted:
             codes = {"codes": coder.config.codes.kind, "levels": list(coder.levels)}
             rows.append(codes | measure(coder, name, length, precision, system, texts))
             write_results("export", {"rows": rows})

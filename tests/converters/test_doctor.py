@@ -285,14 +285,14 @@ CORE_AI = {
     "wide": (
         lambda b, x: b.cast(argmax(b, x), np.int64),
         {"dtype": np.float32},
-        [("wide", "cast %2", "int64 is known to run on the CPU alone; cast it to int32")],
+        [("wide", "cast %2", "int64 is sure to run on the CPU alone; cast it to int32")],
     ),
     "wide input": (
         lambda b, x: b.add(x, 1),
         {"dtype": np.int64},
         [
-            ("wide", "input x", "int64 is known to run on the CPU alone; cast it to int32"),
-            ("wide", "constant %0", "int64 is known to run on the CPU alone; cast it to int32"),
+            ("wide", "input x", "int64 is sure to run on the CPU alone; cast it to int32"),
+            ("wide", "constant %0", "int64 is sure to run on the CPU alone; cast it to int32"),
         ],
     ),
     "whole": (lambda b, x: b.add(x, 1), {"dtype": np.int32}, []),
