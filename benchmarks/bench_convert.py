@@ -18,7 +18,6 @@ import json
 import math
 import multiprocessing
 import os
-import re
 import statistics
 import tempfile
 import time
@@ -107,23 +106,16 @@ def inspect(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], 
 
 def inspect_coreai(package: Path, examples: Sequence[Inputs]) -> tuple[dict[str, Any], np.ndarray]:
     """The same of Core AI, and milliseconds a call of its runtime on a CPU."""
+    from converters.coreai.runtime import load
+
     call, outputs, calls = runner(package), [], []
     for example in examples:
         started = time.perf_counter()
         outputs.append(np.float32(next(iter(call(example).values()))))
         calls.append(1e3 * (time.perf_counter() - started))
-    return sized(package, coreai_operations(package)) | {"ms_a_call": statistics.median(calls)}, np.stack(outputs)
-
-
-def coreai_operations(package: Path) -> Counter[str]:
-    """The operations of an ``.aimodel``, by type."""
-    from coreai.authoring import AIModelAsset
-
-    program = AIModelAsset.load(package).program._module._mlir_module.operation
-    # As text without its weights.
-    text = str(program.get_asm(large_elements_limit=8, large_resource_limit=8))
-    counts = Counter(re.findall(r"(?<!\w)coreai\.(?:decomposable\.)?(\w+)", text))
-    return Counter({name: n for name, n in counts.items() if name not in ("constant", "graph", "name", "output")})
+    return sized(package, Counter(load(package).operations)) | {"ms_a_call": statistics.median(calls)}, np.stack(
+        outputs
+    )
 
 
 def sized(package: Path, operations: Counter[str]) -> dict[str, Any]:

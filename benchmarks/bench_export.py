@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_convert import coreai_operations
 from benchmarks.timing import RESULTS, write_results
 from converters import coreml
 from converters.coreml import neural_engine
@@ -82,7 +81,9 @@ def unknown(coder: SemanticEncoder, target: Target, package: Path, texts: Sequen
 def counted(package: Path) -> dict[str, int | None]:
     """Operations of a package, and those not expected on the Neural Engine, of which of Core AI nothing is known."""
     if package.suffix == ".aimodel":
-        return {"operations": sum(coreai_operations(package).values()), "off_neural_engine": None}
+        from converters.coreai.runtime import load
+
+        return {"operations": sum(load(package).operations.values()), "off_neural_engine": None}
     counts = Executor(package).op_counts()
     return {
         "operations": sum(n for op, n in counts.items() if op != "const"),

@@ -64,9 +64,12 @@ def lower(graph: Graph, precision: str = "float32", float32: Sequence[str] = ())
         try:
             with module:
                 _function(graph, precision, float32)
-        except ConversionError:
-            raise
         except (RuntimeError, ValueError) as error:
+            # Leaving a module compiles what stands in it, whatever stopped its making, and that was the first fault.
+            if isinstance(first := error.__context__, ConversionError | AssertionError):
+                raise first from None
+            if isinstance(error, ConversionError):
+                raise
             # What the compiler says first names the operation; the rest tells where it stands.
             said = re.sub(r"^.*?>>: ", "", str(error), flags=re.DOTALL).partition("\n")[0]
             raise ConversionError(f"Core AI's compiler refuses the program: {said}") from error

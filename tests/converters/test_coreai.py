@@ -268,3 +268,19 @@ def test_another_wheel_or_none_is_told(monkeypatch, found, says):
     monkeypatch.setattr(importlib.metadata, "version", version)
     with pytest.raises(coreml.ConversionError, match=says):
         importlib.reload(converters.coreai)
+
+
+def test_what_no_package_can_hold_is_refused_by_name(x, tmp_path):
+    """The compiler's own complaint about half a program doesn't hide the reason."""
+    with pytest.raises(coreml.ConversionError, match=r"views float32 .* as int32 .*Core AI can't reinterpret bits"):
+        coreml.convert(lambda x: x.view(mx.int32), {"x": x}, tmp_path / "view.aimodel")
+    with pytest.raises(coreml.ConversionError, match=r"is complex and an output; return mx\.real"):
+        coreml.convert(lambda x: mx.fft.rfft(x) * 2, {"x": x}, tmp_path / "fft.aimodel")
+
+
+def test_operations_are_those_that_were_written(made):
+    assert runtime.load(made).operations == {
+        "broadcasting_batch_matmul": 2,
+        "broadcasting_add": 2,
+        "gelu": 1,
+    }
