@@ -36,7 +36,7 @@ class Worker:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, path: Path, *question: Any, seconds: float = threading.TIMEOUT_MAX) -> Any:
+    def ask(self, path: Path, *question: Any, seconds: float | None = None) -> Any:
         """The answer to a question about a package; where there is none in so many seconds, its process is ended.
 
         Raises:
@@ -46,9 +46,10 @@ class Worker:
             process = self.process = self.process if self.process and self.process.poll() is None else self._started()
             assert process.stdin
             assert process.stdout
-            late = threading.Timer(seconds, process.kill)
-            late.daemon = True
-            late.start()
+            late = None if seconds is None else threading.Timer(seconds, process.kill)
+            if late:
+                late.daemon = True
+                late.start()
             try:
                 pickle.dump((question[0], str(path), *question[1:]), process.stdin, pickle.HIGHEST_PROTOCOL)
                 process.stdin.flush()
@@ -57,7 +58,8 @@ class Worker:
                 self.stop()
                 raise PackageError(f"{path}: Core AI's runtime ended its process{self._last_words()}") from None
             finally:
-                late.cancel()
+                if late:
+                    late.cancel()
         if isinstance(answer, tuple):
             raise failure(str(path), ValueError(answer[1]))
         return answer
@@ -72,7 +74,6 @@ class Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         self.said = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
         paths = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        atexit.register(self.stop)
         return subprocess.Popen(
             [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,
@@ -92,6 +93,7 @@ class Worker:
 
 
 WORKER = Worker()
+atexit.register(WORKER.stop)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,12 @@ class Package:
     """Name → shape and dtype."""
     outputs: tuple[str, ...]
     metadata: Mapping[str, str]
-    operations: Mapping[str, int]
+
+    @property
+    def operations(self) -> Mapping[str, int]:
+        """How often each operation stands in it, counted when that is asked."""
+        counts: Mapping[str, int] = WORKER.ask(self.path, "count", seconds=READ_SECONDS)
+        return counts
 
     def close(self) -> None:
         """Let the runtime forget it."""
@@ -120,7 +127,7 @@ def load(path: Path) -> Package:
     if not path.exists():
         raise FileNotFoundError(f"there is no package {path}")
     found = WORKER.ask(path, "open")
-    return Package(path, found["inputs"], tuple(found["outputs"]), found["metadata"], found["operations"])
+    return Package(path, found["inputs"], tuple(found["outputs"]), found["metadata"])
 
 
 def anatomy(path: Path) -> list[Body]:

@@ -51,7 +51,6 @@ class Loaded:
             "inputs": {name: (tuple(found.shape), found.dtype) for name, found in inputs.items()},
             "outputs": list(described.output_names),
             "metadata": dict(asset.metadata.creator_defined_metadata),
-            "operations": operations(asset.program),
         }
 
     async def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +59,8 @@ class Loaded:
 
 
 async def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until the requests end: ("open", path), ("call", path, inputs), ("close", path), or ("read", path), which
-    tells what a package is made of."""
+    """Answer until the requests end: ("open", path), ("call", path, inputs), ("close", path), ("read", path), which
+    tells what a package is made of, or ("count", path), how often each operation stands in it."""
     loaded: dict[str, Loaded] = {}
     while True:
         try:
@@ -78,6 +77,8 @@ async def serve(requests: BinaryIO, answers: BinaryIO) -> None:
                 if old := loaded.pop(path, None):
                     await old.stack.aclose()
                 answer = None
+            elif kind == "count":
+                answer = operations(authoring.AIModelAsset.load(path).program)
             elif kind == "read":
                 answer = anatomy(Path(path))
             else:

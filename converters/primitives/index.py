@@ -13,6 +13,12 @@ from mlx import nn
 from converters.graph import Node
 from converters.primitives.registry import Case, booleans, given, integers, primitive, typed
 
+MODES = ("max", "min", "add", "mul", "update")
+"""MLX tells how a scatter combines by the number."""
+AXIS_MODES = ("add", "update")
+AXES = {"Gather": 0, "Scatter": 1}
+"""Where their arguments have the indexed axes."""
+
 
 def _gather(node: Node, x: mx.array, *indices: mx.array) -> mx.array:
     axes, sizes = node.args

@@ -8,6 +8,8 @@ import mlx.core as mx
 
 from converters.primitives.registry import Case, given, plain, primitive, uniform
 
+BASES = (2.0, 10.0, math.e)
+"""MLX tells a logarithm's base by its number."""
 SMALL = given(-0.5, -1e-3, -1e-6, 0.0, 1e-7, 1e-5, 0.3, 4.0)
 
 

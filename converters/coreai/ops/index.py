@@ -12,12 +12,7 @@ from converters.coreai import build as b
 from converters.coreai.build import Value, dialect
 from converters.coreai.ops.registry import Context, lowers
 from converters.graph import Array
-
-MODES = ("max", "min", "add", "mul", "update")
-"""MLX tells how a scatter combines by the number."""
-AXIS_MODES = ("add", "update")
-AXES = {"Gather": 0, "Scatter": 1}
-"""Where their arguments have the indexed axes."""
+from converters.primitives.index import AXES, AXIS_MODES, MODES
 
 
 def from_start(ctx: Context, operand: int, index: Value, size: int) -> Value:

@@ -7,10 +7,8 @@ import math
 from converters.coreai import build as b
 from converters.coreai.build import Value, dialect
 from converters.coreai.ops.registry import Context, lowers
-from converters.primitives.math import CENTRE, TAIL
+from converters.primitives.math import BASES, CENTRE, TAIL
 
-BASES = (2.0, 10.0, math.e)
-"""MLX tells a logarithm's base by its number."""
 DIRECT = {
     **{"Erf": dialect.erf, "Exp": dialect.exp, "Sigmoid": dialect.sigmoid, "Sin": dialect.sin, "Cos": dialect.cos},
     **{"Tan": dialect.tan, "Sinh": dialect.sinh, "Cosh": dialect.cosh, "Tanh": dialect.tanh, "ArcSin": dialect.asin},

@@ -15,6 +15,7 @@ from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.shape import reshaped
 from converters.coreml.ops.widths import narrowed
 from converters.graph import Array
+from converters.primitives.index import AXES, AXIS_MODES, MODES
 
 Index: TypeAlias = Var | Array
 
@@ -63,10 +64,6 @@ def _never_negative(var: Var, depth: int = 12) -> bool:
         read = [made_by.inputs[name] for name in ("x", "y") if name in made_by.inputs]
         return all(_never_negative(value, depth - 1) for value in read)
     return False
-
-
-AXES = {"Gather": 0, "Scatter": 1}
-"""Where their arguments have the indexed axes."""
 
 
 class SliceStarts(NamedTuple):
@@ -173,10 +170,6 @@ def gather_axis(ctx: LoweringContext, x: Var, indices: Var) -> Var:
     return _named(mb.gather_along_axis(x=_numeric(x), indices=index, axis=axis, validate_indices=False), ctx)
 
 
-MODES = ("max", "min", "add", "mul", "update")
-"""MLX tells how a scatter combines by the number."""
-
-
 def _combined(mode: int, old: mx.array, new: mx.array) -> mx.array:
     return (mx.maximum, mx.minimum, mx.add, mx.multiply, lambda _, n: n)[mode](old, new)
 
@@ -206,9 +199,6 @@ def scatter(ctx: LoweringContext, x: Var, *rest: Var) -> Var:
     if order != sorted(order):
         y = mb.transpose(x=y, perm=[order.index(a) for a in range(len(shape))])
     return _named(y, ctx)
-
-
-AXIS_MODES = ("add", "update")
 
 
 @lowers("ScatterAxis", emits={"moving": ["scatter_along_axis"], "add": ["scatter_along_axis"]})

@@ -11,7 +11,7 @@ from coremltools.converters.mil.mil import Var
 from converters.coreml.ops.registry import LoweringContext, lowers
 from converters.coreml.ops.widths import held
 from converters.graph import Array
-from converters.primitives.math import CENTRE, TAIL
+from converters.primitives.math import BASES, CENTRE, TAIL
 
 
 @lowers("Sqrt", emits={"root": ["sqrt"], "reciprocal": ["rsqrt"]})
@@ -52,10 +52,6 @@ def expm1(ctx: LoweringContext, x: Var) -> Var:
     # 2 sinh(x/2) e^(x/2): exp(x) − 1 would lose what is small. Below −20 it is −1, and float16 has no sinh of less.
     half = mb.mul(x=mb.maximum(x=x, y=-20.0), y=0.5)
     return mb.mul(x=mb.mul(x=mb.sinh(x=half), y=2.0), y=mb.exp(x=half), name=ctx.name)
-
-
-BASES = (2.0, 10.0, math.e)
-"""MLX tells a logarithm's base by its number."""
 
 
 @lowers("Log", emits=dict.fromkeys(("log", "log2", "log10"), ("log",)))
