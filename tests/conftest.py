@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import string
@@ -21,6 +22,23 @@ from wotd_mlx.schemas import RunInfo
 # How long an example takes is no property of it: a busy machine would fail it.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests stay together, and so do those of Swift, which take half a minute to build."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "swift" if "tests/export/test_swift" in nodeid else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_is_no_garbage():
+    """Torch, transformers and coremltools leave a million objects, which each full collection would walk through."""
+    gc.freeze()
 
 
 def write_checkpoint(folder: Path, width: int = 32, layers: int = 2, seed: int = 0) -> Path:

@@ -107,11 +107,7 @@ def _constant(tensor: Tensor, operation: Any) -> Constant:
     held = operation.attributes["value"]
     bits = _bits(operation.results[0].type.element_type)
     span = UNKNOWN
-    if (
-        0 < size <= MOST_READ
-        and tensor.dtype in ("float16", "float32", "int32")
-        and isinstance(held, DenseElementsAttr)
-    ):
+    if 0 < size <= MOST_READ and tensor.dtype in _READ and isinstance(held, DenseElementsAttr):
         numbers = np.array(held)
         span = float(numbers.min()), float(numbers.max())
     return Constant(tensor, size * bits // 8, span)

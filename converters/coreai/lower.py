@@ -31,6 +31,7 @@ from coreai.runtime import AIModelAssetMetadata
 FUNCTION = "main"
 PRECISION, FLOAT32 = "precision", "float32"
 """Keys of a package's metadata."""
+METADATA, NO_DAY = "metadata.json", "19700101T000000Z"
 MAX_CONSTANT_BYTES = 2 << 30
 
 
@@ -41,10 +42,12 @@ def save(graph: Graph, path: Path, precision: str, target: str, float32: Sequenc
         ConversionError: what no package can hold.
     """
     metadata = AIModelAssetMetadata()
-    metadata.creation_date = 0  # two conversions of one function are equal byte by byte
     metadata.set_custom(PRECISION, precision)
     metadata.set_custom(FLOAT32, json.dumps(list(float32)))
     lower(graph, precision, float32).save_asset(path, metadata)
+    # Apple writes the day, whatever it is told, and keys in any order: two conversions of one function shall be equal.
+    told = json.loads((path / METADATA).read_text(encoding="utf-8")) | {"creationDate": NO_DAY}
+    (path / METADATA).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def lower(graph: Graph, precision: str = "float32", float32: Sequence[str] = ()) -> AIProgram:

@@ -1,4 +1,4 @@
-"""coremltools collects garbage after each conversion; without what the imports left, that takes a tenth of the time."""
+"""coremltools collects garbage after each conversion; without what others left, that takes a tenth of the time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from importlib.util import find_spec
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def imports_are_no_garbage():
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_is_no_garbage():
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(params=[".mlpackage", ".aimodel"])

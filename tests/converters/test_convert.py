@@ -300,20 +300,22 @@ def test_nothing_is_left_where_the_system_keeps_temporary_files(tmp_path, monkey
     assert {f.name for f in tmp_path.iterdir()} == {"system", "m.mlpackage"}
 
 
-@pytest.mark.parametrize("precision", ["float32", "palette4"])
-def test_two_conversions_of_one_function_are_equal_byte_by_byte(tmp_path, precision):
+def test_two_conversions_of_one_function_are_equal_byte_by_byte(tmp_path):
     code = (
         "import sys, mlx.core as mx; from mlx import nn; from converters import coreml; mx.random.seed(0)\n"
         "model = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 8)); mx.eval(model.parameters())\n"
         "example = {'input': mx.random.normal((1, 64))}\n"
-        "coreml.convert(lambda input: {'y': model(input)}, example, sys.argv[1], sys.argv[2], force=True)"
+        "for precision in ('float32', 'palette4'):\n"
+        "    out = f'{sys.argv[1]}/{precision}.mlpackage'\n"
+        "    coreml.convert(lambda input: {'y': model(input)}, example, out, precision, force=True)"
     )
     found = []
     for name in ("a", "b"):  # in processes of their own, whose hashes differ
-        package = tmp_path / f"{name}.mlpackage"
-        subprocess.run([sys.executable, "-c", code, package, precision], check=True, capture_output=True)
-        found.append({str(f.relative_to(package)): f.read_bytes() for f in package.rglob("*") if f.is_file()})
-    assert len(found[0]) == 3
+        folder = tmp_path / name
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", code, folder], check=True, capture_output=True)
+        found.append({str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()})
+    assert len(found[0]) == 6
     assert found[0] == found[1]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import json
 import os
 import shutil
 
@@ -178,6 +179,20 @@ def test_two_conversions_are_equal_byte_by_byte(net, x, tmp_path):
         coreml.convert(net, {"x": x}, out)
         found.append({file.name: file.read_bytes() for file in out.iterdir()})
     assert found[0] == found[1]
+    # Neither the day, which both share, nor an order of keys that differs now and then.
+    told = json.loads(found[0]["metadata.json"])
+    assert told["creationDate"] == "19700101T000000Z"
+    assert list(told) == sorted(told)
+
+
+def test_a_package_of_another_version_is_one_line(x, made, tmp_path):
+    package = tmp_path / "later.aimodel"
+    shutil.copytree(made, package)
+    file = package / "metadata.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "assetVersion": "99.0"}))
+    with pytest.raises(coreml.PackageError, match=r"later\.aimodel: .*99") as caught:
+        coreml.run(package, {"x": x})
+    assert "\n" not in str(caught.value)
 
 
 def test_inputs_are_checked_all_at_once(made):

@@ -20,8 +20,6 @@ pytestmark = pytest.mark.parity
 
 PROMPTS = (
     "Generate 5 words matching pattern [2,1,0-3,*]:",
-    "What does the word serendipity mean?",
-    "List words about the sea, one a line.",
     "Wie heißt die Hauptstadt von Österreich?",
     "Use the word ephemeral in a sentence.",
 )
